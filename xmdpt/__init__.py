@@ -1,0 +1,1 @@
+"""X-MDPT: cross-view masked diffusion transformers for person image synthesis."""

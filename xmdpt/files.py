@@ -1,0 +1,54 @@
+"""Writing that is either whole or absent: atomic files, resumable folders, fingerprints."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def fingerprint(*parts: object) -> str:
+    """Twelve hex digits that name the JSON form of `parts`; equal settings give equal digits."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary sibling to write to; it takes the name `path` only if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as sorted, indented JSON, whole or not at all."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+@contextmanager
+def resumable_dir(path: str | Path, key: str) -> Iterator[Path]:
+    """Yield a working folder beside `path` that replaces it when the block succeeds.
+
+    An interrupted block leaves the working folder, and the next call with the same `key` (see
+    `fingerprint`) finds what was finished. Working folders of other keys are stale: removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial-{key}")
+    for stale in path.parent.glob(f".{path.name}.partial-*"):
+        if stale != partial:
+            shutil.rmtree(stale)
+    partial.mkdir(exist_ok=True)
+    yield partial
+    if path.exists():
+        shutil.rmtree(path)
+    os.replace(partial, path)
