@@ -1,0 +1,82 @@
+"""The 18 body joints: their order, their coordinate frames, and the skeleton picture."""
+
+import math
+
+import cv2
+import numpy as np
+
+JOINTS = (
+    "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
+    "right_hip right_knee right_ankle left_hip left_knee left_ankle "
+    "right_eye left_eye right_ear left_ear"
+).split()
+"""OpenPose's COCO-18 order; right is the person's right."""
+
+LIMBS = (
+    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10),
+    (1, 11), (11, 12), (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
+)  # fmt: skip
+
+COLORS = (
+    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0),
+    (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
+    (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
+)  # fmt: skip
+
+FRAME_WIDTH, FRAME_HEIGHT, FRAME_MARGIN = 176, 256, 40
+"""Annotations live in a 256x256 frame: the picture, 176 wide, between margins of 40."""
+
+
+def _as_keypoints(keypoints: np.ndarray) -> np.ndarray:
+    keypoints = np.asarray(keypoints, dtype=np.float64)
+    if keypoints.shape != (len(JOINTS), 2):
+        raise ValueError(f"keypoints must have shape (18, 2), not {keypoints.shape}")
+    if not np.isfinite(keypoints).all():
+        raise ValueError("keypoints hold NaN or infinite values; mark missing joints by -1")
+    return keypoints
+
+
+def missing(keypoints: np.ndarray) -> np.ndarray:
+    """(18,) whether a joint is missing: the field's rule is that either coordinate is -1."""
+    return (np.asarray(keypoints) == -1).any(axis=1)
+
+
+def annotation_to_pixels(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Annotation frame (18, 2) as x, y -> pixels of a picture of `size` (height, width); -1 stays."""
+    keypoints = _as_keypoints(keypoints)
+    height, width = size
+    scale = np.array([width / FRAME_WIDTH, height / FRAME_HEIGHT])
+    pixels = (keypoints - [FRAME_MARGIN, 0]) * scale
+    pixels[missing(keypoints)] = -1
+    return pixels
+
+
+def draw_skeleton(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The skeleton picture, uint8 (H, W, 3) RGB, that X-MDPT and its predecessors condition on.
+
+    keypoints (18, 2) are x, y in pixels of a picture of `size` (H, W), -1 missing. Joints are
+    discs of radius 4; limbs are ellipses blended over them at 60%, so later limbs dim earlier
+    joints. Sizes do not scale with the picture. Without any joint the picture is black.
+    """
+    keypoints = _as_keypoints(keypoints)
+    absent = missing(keypoints)
+    canvas = np.zeros((*size, 3), np.uint8)
+    for (x, y), color, skip in zip(keypoints, COLORS, absent, strict=True):
+        if not skip:
+            cv2.circle(canvas, (int(x), int(y)), 4, color, -1)
+    for (start, end), color in zip(LIMBS, COLORS[: len(LIMBS)], strict=True):
+        if absent[start] or absent[end]:
+            continue
+        (x0, y0), (x1, y1) = keypoints[start], keypoints[end]
+        center = (int((x0 + x1) / 2), int((y0 + y1) / 2))
+        length = math.hypot(x0 - x1, y0 - y1)
+        angle = math.degrees(math.atan2(y0 - y1, x0 - x1))
+        outline = cv2.ellipse2Poly(center, (int(length / 2), 4), int(angle), 0, 360, 1)
+        limb = cv2.fillConvexPoly(canvas.copy(), outline, color)
+        canvas = cv2.addWeighted(canvas, 0.4, limb, 0.6, 0)
+    return np.ascontiguousarray(canvas[..., ::-1])
+
+
+def normalize_skeleton(skeleton: np.ndarray) -> np.ndarray:
+    """Skeleton picture -> float32 in [0, 1] divided by its own maximum; black stays black."""
+    return skeleton.astype(np.float32) / max(int(skeleton.max()), 1)

@@ -1,0 +1,169 @@
+"""The diffusion process: noise schedule, training losses, guidance weight, DDIM (Sections 3.1, 3.4).
+
+All of it is defined for T = 1000 steps and linear betas from 1e-4 to 2e-2.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+NUM_TIMESTEPS = 1000
+BETA_START, BETA_END = 1e-4, 2e-2
+
+_BETAS = torch.linspace(BETA_START, BETA_END, NUM_TIMESTEPS, dtype=torch.float64)
+_ALPHA_BARS = torch.cumprod(1 - _BETAS, 0)
+_PREVIOUS = torch.cat([torch.ones(1, dtype=torch.float64), _ALPHA_BARS[:-1]])
+_POSTERIOR_VARIANCE = _BETAS * (1 - _PREVIOUS) / (1 - _ALPHA_BARS)
+# The posterior variance of the first step is 0; its logarithm takes the second's.
+_POSTERIOR_LOG_VARIANCE = torch.cat([_POSTERIOR_VARIANCE[1:2], _POSTERIOR_VARIANCE[1:]]).log()
+_POSTERIOR_X0 = _BETAS * _PREVIOUS.sqrt() / (1 - _ALPHA_BARS)
+_POSTERIOR_XT = (1 - _PREVIOUS) * (1 - _BETAS).sqrt() / (1 - _ALPHA_BARS)
+
+
+def _at(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """Entries (B, 1, 1, 1) of a schedule table at timesteps t (B,), in the type of `like`."""
+    return table.to(like.device)[t].to(like.dtype).view(-1, *[1] * (like.ndim - 1))
+
+
+def add_noise(x_start: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise, (B, C, H, W)."""
+    return (
+        _at(_ALPHA_BARS.sqrt(), t, x_start) * x_start
+        + _at((1 - _ALPHA_BARS).sqrt(), t, x_start) * noise
+    )
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.flatten(1).mean(1)
+
+
+def _normal_cdf(x: Tensor) -> Tensor:
+    """The tanh approximation that the field's likelihoods are computed with."""
+    return 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _discretized_log_likelihood(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log-probability of x, seen as one of 256 levels in [-1, 1], under a Gaussian."""
+    inverse_std = torch.exp(-log_std)
+    upper = _normal_cdf(inverse_std * (x - mean + 1 / 255))
+    lower = _normal_cdf(inverse_std * (x - mean - 1 / 255))
+    probability = torch.where(
+        x < -0.999, upper, torch.where(x > 0.999, 1 - lower, upper - lower)
+    )
+    return probability.clamp(min=1e-12).log()
+
+
+def variational_bound(
+    eps: Tensor, variance: Tensor, x_start: Tensor, x_t: Tensor, t: Tensor
+) -> Tensor:
+    """KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) in bits per dimension, (B,); at t = 0 the NLL.
+
+    `variance` in [-1, 1] interpolates log-variances between the posterior's and beta (learned
+    range); all tensors (B, C, H, W).
+    """
+    # In float32 the likelihood at t = 0, a difference of neighbouring levels, loses five digits.
+    eps, variance, x_start, x_t = (x.double() for x in (eps, variance, x_start, x_t))
+    minimum = _at(_POSTERIOR_LOG_VARIANCE, t, x_t)
+    maximum = _at(_BETAS.log(), t, x_t)
+    share = (variance + 1) / 2
+    log_variance = share * maximum + (1 - share) * minimum
+
+    alpha_bar = _at(_ALPHA_BARS, t, x_t)
+    predicted_start = (x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()
+    to_x0 = _at(_POSTERIOR_X0, t, x_t)
+    mean = to_x0 * predicted_start + _at(_POSTERIOR_XT, t, x_t) * x_t
+    gap = to_x0 * (x_start - predicted_start)
+
+    kl = 0.5 * (
+        -1
+        + log_variance
+        - minimum
+        + torch.exp(minimum - log_variance)
+        + gap**2 * torch.exp(-log_variance)
+    )
+    nll = -_discretized_log_likelihood(x_start, mean, 0.5 * log_variance)
+    return (torch.where(t == 0, _mean(nll), _mean(kl)) / math.log(2)).float()
+
+
+def training_losses(
+    model: Callable[[Tensor, Tensor], Tensor], x_start: Tensor, t: Tensor, noise: Tensor
+) -> dict[str, Tensor]:
+    """Loss terms of one pass (Eq. 1): `mse` and `vb` (bits) and their sum `loss`, each (B,).
+
+    `model(x_t, t)` returns (B, 2C, H, W), noise then variance; x_start and noise (B, C, H, W),
+    t (B,) in 0..999. The bound trains the variance alone: the noise enters it detached.
+    """
+    x_t = add_noise(x_start, noise, t)
+    eps, variance = model(x_t, t).float().chunk(2, dim=1)
+    mse = _mean((noise - eps) ** 2)
+    vb = variational_bound(eps.detach(), variance, x_start, x_t, t)
+    return {"mse": mse, "vb": vb, "loss": mse + vb}
+
+
+def guidance_weight(t: Tensor, scale: float, power: float) -> Tensor:
+    """w(t) of the power-cosine schedule (Eq. 6): 1 at t = T, `scale` at t = 0; shaped like t."""
+    t = torch.as_tensor(t)
+    t = t if t.is_floating_point() else t.float()
+    return 1 + (scale - 1) * (1 - torch.cos(math.pi * (1 - t / NUM_TIMESTEPS) ** power)) / 2
+
+
+def guide(conditional: Tensor, unconditional: Tensor, weight: Tensor | float) -> Tensor:
+    """Guided output (Eq. 6), (B, 2C, H, W); as in the authors' code the variance is guided too."""
+    return unconditional + weight * (conditional - unconditional)
+
+
+class XMDPTScheduler(DDIMScheduler):
+    """DDIM whose step goes to the next timestep of its own list, as the authors' sampler.
+
+    `DDIMScheduler` steps by T // num_inference_steps instead, which leaves the list when the
+    timesteps are a rounded linspace from 0 to T - 1.
+    """
+
+    def step(
+        self,
+        model_output: Tensor,
+        timestep: int | Tensor,
+        sample: Tensor,
+        eta: float = 0.0,
+        generator: torch.Generator | None = None,
+        return_dict: bool = True,
+    ) -> DDIMSchedulerOutput | tuple[Tensor, Tensor]:
+        """x at the next lower timestep of the list from the noise predicted at `timestep`.
+
+        model_output and sample (B, C, H, W); eta 0 is deterministic, 1 has DDPM's variance.
+        """
+        if self.num_inference_steps is None:
+            raise ValueError("call set_timesteps before step")
+        lower = self.timesteps[self.timesteps < timestep]
+        alpha_bar = self.alphas_cumprod[int(timestep)]
+        previous = self.alphas_cumprod[int(lower.max())] if len(lower) else torch.tensor(1.0)
+        x_start = (sample - (1 - alpha_bar).sqrt() * model_output) / alpha_bar.sqrt()
+        variance = (1 - previous) / (1 - alpha_bar) * (1 - alpha_bar / previous)
+        std = eta * variance.sqrt()
+        stepped = previous.sqrt() * x_start + (1 - previous - std**2).sqrt() * model_output
+        if eta > 0:
+            noise = randn_tensor(
+                sample.shape, generator=generator, device=sample.device, dtype=sample.dtype
+            )
+            stepped = stepped + std * noise
+        if not return_dict:
+            return stepped, x_start
+        return DDIMSchedulerOutput(prev_sample=stepped, pred_original_sample=x_start)
+
+
+def make_scheduler() -> XMDPTScheduler:
+    """The authors' sampler: DDIM over rounded linspace(0, 999, steps), ending at alpha-bar 1."""
+    return XMDPTScheduler(
+        num_train_timesteps=NUM_TIMESTEPS,
+        beta_start=BETA_START,
+        beta_end=BETA_END,
+        beta_schedule="linear",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        timestep_spacing="linspace",
+    )

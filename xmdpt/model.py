@@ -1,0 +1,454 @@
+"""X-MDPT in one file: TDNet (denoiser), CANet (conditions -> one vector), MIPNet (masked prediction).
+
+Shapes: B batch, C latent channels, H x W latent size, p patch size, N = (H/p)(W/p) tokens,
+K kept tokens, D width, M condition tokens. Section numbers are those of the paper.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.embeddings import (
+    PatchEmbed,
+    TimestepEmbedding,
+    Timesteps,
+    get_2d_sincos_pos_embed,
+)
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils import BaseOutput
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+
+@dataclass
+class XMDPTOutput(BaseOutput):
+    """`sample` (B, 2C, H, W): the predicted noise, then the variance interpolation."""
+
+    sample: Tensor
+
+
+# Attention with a learned relative position bias
+
+
+def relative_position_index(grid: int) -> Tensor:
+    """(N, N) rows of the bias table for each pair of positions on a grid x grid square, as BEiT."""
+    rows, columns = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
+    rows, columns = rows.flatten(), columns.flatten()
+    row_offset = rows[:, None] - rows[None, :] + grid - 1
+    column_offset = columns[:, None] - columns[None, :] + grid - 1
+    return row_offset * (2 * grid - 1) + column_offset
+
+
+class RelativePositionBias(nn.Module):
+    """One learned number per head and offset; the three extra rows are BEiT's, kept for its format."""
+
+    def __init__(self, grid: int, num_heads: int):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros((2 * grid - 1) ** 2 + 3, num_heads))
+        self.register_buffer("index", relative_position_index(grid), persistent=False)
+
+    def forward(self, keep: Tensor | None = None) -> Tensor:
+        """Bias (1, heads, N, N), or (B, heads, K, K) between the kept positions (B, K)."""
+        index = self.index[None]
+        if keep is not None:
+            index = self.index[keep[:, :, None], keep[:, None, :]]
+        return F.embedding(index, self.table).permute(0, 3, 1, 2)
+
+
+class Attention(nn.Module):
+    """Multi-head attention of `x` (B, N, D) to itself or to `context` (B, N, D), with bias."""
+
+    def __init__(self, dim: int, num_heads: int, grid: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.to_q = nn.Linear(dim, dim)
+        self.to_kv = nn.Linear(dim, 2 * dim)
+        self.to_out = nn.Linear(dim, dim)
+        self.position_bias = RelativePositionBias(grid, num_heads)
+
+    def forward(self, x: Tensor, context: Tensor | None = None, keep: Tensor | None = None):
+        query = self.to_q(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        key_value = self.to_kv(x if context is None else context)
+        key, value = key_value.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        bias = self.position_bias(keep).to(query.dtype)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        return self.to_out(out.transpose(1, 2).flatten(2))
+
+
+# TDNet (Section 3.1)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return x * (1 + scale[:, None]) + shift[:, None]
+
+
+class TDNetBlock(nn.Module):
+    """Transformer block whose normalisations and gates are set by the condition (adaLN-Zero)."""
+
+    def __init__(self, dim: int, num_heads: int, grid: int):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
+        self.attn = Attention(dim, num_heads, grid)
+        self.norm2 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
+        self.mlp = Mlp(dim, 4 * dim, act_layer=lambda: nn.GELU(approximate="tanh"))
+        self.modulation = nn.Linear(dim, 6 * dim)
+
+    def forward(
+        self,
+        x: Tensor,
+        condition: Tensor,
+        context: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, N or K, D), condition (B, D); `context` makes the attention a cross attention."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(F.silu(condition)).chunk(
+            6, dim=-1
+        )
+        attended = self.attn(modulate(self.norm1(x), shift1, scale1), context, keep)
+        x = x + gate1[:, None] * attended
+        return x + gate2[:, None] * self.mlp(modulate(self.norm2(x), shift2, scale2))
+
+
+class FinalLayer(nn.Module):
+    """Tokens (B, N, D) -> patches (B, N, p * p * 2C)."""
+
+    def __init__(self, dim: int, out_features: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
+        self.modulation = nn.Linear(dim, 2 * dim)
+        self.linear = nn.Linear(dim, out_features)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        shift, scale = self.modulation(F.silu(condition)).chunk(2, dim=-1)
+        return self.linear(modulate(self.norm(x), shift, scale))
+
+
+# CANet (Section 3.2)
+
+
+class TokenPool(nn.Module):
+    """One vector (B, D) from M tokens: a 1x1 convolution over tokens, GELU, LayerNorm."""
+
+    def __init__(self, num_tokens: int, dim: int):
+        super().__init__()
+        self.conv = nn.Conv1d(num_tokens, 1, kernel_size=1)
+        self.norm = nn.LayerNorm(dim, eps=1e-12)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.norm(F.gelu(self.conv(tokens).squeeze(1)))
+
+
+class Projection(nn.Module):
+    """Linear, GELU, LayerNorm on the last dimension."""
+
+    def __init__(self, in_features: int, dim: int):
+        super().__init__()
+        self.linear = nn.Linear(in_features, dim)
+        self.norm = nn.LayerNorm(dim, eps=1e-12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(F.gelu(self.linear(x)))
+
+
+class CANet(nn.Module):
+    """Pose, global source features and local source latent become one condition vector.
+
+    `sources` says which of the two views of the source photo take part (Table 2e); `aggregation`
+    how the vectors are joined: their sum through an MLP (default), the plain sum, or a 1x1
+    convolution over them stacked.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_patches: int,
+        pose_shape: tuple[int, int],
+        source_shape: tuple[int, int],
+        sources: str,
+        aggregation: str,
+    ):
+        super().__init__()
+        self.aggregation = aggregation
+        self.pose_projection = Projection(pose_shape[1], dim)
+        self.pose_pool = TokenPool(pose_shape[0], dim)
+        self.source_projection = self.source_pool = self.local_pool = None
+        if sources != "local":
+            self.source_projection = Projection(source_shape[1], dim)
+            self.source_pool = TokenPool(source_shape[0], dim)
+        if sources != "global":
+            self.local_pool = TokenPool(num_patches, dim)
+        self.join = None
+        if aggregation == "mlp":
+            self.join = Projection(dim, dim)
+        elif aggregation == "concat":
+            self.join = TokenPool(3 if sources == "both" else 2, dim)
+
+    def forward(self, pose_tokens: Tensor, source_tokens: Tensor, local_tokens: Tensor) -> Tensor:
+        """pose (B, M, width), source (B, M', width'), local (B, N, D) -> condition vector (B, D)."""
+        vectors = [self.pose_pool(self.pose_projection(pose_tokens))]
+        if self.local_pool is not None:
+            vectors.append(self.local_pool(local_tokens))
+        if self.source_pool is not None:
+            vectors.append(self.source_pool(self.source_projection(source_tokens)))
+        if self.aggregation == "concat":
+            return self.join(torch.stack(vectors, dim=1))
+        total = torch.stack(vectors).sum(0)
+        return total if self.join is None else self.join(total)
+
+
+# MIPNet (Section 3.3), used in training only
+
+
+class MIPNet(nn.Module):
+    """Predicts the masked tokens of the target from its kept ones and from the source (Eq. 3)."""
+
+    ORDERS = {  # which blocks run, in order
+        "self": ("self",),
+        "cross": ("cross",),
+        "cross_self": ("cross", "self"),
+        "self_cross": ("self", "cross"),
+    }
+
+    def __init__(self, dim: int, num_heads: int, grid: int, attention: str):
+        super().__init__()
+        self.order = self.ORDERS[attention]
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.blocks = nn.ModuleDict({name: TDNetBlock(dim, num_heads, grid) for name in self.order})
+
+    @property
+    def uses_source(self) -> bool:
+        return "cross" in self.order
+
+    def restore(self, kept: Tensor, keep: Tensor, num_tokens: int) -> Tensor:
+        """Put kept tokens (B, K, D) at positions `keep` (B, K), the mask token elsewhere."""
+        full = self.mask_token.to(kept.dtype).expand(kept.shape[0], num_tokens, -1)
+        return full.scatter(1, keep[..., None].expand(-1, -1, kept.shape[-1]), kept)
+
+    def forward(
+        self, x: Tensor, condition: Tensor, context: Tensor | None, keep: Tensor
+    ) -> Tensor:
+        """x (B, N, D) with mask tokens, context (B, N, D); the kept positions pass unchanged."""
+        predicted = x
+        for name in self.order:
+            block_context = context if name == "cross" else None
+            predicted = self.blocks[name](predicted, condition, block_context)
+        masked = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device).scatter(1, keep, False)
+        return torch.where(masked[..., None], predicted, x)
+
+
+# The whole model
+
+
+class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
+    """The cross-view masked diffusion transformer: TDNet with CANet and, for training, MIPNet.
+
+    Args:
+        sample_size: side of the square latent. in_channels: its channels C.
+        patch_size: p. hidden_size, depth, num_heads: D, blocks, heads (S 384/12/6, B 768/12/12,
+            L 1024/24/16). decode_layers: how many of the last blocks are the decoder.
+        mask_ratio: share of target tokens hidden in the masked pass (Table 2b).
+        mip_attention: none (a plain diffusion transformer), self (MDT), cross, cross_self or
+            self_cross (Table 2d). Inference does not need MIPNet: `none` drops it.
+        canet_sources: local, global or both (Table 2e). aggregation: mlp, add or concat.
+        pose_tokens, pose_width, source_tokens, source_width: condition token counts and widths.
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ["TDNetBlock"]
+    _repeated_blocks = ["TDNetBlock"]
+    _skip_layerwise_casting_patterns = ["pos_embed", "norm", "time_embedding"]
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int = 32,
+        in_channels: int = 4,
+        patch_size: int = 2,
+        hidden_size: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        decode_layers: int = 2,
+        mask_ratio: float = 0.3,
+        mip_attention: str = "self_cross",
+        canet_sources: str = "both",
+        aggregation: str = "mlp",
+        pose_tokens: int = 257,
+        pose_width: int = 768,
+        source_tokens: int = 257,
+        source_width: int = 1536,
+    ):
+        super().__init__()
+        self._check_config()
+        grid = sample_size // patch_size
+        self.num_patches = grid * grid
+        self.gradient_checkpointing = False
+
+        self.patch_embed = PatchEmbed(
+            sample_size, sample_size, patch_size, in_channels, hidden_size, pos_embed_type=None
+        )
+        self.pos_embed = nn.Parameter(torch.zeros(1, self.num_patches, hidden_size))
+        self.decoder_pos_embed = nn.Parameter(torch.zeros(1, self.num_patches, hidden_size))
+        self.time_proj = Timesteps(256, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embedding = TimestepEmbedding(256, hidden_size)
+        self.canet = CANet(
+            hidden_size,
+            self.num_patches,
+            (pose_tokens, pose_width),
+            (source_tokens, source_width),
+            canet_sources,
+            aggregation,
+        )
+        self.blocks = nn.ModuleList(
+            TDNetBlock(hidden_size, num_heads, grid) for _ in range(depth)
+        )
+        self.mipnet = None
+        if mip_attention != "none":
+            self.mipnet = MIPNet(hidden_size, num_heads, grid, mip_attention)
+        self.final_layer = FinalLayer(hidden_size, patch_size**2 * 2 * in_channels)
+        self.initialize_weights()
+
+    def _check_config(self) -> None:
+        config = self.config
+        if config.sample_size % config.patch_size:
+            raise ValueError(
+                f"sample_size {config.sample_size} is not a multiple of "
+                f"patch_size {config.patch_size}"
+            )
+        if config.hidden_size % config.num_heads or config.hidden_size % 4:
+            raise ValueError(
+                f"hidden_size {config.hidden_size} must be a multiple of num_heads "
+                f"{config.num_heads} and of 4"
+            )
+        if not 0 < config.decode_layers < config.depth:
+            raise ValueError(
+                f"decode_layers {config.decode_layers} must lie between 1 and depth - 1"
+            )
+        for name, allowed in {
+            "mip_attention": ("none", *MIPNet.ORDERS),
+            "canet_sources": ("local", "global", "both"),
+            "aggregation": ("mlp", "add", "concat"),
+        }.items():
+            if config[name] not in allowed:
+                raise ValueError(f"{name} '{config[name]}' is not one of {', '.join(allowed)}")
+
+    def initialize_weights(self) -> None:
+        """Xavier linears, sin-cos positions, and zero for all that gates or ends (adaLN-Zero)."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))
+        nn.init.zeros_(self.patch_embed.proj.bias)
+        grid = math.isqrt(self.num_patches)
+        positions = get_2d_sincos_pos_embed(
+            self.config.hidden_size, grid, base_size=grid, output_type="pt"
+        )
+        for embedding in (self.pos_embed, self.decoder_pos_embed):
+            embedding.data.copy_(positions)
+        for linear in (self.time_embedding.linear_1, self.time_embedding.linear_2):
+            nn.init.normal_(linear.weight, std=0.02)
+        if self.mipnet is not None:
+            nn.init.normal_(self.mipnet.mask_token, std=0.02)
+        for module in self.modules():
+            if isinstance(module, (TDNetBlock, FinalLayer)):
+                nn.init.zeros_(module.modulation.weight)
+        nn.init.zeros_(self.final_layer.linear.weight)
+
+    def _run(self, blocks: nn.ModuleList, x: Tensor, *inputs: Tensor | None) -> Tensor:
+        for block in blocks:
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                x = self._gradient_checkpointing_func(block, x, *inputs)
+            else:
+                x = block(x, *inputs)
+        return x
+
+    @property
+    def _encoder(self) -> nn.ModuleList:
+        return self.blocks[: -self.config.decode_layers]
+
+    def _embed(self, latent: Tensor) -> Tensor:
+        return self.patch_embed(latent) + self.pos_embed
+
+    def _condition(self, timestep: Tensor, condition: Tensor) -> Tensor:
+        """c = timestep embedding + y, (B, D)."""
+        timestep = torch.as_tensor(timestep, device=condition.device).expand(condition.shape[0])
+        waves = self.time_proj(timestep).to(self.time_embedding.linear_1.weight.dtype)
+        return self.time_embedding(waves) + condition
+
+    def _decode(self, x: Tensor, c: Tensor) -> Tensor:
+        """Decoder blocks and final layer: tokens (B, N, D) -> (B, 2C, H, W)."""
+        x = self._run(self.blocks[-self.config.decode_layers :], x, c)
+        grid, p = math.isqrt(self.num_patches), self.config.patch_size
+        patches = self.final_layer(x, c).unflatten(1, (grid, grid)).unflatten(-1, (p, p, -1))
+        return patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+    def encode_condition(
+        self, pose_tokens: Tensor, source_tokens: Tensor, source_latent: Tensor
+    ) -> Tensor:
+        """The condition vector y (B, D) of CANet; it does not depend on the timestep.
+
+        pose_tokens (B, M, width), source_tokens (B, M', width'), source_latent (B, C, H, W) as
+        scaled for diffusion. The vector of zeros is the unconditional one.
+        """
+        return self.canet(pose_tokens, source_tokens, self._embed(source_latent))
+
+    def kept_tokens(self, mask_noise: Tensor) -> Tensor:
+        """Positions (B, K) of the int(N (1 - mask_ratio)) smallest of mask_noise (B, N), rising."""
+        count = int(self.num_patches * (1 - self.config.mask_ratio))
+        return mask_noise.argsort(dim=1)[:, :count].sort(dim=1).values
+
+    @torch.no_grad()
+    def source_context(self, source_latent: Tensor, c: Tensor) -> Tensor:
+        """What MIPNet attends to: the source after the same encoder blocks, without gradient."""
+        x = self._embed(source_latent)
+        for block in self._encoder:
+            x = block(x, c)
+        return x
+
+    def masked_forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        condition: Tensor,
+        source_latent: Tensor,
+        mask_noise: Tensor,
+    ) -> XMDPTOutput:
+        """The training pass with part of the target hidden (Eq. 2-4); arguments as `forward`."""
+        if self.mipnet is None:
+            raise ValueError("a model with mip_attention 'none' has no masked pass")
+        c = self._condition(timestep, condition)
+        keep = self.kept_tokens(mask_noise)
+        x = self._embed(sample)
+        x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
+        x = self._run(self._encoder, x, c, None, keep)
+        x = self.mipnet.restore(x, keep, self.num_patches) + self.decoder_pos_embed
+        context = self.source_context(source_latent, c) if self.mipnet.uses_source else None
+        x = self.mipnet(x, c, context, keep)
+        return XMDPTOutput(sample=self._decode(x, c))
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        condition: Tensor,
+        source_latent: Tensor | None = None,
+        mask_noise: Tensor | None = None,
+        return_dict: bool = True,
+    ) -> XMDPTOutput | tuple[Tensor]:
+        """Noise and variance (B, 2C, H, W) of the noisy latent.
+
+        sample (B, C, H, W), timestep (B,) or scalar in 0..999, condition (B, D) from
+        `encode_condition` or zeros. With mask_noise (B, N) and source_latent (B, C, H, W) this is
+        the masked pass.
+        """
+        if mask_noise is not None:
+            output = self.masked_forward(
+                sample, timestep, condition, source_latent, mask_noise
+            ).sample
+        else:
+            c = self._condition(timestep, condition)
+            x = self._run(self._encoder, self._embed(sample), c)
+            output = self._decode(x + self.decoder_pos_embed, c)
+        return XMDPTOutput(sample=output) if return_dict else (output,)
