@@ -6,7 +6,7 @@ import types
 import pytest
 import torch
 
-from xmdpt.evaluation.perceptual import STLPIPS
+from xmdpt.perceptual import STLPIPS
 
 
 @pytest.fixture(scope="module")
