@@ -97,6 +97,7 @@ class SampleConfig(Section):
     guidance_scale: float = Field(ge=0)
     guidance_power: float = Field(gt=0)
     batch_size: PositiveInt
+    precision: Literal["bf16", "fp32"]
     checkpoints: list[Literal["ablation", "main"]]
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, SchedulerMixin
 from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
@@ -117,7 +117,8 @@ def guide(conditional: Tensor, unconditional: Tensor, weight: Tensor | float) ->
     return unconditional + weight * (conditional - unconditional)
 
 
-class XMDPTScheduler(DDIMScheduler):
+# Loading a saved pipeline, diffusers asks this module, by name, for the mixin that its class has.
+class XMDPTScheduler(DDIMScheduler, SchedulerMixin):
     """DDIM whose step goes to the next timestep of its own list, as the authors' sampler.
 
     `DDIMScheduler` steps by T // num_inference_steps instead, which leaves the list when the

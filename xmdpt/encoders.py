@@ -144,3 +144,13 @@ def _scale(pictures: Tensor) -> Tensor:
     """Bring pictures in [-1, 1] to the network's (x - 127) / 128 of 0-255 values."""
     pictures = pictures.float().contiguous(memory_format=torch.channels_last)
     return (pictures * 127.5 + 0.5) / 128
+
+
+ENCODERS: dict[str, type[nn.Module]] = {"efficientnet_lite0": EfficientNetTokens}
+
+
+def make_encoder(name: str) -> nn.Module:
+    """The frozen token encoder of that name: pictures (B, 3, H, W) in [-1, 1] -> (B, M, width)."""
+    if name not in ENCODERS:
+        raise ValueError(f"no token encoder '{name}'; there are: {', '.join(ENCODERS)}")
+    return ENCODERS[name]()

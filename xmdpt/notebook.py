@@ -26,7 +26,6 @@ INJECTED = "injected-parameters"
 KEPT_LINES = 200
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
-    "TQDM_DISABLE": "1",
     "WANDB_SILENT": "true",
     "WANDB_QUIET": "true",
     "WANDB_CONSOLE": "off",
@@ -165,6 +164,8 @@ def execute(notebook: Path, output: Path, values: dict[str, Any], root: Path) ->
     from papermill.exceptions import PapermillExecutionError
 
     os.environ.update(ENVIRONMENT, WANDB_NOTEBOOK_NAME=str(notebook))
+    if not sys.stderr.isatty():
+        os.environ["TQDM_DISABLE"] = "1"  # a bar in a log file is a thousand lines
     failure: PapermillExecutionError | None = None
     with atomic_path(output) as partial:
         try:
@@ -197,7 +198,7 @@ def run(notebook: Path, output: Path, settings: list[str]) -> bool:
     """Check settings and params.yaml, then `execute`; raises `UsageError` or `ConfigError`."""
     values = parse_settings(settings, declared_parameters(read_notebook(notebook)), notebook)
     root = find_root(notebook.resolve().parent)
-    load_config(root / "params.yaml", run=values.get("run"))
+    load_config(root / values.get("params", "params.yaml"), run=values.get("run"))
     return execute(notebook.resolve(), output.resolve(), values, root)
 
 

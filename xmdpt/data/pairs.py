@@ -1,0 +1,52 @@
+"""Names of pictures and of results: DeepFashion's folders, their mangled form, pairs of them."""
+
+import re
+from pathlib import Path, PurePosixPath
+
+NESTED = re.compile(r"(WOMEN|MEN)/([^/]+)/id_(\d{8})/(\d{2})_(\d)_([a-z]+)(?:\.\w+)?$")
+MANGLED = r"fashion(?:WOMEN|MEN)[A-Za-z_]+?id\d{10}_\d[a-z]+"
+SUFFIX = r"(?:\.(?:png|jpg|jpeg))?"
+SEPARATOR = r"(?:_2_|_to_|___)"
+MANGLED_RESULT = re.compile(
+    rf"(?:deep)?({MANGLED}){SUFFIX}{SEPARATOR}(?:deep)?({MANGLED}){SUFFIX}(?:_vis)?{SUFFIX}"
+)
+PLAIN_RESULT = re.compile(
+    rf"(?P<source>.+?){SUFFIX}{SEPARATOR}(?P<target>.+?){SUFFIX}(?:_vis)?{SUFFIX}", re.IGNORECASE
+)
+
+
+def mangle(path: str | Path) -> str:
+    """Return the one-word name, without suffix, by which DeepFashion's tools know a picture.
+
+    `img/WOMEN/Dresses/id_00007132/04_4_full.jpg` becomes `fashionWOMENDressesid0000713204_4full`
+    wherever the folder lies; a name already mangled (a leading `deep`, as some tools write it,
+    falls) stays, and a picture outside that scheme is known by its file name.
+    """
+    path = PurePosixPath(str(path).replace("\\", "/"))
+    nested = NESTED.search(str(path))
+    if nested:
+        gender, category, identity, colour, number, view = nested.groups()
+        return f"fashion{gender}{category}id{identity}{colour}_{number}{view}"
+    name = path.stem if re.fullmatch(r"\.(png|jpe?g)", path.suffix.lower()) else path.name
+    return re.sub(rf"^deep(?={MANGLED}$)", "", name)
+
+
+def result_name(source: str | Path, target: str | Path) -> str:
+    """Return the file name of the picture made from `source` in the pose of `target`."""
+    return f"{mangle(source)}_2_{mangle(target)}_vis.png"
+
+
+def parse_result_name(name: str | Path) -> tuple[str, str]:
+    """Split a result's file name into the mangled names of its (source, target).
+
+    Also read: `_to_` or `___` between the two, suffixes inside the name, no `_vis`, a `deep`
+    before either. Raises ValueError for a name that is not a pair, or could be several.
+    """
+    name = Path(name).name
+    mangled = MANGLED_RESULT.fullmatch(name)
+    if mangled:
+        return mangled[1], mangled[2]
+    plain = PLAIN_RESULT.fullmatch(name)
+    if plain is None or len(re.findall(SEPARATOR, name)) != 1:
+        raise ValueError(f"{name} is not a result's name: <source>_2_<target>_vis.png")
+    return mangle(plain["source"]), mangle(plain["target"])

@@ -1,0 +1,85 @@
+"""What a method must beat: three ways to answer a test pair without any learning.
+
+They are written as result folders, so that the code that scores a method scores them too.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import result_name
+
+BASELINES = ("copy_source", "mean_picture", "nearest_pose")
+MISMATCH = 64.0  # pixels of the 256-high frame: what a joint seen in one pose only is charged
+
+
+def pose_distances(
+    pose: np.ndarray, others: np.ndarray, mismatch: float = MISMATCH, centre: bool = False
+) -> np.ndarray:
+    """Return the distances (T,) from a pose (J, 2) to others (T, J, 2), in pixels of the frame.
+
+    The mean over joints of their Euclidean distance where both poses show the joint, and of
+    `mismatch` where one alone does; joints that neither shows do not count, and two poses without
+    any are at distance 0. `centre` first moves each pair's common joints to the same mean.
+    """
+    seen, others_seen = (pose != -1).all(axis=-1), (others != -1).all(axis=-1)
+    both, one = seen & others_seen, seen ^ others_seen
+    shift = np.where(both[..., None], pose - others, 0.0)  # (T, J, 2)
+    if centre:
+        common = both.sum(axis=1).clip(min=1)[:, None, None]
+        shift = np.where(both[..., None], shift - shift.sum(axis=1, keepdims=True) / common, 0.0)
+    total = np.linalg.norm(shift, axis=-1).sum(axis=1) + mismatch * one.sum(axis=1)
+    return total / (both | one).sum(axis=1).clip(min=1)
+
+
+def nearest_pose(
+    pose: np.ndarray, others: np.ndarray, mismatch: float = MISMATCH, centre: bool = False
+) -> int:
+    """Return the index of the nearest of others (T, J, 2), the first if tied."""
+    return int(pose_distances(pose, others, mismatch, centre).argmin())
+
+
+def mean_picture(data: DeepFashion) -> np.ndarray:
+    """Return the mean of the training pictures, uint8 (size, size, 3)."""
+    names = data.pictures("train")
+    total = sum(data.picture(name).astype(np.float64) for name in names)
+    return (total / len(names)).round().astype(np.uint8)
+
+
+def result_pairs(generated_dir: str | Path, data: DeepFashion) -> list[tuple[str, str]]:
+    """Return the (source, target) names of the test pairs whose result is in the folder."""
+    folder = Path(generated_dir)
+    return [pair for pair in data.pairs("test") if (folder / result_name(*pair)).is_file()]
+
+
+def write_baselines(
+    folder: str | Path,
+    data: DeepFashion,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    centre: bool = False,
+) -> dict[str, Path]:
+    """Write one result folder per baseline below `folder` and return them by name.
+
+    For each (source, target) pair of picture names: `copy_source`, the source itself;
+    `mean_picture`, the mean training picture; `nearest_pose`, the training picture whose pose is
+    nearest the target's (see `pose_distances`). All are squared as the reader squares them.
+    """
+    train = data.pictures("train")
+    poses = np.stack([data.keypoints(name) for name in train])
+    nearest = {
+        target: train[nearest_pose(data.keypoints(target), poses, centre=centre)]
+        for target in {target for _, target in pairs}
+    }
+    folders = {name: Path(folder) / name for name in BASELINES}
+    for path in folders.values():
+        path.mkdir(parents=True, exist_ok=True)
+    mean = mean_picture(data)
+    for source, target in pairs:
+        answers = (data.picture(source), mean, data.picture(nearest[target]))
+        for path, picture in zip(folders.values(), answers, strict=True):
+            Image.fromarray(picture).save(path / result_name(source, target))
+    return folders

@@ -1,0 +1,170 @@
+"""Training of X-MDPT (Section 3.3, Eq. 5): exact to resume, keyed by (seed, step)."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from xmdpt.config import TrainConfig
+from xmdpt.data.cache import PairBatches
+from xmdpt.diffusion import NUM_TIMESTEPS, training_losses
+from xmdpt.files import atomic_path
+from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.random import batch_indices, keyed_generator
+from xmdpt.training.ema import EMA
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says at which step and what remains."""
+
+
+class TrainingModule(nn.Module):
+    """One step's whole computation, so that whatever wraps it (DDP, FSDP, compile) sees all of it."""
+
+    def __init__(self, model: XMDPTTransformer2DModel, condition_dropout: float):
+        super().__init__()
+        self.model = model
+        self.condition_dropout = condition_dropout
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Per-sample losses (B,) of Eq. 5: `mse`, `vb`, `loss`, and with MIPNet `masked_*` too.
+
+        The batch holds target_latent and source_latent (B, C, H, W), pose_tokens, source_tokens,
+        t (B,), noise, mask_noise (B, N) and drop (2, B), uniform numbers for the guidance dropout
+        of the full and of the masked pass.
+        """
+        condition = self.model.encode_condition(
+            batch["pose_tokens"], batch["source_tokens"], batch["source_latent"]
+        )
+        keep = (batch["drop"] >= self.condition_dropout).to(condition.dtype)[..., None]
+
+        def full_pass(x_t: Tensor, t: Tensor) -> Tensor:
+            return self.model(x_t, t, condition * keep[0]).sample
+
+        def masked_pass(x_t: Tensor, t: Tensor) -> Tensor:
+            return self.model(
+                x_t, t, condition * keep[1], batch["source_latent"], batch["mask_noise"]
+            ).sample
+
+        target = (batch["target_latent"], batch["t"], batch["noise"])
+        losses = training_losses(full_pass, *target)
+        if self.model.mipnet is not None:
+            masked = training_losses(masked_pass, *target)
+            losses |= {f"masked_{name}": value for name, value in masked.items()}
+        return losses
+
+
+def draw_batch(
+    batches: PairBatches, config: TrainConfig, num_patches: int, step: int
+) -> dict[str, Tensor]:
+    """All that step number `step` (from 0) trains on, from (seed, step) alone."""
+    count = config.batch_size
+    batch = batches.batch(step, batch_indices(batches.seed, step, count, len(batches.pairs)))
+    generator = keyed_generator(batches.seed, "noise", step)
+    batch["t"] = torch.randint(NUM_TIMESTEPS, (count,), generator=generator)
+    batch["noise"] = torch.randn(batch["target_latent"].shape, generator=generator)
+    batch["mask_noise"] = torch.rand(count, num_patches, generator=generator)
+    batch["drop"] = torch.rand(2, count, generator=generator)
+    return batch
+
+
+@dataclass
+class StepReport:
+    """What one step gives to look at; losses are means over the batch."""
+
+    step: int
+    losses: dict[str, float]
+    grad_norm: float
+
+
+class Trainer:
+    """Model, EMA, optimizer and the number of finished steps; `run` goes on from there."""
+
+    def __init__(self, model: XMDPTTransformer2DModel, batches: PairBatches, config: TrainConfig):
+        self.config = config
+        self.batches = batches
+        self.accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+        self.step = 0
+        self.ema = EMA(model.to(self.accelerator.device), config.ema_decay)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        module = TrainingModule(model.train(), config.condition_dropout)
+        self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
+
+    @property
+    def model(self) -> XMDPTTransformer2DModel:
+        return self.accelerator.unwrap_model(self.module).model
+
+    def save(self, path: Path) -> None:
+        """Write everything that resuming needs, whole or not at all."""
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.ema.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with atomic_path(path) as partial:
+            torch.save(state, partial)
+
+    def load(self, path: Path) -> None:
+        """Take up the state that `save` wrote."""
+        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.ema.model.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _learning_rate(self) -> float:
+        warmup = self.config.warmup_steps
+        return self.config.learning_rate * min(1.0, (self.step + 1) / max(warmup, 1))
+
+    def _train_step(self) -> StepReport:
+        batch = draw_batch(self.batches, self.config, self.model.num_patches, self.step)
+        shard = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+        batch = {
+            name: (value[:, shard] if name == "drop" else value[shard]).to(self.accelerator.device)
+            for name, value in batch.items()
+        }
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        with self.accelerator.autocast():
+            losses = self.module(batch)
+        total = losses["loss"].mean()
+        if "masked_loss" in losses:
+            total = total + losses["masked_loss"].mean()
+        self.accelerator.backward(total)
+        grad_norm = self.accelerator.clip_grad_norm_(
+            self.module.parameters(), self.config.grad_clip or math.inf
+        ).item()
+        if not (math.isfinite(total.item()) and math.isfinite(grad_norm)):
+            raise TrainingError(
+                f"step {self.step}: the loss is {total.item()}, the gradient norm {grad_norm}; "
+                "lower train.learning_rate, set train.grad_clip, or train in fp32. "
+                "The last saved state is untouched"
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.update(self.model)
+        self.step += 1
+        means = {name: value.mean().item() for name, value in losses.items()}
+        return StepReport(self.step, means | _quartiles(losses["mse"], batch["t"]), grad_norm)
+
+    def run(self, steps: int) -> Iterator[StepReport]:
+        """Train until `steps` steps are finished, yielding a report after each."""
+        while self.step < steps:
+            yield self._train_step()
+
+
+def _quartiles(mse: Tensor, t: Tensor) -> dict[str, float]:
+    """Mean noise error by quarter of the timesteps that the batch holds."""
+    quarter = t * 4 // NUM_TIMESTEPS
+    return {
+        f"mse_q{index}": mse[quarter == index].mean().item()
+        for index in range(4)
+        if (quarter == index).any()
+    }

@@ -1,0 +1,117 @@
+"""The autoencoder: fine-tuning of its decoder as in the paper, or training of all of it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from xmdpt.config import VAEConfig
+from xmdpt.perceptual import STLPIPS
+from xmdpt.pictures import to_signed
+from xmdpt.random import batch_indices, keyed_generator
+from xmdpt.training.ema import EMA
+
+
+def new_vae(config: VAEConfig, size: int) -> AutoencoderKL:
+    """An untrained autoencoder of the small profile; 2^(levels - 1) pixels a latent cell."""
+    levels = len(config.block_out_channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=tuple(config.block_out_channels),
+        layers_per_block=config.layers_per_block,
+        latent_channels=config.latent_channels,
+        norm_num_groups=8,
+        sample_size=size,
+    )
+
+
+class Reconstruction(nn.Module):
+    """Losses of one batch of pictures: L1, st_lpips, and the KL term where the encoder trains."""
+
+    def __init__(self, vae: AutoencoderKL, config: VAEConfig):
+        super().__init__()
+        self.vae = vae
+        self.perceptual = STLPIPS().eval().requires_grad_(False)
+        self.config = config
+        self.decoder_only = config.init is not None
+        vae.requires_grad_(not self.decoder_only)
+        vae.decoder.requires_grad_(True)
+        vae.post_quant_conv.requires_grad_(True)
+
+    def forward(self, pictures: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """pictures (B, 3, H, W) in [-1, 1], noise shaped like the latents -> scalar losses."""
+        with torch.set_grad_enabled(not self.decoder_only):
+            posterior = self.vae.encode(pictures).latent_dist
+        latents = posterior.mean + posterior.std * noise
+        decoded = self.vae.decode(latents).sample
+        losses = {
+            "l1": F.l1_loss(decoded.float(), pictures),
+            "st_lpips": self.perceptual(decoded.float(), pictures).mean(),
+            "kl": posterior.kl().mean() / noise[0].numel(),
+        }
+        losses["loss"] = (
+            losses["l1"]
+            + self.config.perceptual_weight * losses["st_lpips"]
+            + self.config.kl_weight * losses["kl"]
+        )
+        return losses
+
+
+def _crop(pictures: Tensor, crop: int, generator: torch.Generator) -> Tensor:
+    """The same random crop x crop window of all pictures (B, 3, H, W), mirrored half the time."""
+    height, width = pictures.shape[-2:]
+    top, left = (
+        int(torch.randint(max(side - crop, 0) + 1, (1,), generator=generator))
+        for side in (height, width)
+    )
+    pictures = pictures[..., top : top + crop, left : left + crop]
+    return pictures.flip(-1) if torch.rand(1, generator=generator) < 0.5 else pictures
+
+
+@dataclass
+class VAEProgress:
+    step: int
+    losses: dict[str, float]
+
+
+def train_vae(
+    vae: AutoencoderKL,
+    load: Callable[[list[int]], np.ndarray],
+    count: int,
+    config: VAEConfig,
+    seed: int,
+) -> Iterator[VAEProgress]:
+    """Train on `count` pictures that `load(indices)` returns as uint8 (B, H, W, 3).
+
+    Yields the losses of each step; when it ends, `vae` holds the averaged weights. With
+    config.init set only the decoder changes, so latents made before stay valid.
+    """
+    module = Reconstruction(vae, config)
+    trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0.0)
+    ema = EMA(vae, config.ema_decay)
+    vae.train()
+    for step in range(config.steps):
+        generator = keyed_generator(seed, "vae", step)
+        indices = batch_indices(seed, step, config.batch_size, count)
+        pictures = _crop(to_signed(load(indices.tolist())), config.crop, generator)
+        factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        latent_shape = (len(pictures), vae.config.latent_channels, *(
+            side // factor for side in pictures.shape[-2:]
+        ))
+        noise = torch.randn(latent_shape, generator=generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = module(pictures.contiguous(memory_format=torch.channels_last), noise)
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        ema.update(vae)
+        yield VAEProgress(step + 1, {name: value.item() for name, value in losses.items()})
+    vae.load_state_dict(ema.model.state_dict())
+    vae.eval().requires_grad_(False)
