@@ -27,9 +27,9 @@ from xmdpt.evaluation.results import (
     Match,
     batches,
     match_results,
-    to_tensor,
     training_pictures,
 )
+from xmdpt.pictures import to_signed
 
 LABELS = ("result", "person", "source", "target")
 
@@ -53,7 +53,7 @@ def _reader(rules: Protocol, size: Size) -> Callable[[Path], np.ndarray]:
 
 def _deep(pictures: Sequence[np.ndarray], rules: Protocol, device: str) -> Tensor:
     small = [resize(picture, rules.deep_size, rules.deep_resize) for picture in pictures]
-    return to_tensor(small).to(device)
+    return to_signed(np.stack(small)).to(device)
 
 
 def _size(matches: Sequence[Match], rules: Protocol) -> Size:

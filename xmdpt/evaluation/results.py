@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from xmdpt.data.pairs import mangle, parse_result_name
 
 T = TypeVar("T")
@@ -108,11 +104,6 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
     _complain(unread, f"pictures in {generated_dir} are not named {SCHEME}")
     _complain(missing, f"results have no reference in {reference_dir}")
     return sorted(matches, key=lambda match: (match.target, match.source, match.result.name))
-
-
-def to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
-    """Stack uint8 (H, W, 3) pictures into float32 (B, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 127.5 - 1
 
 
 def batches(items: Sequence[T], size: int, drop_last: bool = False) -> Iterator[Sequence[T]]:

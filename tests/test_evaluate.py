@@ -1,0 +1,331 @@
+"""Scoring folders: names, pairing, protocols, baselines, intervals."""
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import mangle, parse_result_name, result_name
+from xmdpt.evaluation import baselines as base
+from xmdpt.evaluation import bootstrap_interval, evaluate, evaluate_pairs
+from xmdpt.evaluation.protocols import PIDM, PROTOCOLS, get_protocol, resize
+from xmdpt.evaluation.results import batches, find_pictures, training_pictures
+from xmdpt.evaluation.summary import score_figure, score_frame, score_table, summarise
+
+SIZE = 64
+VIEWS = ("1_front", "2_side", "3_back")
+
+
+def name_of(identity: int, view: str) -> str:
+    return f"img/WOMEN/Tees_Tanks/id_{identity:08d}/01_{view}.jpg"
+
+
+def figure(identity: int, lean: int) -> Image.Image:
+    """A coloured person of a head, a body and two legs on white, 88x128."""
+    rng = np.random.default_rng(identity)
+    shirt, trousers = (tuple(int(v) for v in rng.integers(20, 220, 3)) for _ in range(2))
+    picture = Image.new("RGB", (88, 128), "white")
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((36 + lean, 10, 52 + lean, 30), fill=(200, 150, 120))
+    draw.rectangle((32 + lean // 2, 31, 56 + lean // 2, 75), fill=shirt)
+    draw.polygon([(33, 76), (43, 76), (40 - lean, 120), (30 - lean, 120)], fill=trousers)
+    draw.polygon([(45, 76), (55, 76), (58 + lean, 120), (48 + lean, 120)], fill=trousers)
+    return picture
+
+
+def pose_of(lean: int) -> np.ndarray:
+    pose = np.full((18, 2), -1.0)
+    pose[[0, 1, 8, 11]] = [[44 + lean, 20], [44 + lean, 32], [36, 76], [52, 76]]
+    pose[[10, 13]] = [[35 - lean, 118], [53 + lean, 118]]
+    return np.where(pose == -1, -1, pose * 2 + [40, 0])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> DeepFashion:
+    """Six training people and two test people in three views, in DeepFashion's layout."""
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("people")
+    for identity in range(8):
+        for number, view in enumerate(VIEWS):
+            lean = 5 * (number - 1) + (identity % 4 if identity < 6 else 0)
+            path = root / name_of(identity, view)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure(identity, lean).save(path, quality=95)
+            pose = root / "pose" / Path(name_of(identity, view)).relative_to("img")
+            pose.parent.mkdir(parents=True, exist_ok=True)
+            np.savetxt(pose.with_suffix(".txt"), pose_of(lean))
+    for split, people in (("train", range(6)), ("test", range(6, 8))):
+        names = [name_of(identity, view) for identity in people for view in VIEWS]
+        (root / f"{split}.lst").write_text("\n".join(names) + "\n")
+        pairs = [
+            f"{a},{b}" for a in names for b in names if a != b and Path(a).parent == Path(b).parent
+        ]
+        (root / f"{split}_pairs.txt").write_text("\n".join(pairs) + "\n")
+    return DeepFashion(root, SIZE)
+
+
+@pytest.fixture(scope="module")
+def results(data, tmp_path_factory) -> Path:
+    """For each test pair the true target with a little noise, as results."""
+    folder = tmp_path_factory.mktemp("samples")
+    rng = np.random.default_rng(0)
+    for source, target in data.pairs("test"):
+        noisy = data.picture(target) + rng.normal(0, 1, (SIZE, SIZE, 3))
+        picture = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+        picture.save(folder / result_name(source, target))
+    return folder
+
+
+def test_mangled_names():
+    assert mangle("img/WOMEN/Dresses/id_00007132/04_4_full.jpg") == (
+        "fashionWOMENDressesid0000713204_4full"
+    )
+    tees = "fashionMENTees_Tanksid0000730104_7additional"
+    for path in (
+        "/data/256/img/MEN/Tees_Tanks/id_00007301/04_7_additional.png",
+        "MEN\\Tees_Tanks\\id_00007301\\04_7_additional.jpg",
+        Path("flat") / f"{tees}.jpg",
+        f"deep{tees}.jpg",
+        tees,
+    ):
+        assert mangle(path) == tees
+    assert mangle("holiday/me at the sea.JPG") == "me at the sea"
+
+
+def test_result_names_round_trip():
+    source, target = name_of(7, "1_front"), name_of(7, "2_side")
+    name = result_name(source, target)
+    assert name == "fashionWOMENTees_Tanksid0000000701_1front_2_" + (
+        "fashionWOMENTees_Tanksid0000000701_2side_vis.png"
+    )
+    assert parse_result_name(name) == (mangle(source), mangle(target))
+    assert parse_result_name(result_name("me.jpg", "you.png")) == ("me", "you")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{a}_2_{b}_vis.png",
+        "{a}_2_{b}_vis.jpg",
+        "{a}_2_{b}.png",
+        "{a}.jpg_2_{b}.jpg.png",
+        "{a}.jpg_2_{b}.jpg_vis.png",
+        "{a}_to_{b}.png",
+        "{a}.jpg___{b}.jpg_vis.png",
+        "deep{a}_2_deep{b}_vis.png",
+    ],
+)
+def test_foreign_result_names(pattern):
+    a, b = "fashionMENShorts_Xid0000730104_7additional", "fashionMENShorts_Xid0000730104_1front"
+    assert parse_result_name(pattern.format(a=a, b=b)) == (a, b)
+
+
+@pytest.mark.parametrize("name", ["grid.png", "a_2_b_2_c_vis.png", "_2_b.png"])
+def test_names_that_are_no_pairs(name):
+    with pytest.raises(ValueError, match="is not a result's name"):
+        parse_result_name(name)
+
+
+def test_synthetic_protocol(data, results):
+    values = evaluate(results, data.root, data.root, "synthetic", progress=False)
+    assert list(values) == ["ssim", "psnr", "silhouette_iou", "st_lpips", "fd_effnet", "count"]
+    assert all(type(value) is float and np.isfinite(value) for value in values.values())
+    assert values["count"] == 12 and values["silhouette_iou"] > 0.95
+    assert values == evaluate(results, data.root / "img", data.root, "synthetic", progress=False)
+    assert "fd_effnet" not in evaluate(results, data.root, None, "synthetic", progress=False)
+
+
+def test_perfect_results(data, tmp_path):
+    for source, target in data.pairs("test"):
+        Image.fromarray(data.picture(target)).save(tmp_path / result_name(source, target))
+    values = evaluate(tmp_path, data.root, protocol="synthetic", progress=False)
+    assert values["ssim"] == pytest.approx(1) and values["silhouette_iou"] == 1
+    assert values["st_lpips"] == 0 and values["psnr"] == float("inf")
+
+
+def test_references_may_be_flat_and_foreign_names_mix(data, results, tmp_path):
+    flat, foreign = tmp_path / "flat", tmp_path / "foreign"
+    flat.mkdir(), foreign.mkdir()
+    for path in find_pictures(data.root):
+        Image.open(path).save(flat / f"{mangle(path)}.png")
+    for path in find_pictures(results):
+        (foreign / path.name.replace("_2_fashion", "_to_fashion")).write_bytes(path.read_bytes())
+    table = evaluate_pairs(results, data.root, "synthetic", progress=False)
+    other = evaluate_pairs(foreign, flat, "synthetic", progress=False)
+    pd.testing.assert_frame_equal(table.drop(columns="result"), other.drop(columns="result"))
+
+
+def test_pairs_table(data, results):
+    table = evaluate_pairs(results, data.root, "synthetic", progress=False)
+    assert list(table.columns[:4]) == ["result", "person", "source", "target"]
+    assert (table["target"] == sorted(table["target"])).all() and len(table) == 12
+    assert set(table["person"]) == {f"fashionWOMENTees_Tanksid0000000{i}" for i in (6, 7)}
+    one = table.iloc[5]
+    assert one["result"] == f"{one['source']}_2_{one['target']}_vis.png"
+    alone = pd.Series({key: one[key] for key in ("ssim", "psnr", "st_lpips")}).astype(float)
+    whole = evaluate(results, data.root, protocol="synthetic", pairs=table, progress=False)
+    assert (abs(alone - pd.Series(whole)[alone.index]) < 1).all()
+
+
+def test_missing_references_are_reported(data, results, tmp_path):
+    (tmp_path / "grid.png").write_bytes(next(results.iterdir()).read_bytes())
+    lonely = result_name(name_of(6, "1_front"), name_of(99, "1_front"))
+    (tmp_path / lonely).write_bytes(next(results.iterdir()).read_bytes())
+    with pytest.raises(ValueError, match=r"<source>_2_<target>_vis\.png") as error:
+        evaluate(tmp_path, data.root, protocol="synthetic", progress=False)
+    assert str(tmp_path) in str(error.value) and str(data.root) in str(error.value)
+    first = sorted(results.iterdir())[0]
+    (tmp_path / first.name).write_bytes(first.read_bytes())
+    with pytest.warns(UserWarning) as caught:
+        table = evaluate_pairs(tmp_path, data.root, "synthetic", progress=False)
+    assert len(table) == 1
+    messages = [str(warning.message) for warning in caught]
+    assert any("1 pictures" in message and "grid.png" in message for message in messages)
+    assert any("1 results have no reference" in message for message in messages)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        evaluate(tmp_path / "nothing", data.root)
+
+
+def test_pidm_offline_names_what_is_missing(data, results, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.warns(UserWarning) as caught:
+        values = evaluate(results, data.root, data.root, "pidm", progress=False)
+    assert list(values) == ["ssim", "psnr", "count"]
+    text = " ".join(str(warning.message) for warning in caught)
+    for part in ("alexnet-owt-7be5be79.pth", "inception_v3_google-0cc3c7bd.pth", "'paper'"):
+        assert part in text
+    assert str(tmp_path / "checkpoints") in text and "64x64" in text
+
+
+def test_pidm_with_weights(data, results, tmp_path, monkeypatch):
+    """Random weights in the hub's folder: FID and LPIPS are computed, in full batches."""
+    from torchvision.models import alexnet, inception_v3
+
+    from xmdpt.evaluation import protocols
+
+    torch.manual_seed(0)
+    (tmp_path / "checkpoints").mkdir()
+    inception = inception_v3(weights=None, init_weights=False).state_dict()
+    torch.save(inception, tmp_path / "checkpoints/inception_v3_google-0cc3c7bd.pth")
+    torch.save(alexnet().state_dict(), tmp_path / "checkpoints/alexnet-owt-7be5be79.pth")
+    heads = {f"lin{i}.model.1.weight": torch.rand(1, c, 1, 1) for i, c in enumerate(CHANNELS)}
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(protocols, "package_weights", lambda *names: heads)
+    small = tmp_path / "results"
+    small.mkdir()
+    for path in sorted(results.iterdir())[:3]:
+        (small / path.name).write_bytes(path.read_bytes())
+    rules = replace(PIDM, batch_size=2)
+    with warnings.catch_warnings(action="ignore"):
+        table = evaluate_pairs(small, data.root, rules, progress=False)
+        values = evaluate(small, data.root, data.root, rules, pairs=table, progress=False)
+    assert list(values) == ["ssim", "psnr", "lpips", "fid", "count"]
+    assert table["lpips"].notna().tolist() == [True, True, False]  # the last batch is not full
+    assert values["lpips"] == pytest.approx(table["lpips"][:2].mean()) and values["fid"] > 0
+
+
+CHANNELS = (64, 192, 384, 256, 256)
+
+
+def test_protocols():
+    assert set(PROTOCOLS) == {"pidm", "synthetic"}
+    assert get_protocol("pidm") is PIDM
+    with pytest.raises(ValueError, match="not one of pidm, synthetic"):
+        get_protocol("clean")
+    synthetic = get_protocol("synthetic")
+    assert (synthetic.perceptual, synthetic.frechet) == ("st_lpips", "fd_effnet")
+    with pytest.raises(AttributeError):
+        PIDM.ssim_sigma = 1.5
+    picture = np.asarray(figure(1, 0))
+    square = resize(picture, (256, 256), "pil bicubic")
+    assert resize(square, PIDM.deep_size, PIDM.deep_resize).shape == (256, 176, 3)
+    assert resize(picture, None, "pil bicubic") is picture
+
+
+def test_batches():
+    assert [len(b) for b in batches(range(10), 4)] == [4, 4, 2]
+    assert [len(b) for b in batches(range(10), 4, drop_last=True)] == [4, 4]
+    assert [len(b) for b in batches(range(3), 4, drop_last=True)] == [3]
+    assert not list(batches([], 4, drop_last=True))
+
+
+def test_training_pictures(data, tmp_path):
+    assert len(training_pictures(data.root)) == 18  # those of train.lst
+    assert len(training_pictures(data.root / "img")) == 24
+    with pytest.raises(ValueError, match="no pictures"):
+        training_pictures(tmp_path)
+
+
+def test_pose_distance():
+    pose = pose_of(0)
+    moved = np.where(pose == -1, -1, pose + np.array([3, 4]))
+    fewer = pose.copy()
+    fewer[0] = -1
+    distances = base.pose_distances(pose, np.stack([pose, moved, fewer]))
+    np.testing.assert_allclose(distances, [0, 5, base.MISMATCH / 6])
+    centred = base.pose_distances(pose, np.stack([moved, fewer]), centre=True)
+    np.testing.assert_allclose(centred, [0, base.MISMATCH / 6], atol=1e-12)
+    empty = np.full((18, 2), -1.0)
+    assert base.pose_distances(empty, empty[None])[0] == 0
+
+
+def test_baselines(data, results, tmp_path):
+    pairs = base.result_pairs(results, data)
+    assert pairs == data.pairs("test")
+    folders = base.write_baselines(tmp_path, data, pairs)
+    assert tuple(folders) == base.BASELINES
+    source, target = pairs[0]
+    made = {
+        name: np.asarray(Image.open(folder / result_name(source, target)))
+        for name, folder in folders.items()
+    }
+    assert np.array_equal(made["copy_source"], data.picture(source))
+    assert abs(made["mean_picture"][0, 0].astype(int) - 255).max() <= 1
+    # Training people 0 and 4 hold exactly the poses of test people: the first of them is taken.
+    view = Path(target).stem[3:]
+    assert np.array_equal(made["nearest_pose"], data.picture(name_of(0, view)))
+    assert all(len(find_pictures(folder)) == len(pairs) for folder in folders.values())
+
+
+def test_summary(data, results, tmp_path):
+    folders = {"main": results} | base.write_baselines(tmp_path, data, data.pairs("test"))
+    scores = summarise(folders, data.root, data.root, "synthetic", seed=0)
+    assert json.loads(json.dumps(scores)) == scores
+    frame = score_frame(scores)
+    assert list(frame.index) == ["main", *base.BASELINES]
+    assert {"ssim", "st_lpips", "fd_effnet", "ssim_pidm", "psnr_pidm"} <= set(frame.columns)
+    assert frame["ssim"].idxmax() == "main" and frame["st_lpips"].idxmin() == "main"
+    for row in scores.values():
+        assert all(row["low"][key] <= row[key] <= row["high"][key] for key in row["low"])
+        assert "fd_effnet" not in row["low"]
+    table = score_table(scores, "Rendered people.")
+    assert f"**{scores['main']['ssim']:.4g}**" in table and table.endswith("Rendered people.")
+    assert "ssim ↑" in table and "st_lpips ↓" in table
+    figure_ = score_figure(scores)
+    assert len(figure_.axes) == len(frame.columns)
+    figure_.savefig(tmp_path / "a.png")
+
+
+def test_bootstrap():
+    rng = np.random.default_rng(0)
+    values = rng.normal(10, 2, 400)
+    low, high = bootstrap_interval(values, seed=0)
+    assert (low, high) == bootstrap_interval(values, seed=0) != bootstrap_interval(values, seed=1)
+    spread = 1.96 * values.std() / 20
+    assert low == pytest.approx(values.mean() - spread, abs=0.05)
+    assert high == pytest.approx(values.mean() + spread, abs=0.05)
+    # Ten copies of each value are no more evidence than one: groups know, single pairs do not.
+    copies, people = np.repeat(values, 10), np.repeat(np.arange(400), 10)
+    grouped = bootstrap_interval(copies, seed=0, groups=people)
+    assert grouped == pytest.approx((low, high))
+    alone = bootstrap_interval(copies, seed=0)
+    assert alone[1] - alone[0] < 0.5 * (high - low)
+    assert bootstrap_interval([1, np.inf, 1], seed=0) == (1, 1)
+    assert all(np.isnan(bootstrap_interval([np.inf], seed=0)))
