@@ -33,8 +33,8 @@ ENVIRONMENT = {
     # A python3 kernel registered elsewhere on the machine must not win over this environment's.
     "JUPYTER_PREFER_ENV_PATH": "1",
 }
-# At a level below error, each kernel warns that it talks to us over TCP.
-KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=ERROR"]
+# Else each kernel warns that it talks to us over TCP, and some that we shut them down.
+KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET = "application/vnd.jupyter.widget-view+json"
