@@ -15,13 +15,9 @@ def moments(features: np.ndarray) -> Moments:
     x = np.asarray(features, dtype=np.float64)
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"features must be (N, D) with at least two rows, not {x.shape}")
-    return x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))
-
-
-def _root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric square root of a positive semi-definite matrix; rounding's negatives are 0."""
-    values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    mean = x.mean(axis=0)
+    centred = torch.from_numpy(x - mean)
+    return mean, (centred.T @ centred / (len(x) - 1)).numpy()
 
 
 def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments) -> float:
@@ -30,16 +26,19 @@ def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments) -> float:
     Each side is features (N, D) or a pair (mean (D,), covariance (D, D)). The trace of the root is
     taken from the eigenvalues of the symmetric A^(1/2) B A^(1/2), which has those of A B: no
     complex numbers, no failure on singular covariances, and never below zero but for rounding.
+    Linear algebra is torch's, which keeps to torch's number of threads.
     """
     (mean_a, cov_a), (mean_b, cov_b) = (x if isinstance(x, tuple) else moments(x) for x in (a, b))
     if mean_a.shape != mean_b.shape or cov_a.shape != cov_b.shape:
         raise ValueError(f"features of different widths: {mean_a.shape} and {mean_b.shape}")
-    root = _root(cov_a)
-    product = root @ cov_b @ root
-    values = np.linalg.eigvalsh((product + product.T) / 2).clip(min=0)
     difference = mean_a - mean_b
-    trace = np.trace(cov_a) + np.trace(cov_b) - 2 * np.sqrt(values).sum()
-    return float(max(difference @ difference + trace, 0.0))
+    first, second = (torch.as_tensor(cov, dtype=torch.float64) for cov in (cov_a, cov_b))
+    values, vectors = torch.linalg.eigh(first)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    product = root @ second @ root
+    values = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0)
+    trace = first.trace() + second.trace() - 2 * values.sqrt().sum()
+    return max(float(difference @ difference) + trace.item(), 0.0)
 
 
 class InceptionFeatures(nn.Module):
