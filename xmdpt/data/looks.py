@@ -209,7 +209,9 @@ def identity(seed: int, number: int) -> Identity:
         category=category,
         shape=_shape(rng, female),
         skin=tuple(float(c) for c in skin),
-        eyes=_pick(rng, ((0.2, 0.12, 0.07), (0.2, 0.12, 0.07), (0.25, 0.4, 0.55), (0.3, 0.4, 0.25))),
+        eyes=_pick(
+            rng, ((0.2, 0.12, 0.07), (0.2, 0.12, 0.07), (0.25, 0.4, 0.55), (0.3, 0.4, 0.25))
+        ),
         hair=_pick(rng, dark if tone > 4 else tuple(HAIR)),
         hair_style=style,
         hair_length=float(lengths.get(style, 0.7)),
@@ -263,12 +265,28 @@ def view(person: Identity, number: int) -> View:
     place, turn = number % 8, number // 8
     name, (low, high), lively = VIEWS[order[place - 1] if place else 0]
     rng = np.random.default_rng([person.seed, person.number, 11, number])
+    lively_arms = (
+        "hang",
+        "hang",
+        "hip",
+        "hip",
+        "bent",
+        "forward",
+        "raised",
+        "head",
+        "out",
+        "pocket",
+    )
     calm = ("hang", "hang", "away", "back", "pocket", "hip")
-    kinds = ("hang", "hip", "bent", "forward", "raised", "head", "out", "pocket") if lively else calm
+    kinds = lively_arms if lively else calm
     skirt = any(g.kind == "skirt" for g in person.garments)
     wide = 0.10 * skirt + 0.25 * max(0.0, person.shape["weight"] - 0.45)
     arms = _arm(rng, _pick(rng, kinds), wide) + _arm(rng, _pick(rng, kinds), wide)
-    leg_kinds = ("walk", "walk", "step", "relaxed", "wide") if lively else ("stand", "relaxed", "step")
+    leg_kinds = (
+        ("walk", "walk", "step", "relaxed", "wide") if lively else ("stand", "relaxed", "step")
+    )
+    if any(g.kind == "skirt" and g.hem < -0.4 for g in person.garments):
+        leg_kinds = ("stand", "step", "relaxed")  # a long skirt allows no stride
     legs = _legs(rng, _pick(rng, leg_kinds))
     legs = legs[0] + legs[1]
     sway = rng.normal(0, 1, 6) * (2, 2, 4, 4, 3, 10 if lively else 6)

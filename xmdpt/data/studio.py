@@ -72,6 +72,36 @@ def pattern_tile(garment: Garment) -> np.ndarray:
     return first + (second - first) * mask[:, :, None]
 
 
+def merged(layers: list[Layer]) -> list[Layer]:
+    """The textured layers as they are and all painted ones as a single layer."""
+    painted = [x for x in layers if x.colour is not None]
+    starts = np.cumsum([0] + [len(x.rest) for x in painted])
+    faces = [x.faces + start for x, start in zip(painted, starts, strict=False)]
+    whole = Layer(
+        np.concatenate([x.rest for x in painted]),
+        sparse.vstack([x.weights for x in painted]).tocsr(),
+        np.concatenate(faces),
+        np.concatenate([x.colour for x in painted]),
+    )
+    return [x for x in layers if x.colour is None] + [whole]
+
+
+def garment_fields(f: wardrobe.Fields, person: Identity, garment: Garment) -> list[np.ndarray]:
+    """Fields whose positive part is the garment."""
+    waist = 0.14
+    if not person.tucked:  # ends just above the hem of the top, so that it cannot show through
+        waist = next((g.hem for g in person.garments if g.kind == "top"), waist) + 0.035
+    if garment.kind == "trousers":
+        return f.trousers(min(waist, 0.14), garment.hem)
+    if garment.kind == "skirt":
+        return [f.z - garment.hem, min(waist, 0.3) - f.z]
+    hem = 0.11 if person.tucked and garment.kind == "top" else garment.hem
+    fields = f.shirt(hem, garment.sleeve, *garment.neck)
+    if garment.kind == "jacket":
+        fields.append(np.where(f.y < 0.0, np.abs(f.x) - 0.05 - 0.03 * (0.5 - f.z), 0.1))
+    return fields
+
+
 class Dresser:
     """Builds the layers of a person over a rest body; what does not depend on the body is kept."""
 
@@ -87,31 +117,21 @@ class Dresser:
         """Layers of `person` over the rest body `rest` (V, 3) with bone heads (B, 3)."""
         layers, covers = [], []
         for garment in person.garments:
-            fields = self.garment_fields(person, garment)
             source = self.skirt if garment.kind == "skirt" else self.tights
+            fields = garment_fields(self.fields.on(source), person, garment)
             layers.append(self.cloth(person, garment, source, fields, rest, heads))
             if garment.kind in ("top", "trousers"):
-                covers.append(np.min(fields, axis=0))
+                covers.append(np.min(garment_fields(self.fields, person, garment), axis=0))
+            elif garment.kind == "skirt":  # legs are kept only near the hem: none pierces the cloth
+                deep = self.fields.z - garment.hem - 5 * np.clip(self.fields.arm, 0, 1)
+                covers.append(np.minimum(deep, 0.10 - self.fields.z))
         shoe = person.shoe_height - self.fields.z
         covers.append(shoe)
         layers.append(self.shoes(person, shoe, rest))
         layers += self.hair(person, rest)
         layers.append(self.skin(person, rest, np.max(covers, axis=0)))
         layers += self.eyes(person, rest)
-        return layers
-
-    def garment_fields(self, person: Identity, garment: Garment) -> list[np.ndarray]:
-        """Fields whose positive part is the garment."""
-        f = self.fields
-        if garment.kind == "trousers":
-            return f.trousers(0.14, garment.hem)
-        if garment.kind == "skirt":
-            return [f.z - garment.hem]
-        hem = 0.11 if person.tucked and garment.kind == "top" else garment.hem
-        fields = f.shirt(hem, garment.sleeve, *garment.neck)
-        if garment.kind == "jacket":
-            fields.append(np.where(f.y < 0.0, np.abs(f.x) - 0.05 - 0.03 * (0.5 - f.z), 0.1))
-        return fields
+        return merged(layers)
 
     def cloth(self, person, garment, source: Piece, fields, rest, heads) -> Layer:
         """A garment: eased off the body, wrinkled, cut, with its cloth."""
@@ -129,13 +149,17 @@ class Dresser:
         if person.tucked:
             ease = {"top": 0.002, "trousers": 0.010, "skirt": 0.010}.get(garment.kind, ease)
         waves = wardrobe.wrinkles(place, [person.seed, person.number, len(garment.kind)])
-        ease = ease + 0.0035 * waves * (0.4 + garment.loose)
+        ease = ease + (0.001 if garment.kind == "jacket" else 0.002) * waves * (0.3 + garment.loose)
+        if garment.kind in ("top", "jacket") and not (person.tucked and garment.kind == "top"):
+            ease = ease + 0.012 * np.clip((garment.hem + 0.10 - place[:, 2]) / 0.10, 0, 1)
         points = points + normals(points, source.faces) * ease[:, None]
         uv = wardrobe.cloth_coordinates(place, arm, source.mix @ self.fields.sleeve, garment.kind)
         weights = source.mix @ self.template.weights
+        if garment.kind == "skirt":
+            weights = wardrobe.share_legs(weights, place, self.template.bones)
         local = Piece(source.faces, sparse.identity(len(points), format="csr"))
         for field in fields:
-            local = wardrobe.clip(local, source.mix @ field)
+            local = wardrobe.clip(local, field)
         texture, uv = pattern_tile(garment), local.mix @ uv / garment.scale
         if garment.pattern == "blocks":
             split = 0.28 if garment.kind != "trousers" else -0.3
@@ -143,9 +167,7 @@ class Dresser:
             upper = (local.mix @ place)[:, 2:] > split
             colour = np.where(upper, second, first)
             return Layer(local.mix @ points, local.mix @ weights, local.faces, colour)
-        return Layer(
-            local.mix @ points, local.mix @ weights, local.faces, texture=texture, uv=uv
-        )
+        return Layer(local.mix @ points, local.mix @ weights, local.faces, texture=texture, uv=uv)
 
     def leg_axis(self, heads: np.ndarray) -> np.ndarray:
         """(3, 3) hip, knee and ankle of the left leg at rest."""
@@ -192,7 +214,9 @@ class Dresser:
                 strands = wardrobe.clip(strands, field)
             points = strands.mix @ rest
             waves = wardrobe.wrinkles(points * (3, 3, 0.3), [person.seed, person.number, 6])
-            layers.append(self.layer(strands, points, colour * (1 + 0.15 * waves[:, None])))
+            shade = colour * (1 + 0.15 * waves[:, None])
+            inner = points * (0.9, 1, 1) + (0, 0.012, 0)  # fills the slits between the strands
+            layers += [self.layer(strands, p, shade) for p in (points, inner)]
         return layers
 
     def skin(self, person: Identity, rest: np.ndarray, cover: np.ndarray) -> Layer:
@@ -277,7 +301,9 @@ def frame(points: np.ndarray, look: View, knee: float) -> Camera:
     return Camera(x, float(z), float(height))
 
 
-def photograph(layers: list[tuple[Layer, np.ndarray]], camera: Camera, size, samples: int, seed: int):
+def photograph(
+    layers: list[tuple[Layer, np.ndarray]], camera: Camera, size, samples: int, seed: int
+):
     """(H, W, 3) uint8 picture of posed layers before white; size = (height, width)."""
     mi = _mitsuba()
     height, width = size
@@ -293,7 +319,9 @@ def photograph(layers: list[tuple[Layer, np.ndarray]], camera: Camera, size, sam
         "integrator": {"type": "direct", "hide_emitters": True},
         "sensor": {"type": "perspective", "fov": angle, "fov_axis": "y", "to_world": pose}
         | {"film": film, "sampler": sampler},
-        "sky": {"type": "constant", "radiance": 0.62},
+        # Weight 0: the sky is met by scattering alone and the key by sampling alone, hence no noise
+        # from the choice between them.
+        "sky": {"type": "constant", "radiance": 0.62, "sampling_weight": 0.0},
         "key": {"type": "directional", "direction": [0.5, 1, -0.8], "irradiance": 1.25},
     }
     scene |= {f"layer{i}": _mesh(mi, *item) for i, item in enumerate(layers)}

@@ -155,9 +155,12 @@ def _render_all(root: Path, people: list[Identity], views: int, picture: tuple, 
     template = bodies.load_template()
     bar = tqdm(total=len(people) * views, desc="rendering people", unit="picture")
     jobs = _jobs(root, people, views)
-    with bar, ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_start_worker, initargs=(template,)
-    ) as pool:
+    with (
+        bar,
+        ProcessPoolExecutor(
+            workers, get_context("spawn"), initializer=_start_worker, initargs=(template,)
+        ) as pool,
+    ):
         waiting: set[Future] = set()
         for person, shape, left in jobs:
             waiting.add(pool.submit(_work, root, person, shape, left, *picture))

@@ -8,7 +8,7 @@ pose shares them; coordinates there are metres with the floor at z = -0.85 and t
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
+from scipy import ndimage, sparse
 
 from xmdpt.data.bodies import BodyTemplate
 
@@ -107,6 +107,10 @@ class Fields:
         arm = template.influence("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
         return cls(x, y, z, sleeve, arm)
 
+    def on(self, piece: Piece) -> "Fields":
+        """The same coordinates at the vertices of `piece`."""
+        return Fields(*(piece.mix @ v for v in (self.x, self.y, self.z, self.sleeve, self.arm)))
+
     def below_neck(self, depth: float, width: float) -> np.ndarray:
         """Positive below a round neckline `depth` metres under the throat, `width` half wide."""
         front = 0.555 - depth * np.clip(1 - (np.abs(self.x) / width) ** 2, -1, 1)
@@ -138,7 +142,7 @@ def _neighbours(faces: np.ndarray, count: int) -> sparse.csr_matrix:
 
 
 def relax(points: np.ndarray, faces: np.ndarray, rounds: int) -> np.ndarray:
-    """Smooth `points` (N, 3) over the mesh without ever moving inwards, like cloth over a body."""
+    """Fill the hollows of `points` (N, 3) outwards along normals, like cloth over a body."""
     from xmdpt.data.studio import normals
 
     mean = _neighbours(faces, len(points))
@@ -146,10 +150,8 @@ def relax(points: np.ndarray, faces: np.ndarray, rounds: int) -> np.ndarray:
     for _ in range(rounds):
         smooth = (smooth + mean @ smooth) / 2
     outward = normals(smooth, faces)
-    lost = np.maximum(((points - smooth) * outward).sum(axis=1), 0)
-    for _ in range(2):
-        lost = np.maximum(lost, mean @ lost)
-    return smooth + outward * lost[:, None]
+    lift = np.maximum(((smooth - points) * outward).sum(axis=1), 0)
+    return points + outward * lift[:, None]
 
 
 def drape(points: np.ndarray, arm: np.ndarray, loose: float) -> np.ndarray:
@@ -158,16 +160,19 @@ def drape(points: np.ndarray, arm: np.ndarray, loose: float) -> np.ndarray:
     centre = np.array([0.0, points[torso][:, 1].mean()])
     offset = points[:, :2] - centre
     radius, angle = np.linalg.norm(offset, axis=1), np.arctan2(offset[:, 0], -offset[:, 1])
-    bins = ((angle + np.pi) / (2 * np.pi) * 36).astype(int) % 36
+    turn = (angle + np.pi) / (2 * np.pi) * 36
+    bins = turn.astype(int) % 36
     top, low = np.quantile(points[torso][:, 2], [0.93, 0.0])
-    rows = ((top - points[:, 2]) / (top - low) * 40).astype(int).clip(0, 40)
+    fall = ((top - points[:, 2]) / (top - low) * 40).clip(0, 40)
+    rows = fall.astype(int)
     grid = np.zeros((41, 36))
     chest = torso & (points[:, 2] < top)
     np.maximum.at(grid, (rows[chest], bins[chest]), radius[chest])
     grid = np.maximum.accumulate(np.maximum(grid, (np.roll(grid, 1, 1) + np.roll(grid, -1, 1)) / 2))
     for _ in range(3):
         grid = (grid + np.roll(grid, 1, 1) + np.roll(grid, -1, 1)) / 3
-    goal = np.maximum(grid[rows, bins], radius)
+    goal = ndimage.map_coordinates(grid, [fall, turn - 0.5], order=1, mode="grid-wrap")
+    goal = np.maximum(goal, radius)
     fade = np.clip((top - 0.02 - points[:, 2]) / 0.12, 0, 1) * np.clip(1 - arm * 4, 0, 1)
     scale = 1 + (goal / np.maximum(radius, 1e-6) - 1) * loose * fade
     out = points.copy()
@@ -182,10 +187,25 @@ def widen_legs(points: np.ndarray, place: np.ndarray, axis: np.ndarray, loose: f
     middle = np.stack([np.interp(points[:, 2], axis[order, 2], axis[order, k]) for k in (0, 1)], 1)
     middle[:, 0] *= side
     depth = np.clip((-0.05 - place[:, 2]) / 0.65, 0, 1)
+    offset = points[:, :2] - middle
+    radius = np.maximum(np.linalg.norm(offset, axis=1), 1e-6)
+    goal = np.maximum(radius, 0.102 - 0.012 * depth)
+    scale = 1 + loose * (goal / radius - 1) * np.clip(depth * 4, 0, 1)
     out = points.copy()
-    scale = 1 + loose * (0.12 * np.clip(depth * 4, 0, 1) + 0.75 * depth)
-    out[:, :2] = middle + (points[:, :2] - middle) * scale[:, None]
+    out[:, :2] = middle + offset * scale[:, None]
     return out
+
+
+def share_legs(weights: sparse.csr_matrix, place: np.ndarray, bones: tuple[str, ...]):
+    """Skirt weights (N, B): the cloth between the legs follows both, so that it does not split."""
+    share = np.clip(0.5 + place[:, 0] / 0.5, 0.2, 0.8)
+    out = weights.tolil()
+    for left, name in enumerate(bones):
+        if name.endswith(".L") and name.startswith(("upperleg", "lowerleg", "foot")):
+            right = bones.index(name[:-1] + "R")
+            both = (weights[:, [left, right]]).sum(axis=1).A1
+            out[:, left], out[:, right] = (both * share)[:, None], (both * (1 - share))[:, None]
+    return out.tocsr()
 
 
 def flare(points: np.ndarray, place: np.ndarray, loose: float) -> np.ndarray:
@@ -204,7 +224,7 @@ def flare(points: np.ndarray, place: np.ndarray, loose: float) -> np.ndarray:
 def wrinkles(place: np.ndarray, key: list[int]) -> np.ndarray:
     """(N,) smooth noise of unit size over positions (N, 3), drawn from `key`."""
     rng = np.random.default_rng(key)
-    waves = rng.normal(0, 1, (8, 3)) * (28, 28, 45)
+    waves = rng.normal(0, 1, (8, 3)) * (22, 22, 34)
     phases = rng.uniform(0, 2 * np.pi, 8)
     return np.sin(place @ waves.T + phases).sum(axis=1) / 3
 
@@ -234,7 +254,7 @@ def hairline(fields: Fields, style: str) -> np.ndarray:
 
 def curtain(fields: Fields) -> np.ndarray:
     """(V,) the y in front of which long hair is cut away, so that the face stays free."""
-    return np.where(fields.z > 0.60, -0.045, -0.045)
+    return -0.045 - 0.075 * np.clip((np.abs(fields.x) - 0.06) / 0.025, 0, 1)
 
 
 def skin_paint(template: BodyTemplate, person, hair: np.ndarray) -> np.ndarray:

@@ -1,0 +1,119 @@
+"""Rendered people: determinism, resuming, layout, key points, white background."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xmdpt.data import looks, synthetic
+
+SMALL = {"views": 2, "height": 64, "samples_per_pixel": 2, "seed": 3}
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("people") / "set"
+    synthetic.render_dataset(root, identities=3, test_identities=1, workers=1, **SMALL)
+    return root
+
+
+def test_same_bytes_with_other_workers_after_an_interruption(dataset, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(synthetic, "_write_lists", stop)
+        with pytest.raises(KeyboardInterrupt):
+            synthetic.render_dataset(
+                tmp_path / "b", identities=3, test_identities=1, workers=2, **SMALL
+            )
+    assert not (tmp_path / "b").exists()
+    (partial,) = tmp_path.glob(".b.partial-*")
+    pictures = sorted(partial.rglob("*.jpg"))
+    pictures[0].unlink()
+    kept = pictures[1].stat().st_mtime_ns
+    synthetic.render_dataset(tmp_path / "b", identities=3, test_identities=1, workers=1, **SMALL)
+    assert files(tmp_path / "b") == files(dataset)
+    finished = tmp_path / "b" / pictures[1].relative_to(partial)
+    assert finished.stat().st_mtime_ns == kept  # not rendered again
+
+
+def test_layout_and_splits(dataset):
+    names = files(dataset)
+    lines = {k: names[k].decode().split() for k in names if "/" not in k}
+    assert set(lines) == {"train.lst", "test.lst", "train_pairs.txt", "test_pairs.txt"}
+    assert [len(lines[k]) for k in ("train.lst", "test.lst", "train_pairs.txt")] == [4, 2, 4]
+    listed = set(lines["train.lst"]) | set(lines["test.lst"])
+    assert listed == {n for n in names if n.startswith("img/")}
+    assert {n.replace("img/", "pose/").replace(".jpg", ".txt") for n in listed} <= set(names)
+
+    def people(split: str) -> set[Path]:
+        return {Path(name).parent for name in lines[split]}
+
+    assert not people("train.lst") & people("test.lst")
+    for split in ("train", "test"):
+        for line in lines[f"{split}_pairs.txt"]:
+            target, source = line.split(",")
+            assert target != source and {target, source} <= set(lines[f"{split}.lst"])
+            assert Path(target).parent == Path(source).parent
+            assert split == "train" or Path(source).stem in synthetic.TEST_SOURCES
+
+
+def test_pictures_and_key_points(dataset):
+    for path in dataset.rglob("*.jpg"):
+        picture = np.asarray(Image.open(path)).astype(int)
+        assert picture.shape == (64, 44, 3)
+        assert picture[[0, 0, -1, -1], [0, -1, 0, -1]].min() >= 250
+        text = dataset / "pose" / path.relative_to(dataset / "img").with_suffix(".txt")
+        points = np.loadtxt(text)
+        assert points.shape == (18, 2)
+        seen = points[points[:, 0] != -1]
+        assert len(seen) >= 10
+        assert (seen >= (40, 0)).all() and (seen <= (216, 256)).all()
+        columns = ((seen[:, 0] - 40) * 44 / 176).astype(int)
+        rows = (seen[:, 1] * 64 / 256).astype(int)
+        person = picture.min(axis=2) < 245
+        near = [person[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2].any()
+                for r, c in zip(rows, columns, strict=True)]  # fmt: skip
+        assert all(near)
+
+
+def test_single_picture_equals_the_data_set(dataset):
+    person = synthetic.identity(3, 0)
+    picture, points = synthetic.render_person(person, 0, 64, 2)
+    name = f"{person.folder}/{looks.view(person, 0).name}"
+    assert picture.shape == (64, 44, 3) and picture.dtype == np.uint8
+    np.testing.assert_allclose(points, np.loadtxt(dataset / f"pose/{name}.txt"), atol=1e-2)
+    stored = np.asarray(Image.open(dataset / f"img/{name}.jpg")).astype(int)
+    assert np.abs(stored - picture).mean() < 4
+    assert points[2, 0] < points[5, 0] and points[8, 0] < points[11, 0]  # a front view
+    assert points[16, 0] < points[0, 0] < points[17, 0]
+
+
+def test_people_differ_and_repeat():
+    assert synthetic.identity(0, 5) == synthetic.identity(0, 5)
+    people = [synthetic.identity(0, n) for n in (*range(20), *range(100000, 100020))]
+    assert len({(p.shape["height"], p.skin) for p in people}) == 40
+    assert {p.gender for p in people} == {"WOMEN", "MEN"}
+    first = looks.view(people[0], 0)
+    assert first.name == "01_1_front" and abs(first.yaw) <= 8
+    assert len({looks.view(people[0], v).name for v in range(20)}) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("identities", 0), ("test_identities", 5), ("views", 0), ("height", 8)),
+        *(("samples_per_pixel", 0), ("seed", -1), ("first_identity", -1), ("workers", 0)),
+    ],
+)
+def test_arguments_out_of_range_are_named(tmp_path, name, value):
+    settings = {"identities": 2, "test_identities": 1, "workers": 1, **SMALL, name: value}
+    with pytest.raises(ValueError, match=name):
+        synthetic.render_dataset(tmp_path / "x", **settings)
