@@ -1,0 +1,55 @@
+# `make` lists what can be made. Everything happens in .venv/, made from requirements.lock.
+
+PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$p && break; done),false)
+UV ?= uv
+BIN := $(CURDIR)/.venv/bin
+PIP_INSTALL := "$(BIN)/python" -m pip --disable-pip-version-check install
+STAMP := .venv/.installed
+# The stages say `python`: let it be ours.
+IN_VENV := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
+MADE := data/synthetic data/cache data/samples models wandb build \
+	reports/figures reports/notebooks reports/index.html
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test test-all lab lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Install everything into .venv/ (once; again when the lock changes)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "error: no Python >= 3.11 with venv and pip found; install one (Debian:" \
+		"apt install python3 python3-venv) or name it: make setup PYTHON=..."; exit 2; }
+	"$(BIN)/python" -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
+	$(PIP_INSTALL) -r requirements.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+repro: setup  ## Carry out the whole graph of params.yaml, and say where the page is
+	$(IN_VENV) dvc repro
+	@echo "Done. Open file://$(CURDIR)/reports/index.html"
+
+test: setup  ## Run the fast tests
+	$(IN_VENV) python -m pytest -m "not slow"
+
+test-all: setup  ## Run all tests
+	$(IN_VENV) python -m pytest
+
+lab: setup  ## Open JupyterLab in the same environment
+	$(IN_VENV) jupyter lab
+
+lock:  ## Resolve requirements.lock anew from pyproject.toml (needs uv)
+	$(UV) pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \
+		--no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean:  ## Delete what was made, after asking (keeps .venv/ and DVC's cache)
+	@made="$$(ls -d $(MADE) $$(find data models reports -name '.*.partial-*' -prune \
+		2>/dev/null) 2>/dev/null)"; \
+	if [ -z "$$made" ]; then echo "nothing to delete"; exit 0; fi; \
+	echo "$$made" | sed 's/^/  /'; \
+	printf "Delete these? (dvc checkout brings finished ones back) [y/N] "; read answer; \
+	case "$$answer" in [yY]*) rm -rf $$made ;; *) echo "nothing deleted" ;; esac
