@@ -8,7 +8,7 @@ from scipy import sparse
 
 from xmdpt.data import bodies, wardrobe
 from xmdpt.data.looks import HAIR, PALETTE, Garment, Identity, View
-from xmdpt.data.wardrobe import Piece
+from xmdpt.data.wardrobe import Piece, linear, normals
 
 ASPECT = 11 / 16
 DISTANCE = 7.0  # metres from the camera to the person
@@ -21,23 +21,6 @@ def _mitsuba():
     mitsuba.set_variant("scalar_rgb")
     mitsuba.set_log_level(mitsuba.LogLevel.Error)
     return mitsuba
-
-
-def linear(colour) -> np.ndarray:
-    """sRGB values in [0, 1] as linear light."""
-    c = np.asarray(colour, float)
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-
-
-def normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(N, 3) area-weighted unit vertex normals of a triangle mesh."""
-    a, b, c = points[faces[:, 0]], points[faces[:, 1]], points[faces[:, 2]]
-    flat = np.cross(b - a, c - a)
-    total = np.zeros_like(points)
-    for k in range(3):
-        for axis in range(3):
-            total[:, axis] += np.bincount(faces[:, k], flat[:, axis], len(points))
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
 @dataclass
@@ -70,6 +53,13 @@ def pattern_tile(garment: Garment) -> np.ndarray:
     else:
         mask = np.zeros((64, 64))
     return first + (second - first) * mask[:, :, None]
+
+
+def block_colours(garment: Garment, place: np.ndarray) -> np.ndarray:
+    """(N, 3) linear colours of a garment of two blocks; place (N, 3) template positions."""
+    split = -0.3 if garment.kind == "trousers" else 0.28
+    first, second = (linear(PALETTE[name]) for name in garment.colours)
+    return np.where(place[:, 2:] > split, second, first)
 
 
 def merged(layers: list[Layer]) -> list[Layer]:
@@ -133,7 +123,15 @@ class Dresser:
         layers += self.eyes(person, rest)
         return merged(layers)
 
-    def cloth(self, person, garment, source: Piece, fields, rest, heads) -> Layer:
+    def cloth(
+        self,
+        person: Identity,
+        garment: Garment,
+        source: Piece,
+        fields: list[np.ndarray],
+        rest: np.ndarray,
+        heads: np.ndarray,
+    ) -> Layer:
         """A garment: eased off the body, wrinkled, cut, with its cloth."""
         points = source.mix @ rest
         place = source.mix @ self.template.vertices
@@ -160,14 +158,12 @@ class Dresser:
         local = Piece(source.faces, sparse.identity(len(points), format="csr"))
         for field in fields:
             local = wardrobe.clip(local, field)
-        texture, uv = pattern_tile(garment), local.mix @ uv / garment.scale
+        cut, weights = local.mix @ points, local.mix @ weights
         if garment.pattern == "blocks":
-            split = 0.28 if garment.kind != "trousers" else -0.3
-            first, second = (linear(PALETTE[name]) for name in garment.colours)
-            upper = (local.mix @ place)[:, 2:] > split
-            colour = np.where(upper, second, first)
-            return Layer(local.mix @ points, local.mix @ weights, local.faces, colour)
-        return Layer(local.mix @ points, local.mix @ weights, local.faces, texture=texture, uv=uv)
+            colour = block_colours(garment, local.mix @ place)
+            return Layer(cut, weights, local.faces, colour)
+        texture, uv = pattern_tile(garment), local.mix @ uv / garment.scale
+        return Layer(cut, weights, local.faces, texture=texture, uv=uv)
 
     def leg_axis(self, heads: np.ndarray) -> np.ndarray:
         """(3, 3) hip, knee and ankle of the left leg at rest."""

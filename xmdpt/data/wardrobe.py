@@ -15,6 +15,23 @@ from xmdpt.data.bodies import BodyTemplate
 HIDE_MARGIN = 0.03  # metres of skin kept under a garment beyond its hem
 
 
+def linear(colour) -> np.ndarray:
+    """sRGB values in [0, 1] as linear light."""
+    c = np.asarray(colour, float)
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(N, 3) area-weighted unit vertex normals of a triangle mesh."""
+    a, b, c = points[faces[:, 0]], points[faces[:, 1]], points[faces[:, 2]]
+    flat = np.cross(b - a, c - a)
+    total = np.zeros_like(points)
+    for k in range(3):
+        for axis in range(3):
+            total[:, axis] += np.bincount(faces[:, k], flat[:, axis], len(points))
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+
+
 @dataclass
 class Piece:
     """Triangles over interpolated vertices: points = mix @ all vertices of the template order.
@@ -143,8 +160,6 @@ def _neighbours(faces: np.ndarray, count: int) -> sparse.csr_matrix:
 
 def relax(points: np.ndarray, faces: np.ndarray, rounds: int) -> np.ndarray:
     """Fill the hollows of `points` (N, 3) outwards along normals, like cloth over a body."""
-    from xmdpt.data.studio import normals
-
     mean = _neighbours(faces, len(points))
     smooth = points
     for _ in range(rounds):
@@ -259,8 +274,6 @@ def curtain(fields: Fields) -> np.ndarray:
 
 def skin_paint(template: BodyTemplate, person, hair: np.ndarray) -> np.ndarray:
     """(V, 3) linear skin colour with lips, brows, nails and beard."""
-    from xmdpt.data.studio import linear
-
     base = linear(person.skin)
     x, y, z = np.abs(template.vertices[:, 0]), template.vertices[:, 1], template.vertices[:, 2]
     colour = np.repeat(base[None], len(x), axis=0)
