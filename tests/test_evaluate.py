@@ -296,7 +296,7 @@ def test_baselines(data, results, tmp_path):
 
 def test_summary(data, results, tmp_path):
     folders = {"main": results} | base.write_baselines(tmp_path, data, data.pairs("test"))
-    scores = summarise(folders, data.root, data.root, "synthetic", seed=0)
+    scores = summarise(folders, data.root, data.root, "synthetic", seed=0, progress=False)
     assert json.loads(json.dumps(scores)) == scores
     frame = score_frame(scores)
     assert list(frame.index) == ["main", *base.BASELINES]

@@ -52,6 +52,8 @@ def summarise(
     train_dir: str | Path,
     protocol: str,
     seed: int,
+    *,
+    progress: bool = True,
 ) -> Scores:
     """Score result folders, given by name, under one protocol: name -> metric -> value.
 
@@ -62,13 +64,13 @@ def summarise(
     rules = get_protocol(protocol)
     first = find_pictures(next(iter(folders.values())))[0]
     height, width = read_picture(first).shape[:2]
-    train = training_moments(train_dir, rules, (height, width), progress=False)
+    train = training_moments(train_dir, rules, (height, width), progress=progress)
     scores: Scores = {}
     for name, folder in folders.items():
-        pairs = evaluate_pairs(folder, reference_dir, rules, progress=False)
+        pairs = evaluate_pairs(folder, reference_dir, rules, progress=progress)
         if rules.name != PIDM.name:
             pairs = pairs.join(_pidm_pixels(folder, Path(reference_dir)))
-        values = evaluate(folder, reference_dir, train, rules, pairs=pairs, progress=False)
+        values = evaluate(folder, reference_dir, train, rules, pairs=pairs, progress=progress)
         metrics = [column for column in pairs.columns if column not in LABELS]
         ends = {key: bootstrap_interval(pairs[key], seed, pairs["person"]) for key in metrics}
         scores[name] = {key: _round(value) for key, value in values.items()}
