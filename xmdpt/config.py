@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
@@ -90,6 +90,12 @@ class TrainConfig(Section):
     @property
     def steps(self) -> int:
         return max(self.checkpoints.values())
+
+    @model_validator(mode="after")
+    def _save_on_log(self) -> "TrainConfig":
+        if self.save_every % self.log_every:
+            raise ValueError("save_every must be a multiple of log_every")
+        return self
 
 
 class SampleConfig(Section):

@@ -59,8 +59,12 @@ def _read_config(state: dict[str, Tensor], mask_ratio: float, decode_layers: int
         hidden, channels, patch, _ = state["patch_embed.proj.weight"].shape
         tokens = state["pos_embed"].shape[1]
         heads = state["blocks.0.attn.position_bias.table"].shape[1]
-        pose, source = (state[f"canet.{kind}_projection.linear.weight"] for kind in ("pose", "source"))
-        pose_pool, source_pool = (state[f"canet.{kind}_pool.conv.weight"] for kind in ("pose", "source"))
+        pose, source = (
+            state[f"canet.{kind}_projection.linear.weight"] for kind in ("pose", "source")
+        )
+        pose_pool, source_pool = (
+            state[f"canet.{kind}_pool.conv.weight"] for kind in ("pose", "source")
+        )
     except KeyError as missing:
         raise ValueError(f"not an X-MDPT state dict: no tensor for {missing}") from None
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
@@ -96,14 +100,18 @@ def from_official(
         "missing": sorted(expected.keys() - state.keys()),
         "unknown": sorted(state.keys() - expected.keys()),
         "of another shape": sorted(
-            name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape
+            name
+            for name in expected.keys() & state.keys()
+            if expected[name].shape != state[name].shape
         ),
     }
     complaints = [f"{what}: {', '.join(names[:5])}" for what, names in wrong.items() if names]
     if complaints:
         raise ValueError("not an X-MDPT state dict; tensors " + "; ".join(complaints))
     for name, index in state_dict.items():
-        if name.endswith(_INDEX_SUFFIX) and not index.equal(model.blocks[0].attn.position_bias.index):
+        if name.endswith(_INDEX_SUFFIX) and not index.equal(
+            model.blocks[0].attn.position_bias.index
+        ):
             raise ValueError(f"{name} orders the relative positions in an unknown way")
     model.load_state_dict(state)
     return model.eval()

@@ -52,9 +52,7 @@ def _discretized_log_likelihood(x: Tensor, mean: Tensor, log_std: Tensor) -> Ten
     inverse_std = torch.exp(-log_std)
     upper = _normal_cdf(inverse_std * (x - mean + 1 / 255))
     lower = _normal_cdf(inverse_std * (x - mean - 1 / 255))
-    probability = torch.where(
-        x < -0.999, upper, torch.where(x > 0.999, 1 - lower, upper - lower)
-    )
+    probability = torch.where(x < -0.999, upper, torch.where(x > 0.999, 1 - lower, upper - lower))
     return probability.clamp(min=1e-12).log()
 
 

@@ -226,9 +226,7 @@ class MIPNet(nn.Module):
         full = self.mask_token.to(kept.dtype).expand(kept.shape[0], num_tokens, -1)
         return full.scatter(1, keep[..., None].expand(-1, -1, kept.shape[-1]), kept)
 
-    def forward(
-        self, x: Tensor, condition: Tensor, context: Tensor | None, keep: Tensor
-    ) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, context: Tensor | None, keep: Tensor) -> Tensor:
         """x (B, N, D) with mask tokens, context (B, N, D); the kept positions pass unchanged."""
         predicted = x
         for name in self.order:
@@ -300,9 +298,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
             canet_sources,
             aggregation,
         )
-        self.blocks = nn.ModuleList(
-            TDNetBlock(hidden_size, num_heads, grid) for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(TDNetBlock(hidden_size, num_heads, grid) for _ in range(depth))
         self.mipnet = None
         if mip_attention != "none":
             self.mipnet = MIPNet(hidden_size, num_heads, grid, mip_attention)

@@ -5,11 +5,26 @@ import math
 import cv2
 import numpy as np
 
-JOINTS = (
-    "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
-    "right_hip right_knee right_ankle left_hip left_knee left_ankle "
-    "right_eye left_eye right_ear left_ear"
-).split()
+JOINTS = [
+    "nose",
+    "neck",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "right_eye",
+    "left_eye",
+    "right_ear",
+    "left_ear",
+]
 """OpenPose's COCO-18 order; right is the person's right."""
 
 LIMBS = (

@@ -87,7 +87,9 @@ class Trainer:
     def __init__(self, model: XMDPTTransformer2DModel, batches: PairBatches, config: TrainConfig):
         self.config = config
         self.batches = batches
-        self.accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if config.precision == "bf16" else "no"
+        )
         self.step = 0
         self.ema = EMA(model.to(self.accelerator.device), config.ema_decay)
         optimizer = torch.optim.AdamW(

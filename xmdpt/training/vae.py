@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from xmdpt.config import VAEConfig
+from xmdpt.config import ConfigError, VAEConfig
+from xmdpt.evaluation.image import psnr, ssim
 from xmdpt.perceptual import STLPIPS
-from xmdpt.pictures import to_signed
+from xmdpt.pictures import to_signed, to_uint8
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 
@@ -28,6 +29,44 @@ def new_vae(config: VAEConfig, size: int) -> AutoencoderKL:
         norm_num_groups=8,
         sample_size=size,
     )
+
+
+def load_vae(config: VAEConfig, size: int, seed: int) -> AutoencoderKL:
+    """The autoencoder to start from: `config.init`, or untrained weights drawn by `seed`."""
+    if config.init is None:
+        torch.manual_seed(seed)
+        return new_vae(config, size)
+    try:
+        return AutoencoderKL.from_pretrained(config.init, torch_dtype=torch.float32)
+    except OSError as error:
+        raise ConfigError(f"vae.init: {config.init} holds no AutoencoderKL ({error})") from None
+
+
+@torch.no_grad()
+def reconstruct(vae: AutoencoderKL, pictures: np.ndarray, batch_size: int = 16) -> np.ndarray:
+    """uint8 (N, H, W, 3) through encoder (mean) and decoder."""
+    return np.concatenate(
+        [
+            to_uint8(vae.decode(vae.encode(to_signed(batch)).latent_dist.mean).sample)
+            for batch in np.split(pictures, range(batch_size, len(pictures), batch_size))
+        ]
+    )
+
+
+@torch.no_grad()
+def reconstruction_scores(made: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Mean PSNR (dB), SSIM and st_lpips of uint8 (N, H, W, 3) against the truth."""
+    perceptual = STLPIPS()
+    distances = [
+        perceptual(to_signed(a[None]), to_signed(b[None])).item()
+        for a, b in zip(made, truth, strict=True)
+    ]
+    pairs = list(zip(made, truth, strict=True))
+    return {
+        "psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
+        "ssim": float(np.mean([ssim(a, b) for a, b in pairs])),
+        "st_lpips": float(np.mean(distances)),
+    }
 
 
 class Reconstruction(nn.Module):
@@ -101,9 +140,11 @@ def train_vae(
         indices = batch_indices(seed, step, config.batch_size, count)
         pictures = _crop(to_signed(load(indices.tolist())), config.crop, generator)
         factor = 2 ** (len(vae.config.block_out_channels) - 1)
-        latent_shape = (len(pictures), vae.config.latent_channels, *(
-            side // factor for side in pictures.shape[-2:]
-        ))
+        latent_shape = (
+            len(pictures),
+            vae.config.latent_channels,
+            *(side // factor for side in pictures.shape[-2:]),
+        )
         noise = torch.randn(latent_shape, generator=generator)
         with torch.autocast("cpu", torch.bfloat16):
             losses = module(pictures.contiguous(memory_format=torch.channels_last), noise)

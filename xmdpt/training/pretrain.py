@@ -1,0 +1,101 @@
+"""Makes the small weights that ship in data/pretrained/: `python -m xmdpt.training.pretrain`.
+
+All of it is done by the pieces that the stages use, on rendered people that no other profile has.
+Work lies in data/cache/pretrain/; each finished part is kept, so an interrupted call goes on.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from tqdm.auto import tqdm
+
+from xmdpt.config import Config, load_config
+from xmdpt.data.cache import Encoders, FeatureCache, cache_features
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.synthetic import render_dataset
+from xmdpt.encoders import make_encoder
+from xmdpt.files import resumable_dir
+from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.pictures import to_signed
+from xmdpt.training.run import train_run
+from xmdpt.training.vae import load_vae, train_vae
+
+WORK = Path("data/cache/pretrain")
+
+
+def _people(config: Config) -> DeepFashion:
+    data = config.data
+    if not Path(data.root).exists():
+        render_dataset(
+            Path(data.root),
+            identities=data.identities,
+            test_identities=data.test_identities,
+            views=data.views,
+            height=data.height,
+            samples_per_pixel=data.samples_per_pixel,
+            seed=config.seed,
+            first_identity=data.first_identity,
+        )
+    return DeepFashion(data.root, data.size)
+
+
+def latent_std(vae: AutoencoderKL, pictures: torch.Tensor) -> float:
+    """Standard deviation of the posterior means of pictures (B, 3, H, W) in [-1, 1]."""
+    with torch.no_grad():
+        return vae.encode(pictures).latent_dist.mean.std().item()
+
+
+def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
+    folder = WORK / "vae"
+    if not folder.exists():
+        names = data.pictures("train")
+        vae = load_vae(config.vae, config.data.size, config.seed)
+        bar = tqdm(total=config.vae.steps, desc="vae")
+        for progress in train_vae(
+            vae,
+            lambda rows: np.stack([data.picture(names[row]) for row in rows]),
+            len(names),
+            config.vae,
+            config.seed,
+        ):
+            bar.update()
+            if progress.step % 50 == 0:
+                bar.write(f"{progress.step} {progress.losses}")
+        sample = to_signed(np.stack([data.picture(name) for name in names[:256]]))
+        vae.register_to_config(scaling_factor=1 / latent_std(vae, sample))
+        with resumable_dir(folder, "vae") as partial:
+            vae.save_pretrained(partial)
+    return AutoencoderKL.from_pretrained(folder).eval()
+
+
+def pretrain(config_path: str, out: Path) -> None:
+    """Render, train the autoencoder, cache, train each of `runs` in turn, ship the last in half."""
+    config = load_config(config_path)
+    data = _people(config)
+    vae = _autoencoder(config, data)
+    features = WORK / "features"
+    if not features.exists():
+        encoders = Encoders(
+            vae,
+            make_encoder(config.features.source_encoder),
+            make_encoder(config.features.pose_encoder),
+        )
+        cache_features(features, data.pictures("train"), data, encoders, config.features.batch_size)
+    FeatureCache(features)
+    for run in config.runs:
+        if not (WORK / run).exists():
+            train_run(load_config(config_path, run), features, WORK / "vae", WORK / run, print)
+    vae.half().save_pretrained(out / "vae")
+    model = XMDPTTransformer2DModel.from_pretrained(WORK / config.runs[-1] / "main")
+    model.half().save_pretrained(out / config.runs[-1])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="profiles/pretrain.yaml")
+    parser.add_argument("--out", type=Path, default=Path("data/pretrained"))
+    arguments = parser.parse_args()
+    pretrain(arguments.profile, arguments.out)

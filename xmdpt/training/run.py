@@ -1,0 +1,116 @@
+"""One run from settings and cached features to checkpoints: start, resume, keep, record."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+from diffusers import AutoencoderKL
+
+from xmdpt.config import Config, ConfigError
+from xmdpt.data.cache import FeatureCache, PairBatches
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.files import atomic_path, fingerprint, resumable_dir
+from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.training.train import StepReport, Trainer
+
+
+def build_model(config: Config, cache: FeatureCache) -> XMDPTTransformer2DModel:
+    """The model of `config.model` with the latent and token shapes of the cached features."""
+    channels, latent_size, _ = cache.shape("moments")
+    pose_tokens, pose_width = cache.shape("pose_tokens")
+    source_tokens, source_width = cache.shape("source_tokens")
+    return XMDPTTransformer2DModel(
+        sample_size=latent_size,
+        in_channels=channels // 2,
+        pose_tokens=pose_tokens,
+        pose_width=pose_width,
+        source_tokens=source_tokens,
+        source_width=source_width,
+        **config.model.model_dump(),
+    )
+
+
+def warm_start(model: XMDPTTransformer2DModel, folder: str) -> list[str]:
+    """Copy the weights of the model in `folder`; MIPNet alone may be absent on either side.
+
+    Returns the names of tensors that keep their fresh values. Raises ConfigError naming the first
+    tensor that does not fit.
+    """
+    try:
+        state = XMDPTTransformer2DModel.from_pretrained(folder).state_dict()
+    except OSError as error:
+        raise ConfigError(f"train.init: {folder} holds no model ({error})") from None
+    own = model.state_dict()
+    fresh = [name for name in own if name not in state and name.startswith("mipnet.")]
+    used = {name: value for name, value in state.items() if name in own}
+    for name, value in own.items():
+        if name not in fresh and (name not in used or used[name].shape != value.shape):
+            raise ConfigError(
+                f"train.init: {folder} does not fit the settings of `model`: {name}; "
+                "change them back, or set train.init: null"
+            )
+    model.load_state_dict(used, strict=False)
+    return fresh
+
+
+def _mean_rows(reports: list[StepReport]) -> dict[str, float]:
+    rows = [report.losses | {"grad_norm": report.grad_norm} for report in reports]
+    return {"step": reports[-1].step} | pd.DataFrame(rows).mean().to_dict()
+
+
+def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    with atomic_path(path) as partial:
+        pd.DataFrame(rows).to_csv(partial, sep="\t", index=False, float_format="%.6g")
+
+
+def _start(trainer: Trainer, work: Path) -> list[dict[str, float]]:
+    """Resume from the state in `work`, if there is one; the history up to it."""
+    state = work / "state.pt"
+    if not state.exists():
+        return []
+    trainer.load(state)
+    history = pd.read_csv(work / "history.tsv", sep="\t")
+    return history[history["step"] <= trainer.step].to_dict("records")
+
+
+def train_run(
+    config: Config,
+    features: str | Path,
+    vae: str | Path,
+    out: str | Path,
+    on_log: Callable[[dict[str, float]], None] = lambda row: None,
+) -> pd.DataFrame:
+    """Train `config.model` and keep its EMA weights as `out`/ablation and `out`/main.
+
+    Returns the history: means of the losses over each `log_every` steps. Interrupted, the same
+    call goes on from the last saved state, to the same weights.
+    """
+    cache = FeatureCache(features)
+    pairs = DeepFashion(config.data.root, config.data.size).pairs("train")
+    scaling = AutoencoderKL.load_config(vae)["scaling_factor"]
+    torch.manual_seed(config.seed)
+    model = build_model(config, cache)
+    if config.train.init is not None:
+        warm_start(model, config.train.init)
+    batches = PairBatches(cache, pairs, scaling, config.seed)
+    trainer = Trainer(model, batches, config.train)
+    key = fingerprint(config.model.model_dump(), config.train.model_dump(), config.seed, pairs)
+    with resumable_dir(out, key) as work:
+        rows = _start(trainer, work)
+        window: list[StepReport] = []
+        for report in trainer.run(config.train.steps):
+            window.append(report)
+            if report.step % config.train.log_every == 0 or report.step == config.train.steps:
+                rows.append(_mean_rows(window))
+                on_log(rows[-1])
+                window = []
+            for name, step in config.train.checkpoints.items():
+                if step == report.step:
+                    trainer.ema.model.save_pretrained(work / name)
+            if report.step % config.train.save_every == 0:
+                _write_history(work / "history.tsv", rows)
+                trainer.save(work / "state.pt")
+        _write_history(work / "history.tsv", rows)
+        (work / "state.pt").unlink(missing_ok=True)
+    return pd.DataFrame(rows)
