@@ -59,12 +59,10 @@ def _read_config(state: dict[str, Tensor], mask_ratio: float, decode_layers: int
         hidden, channels, patch, _ = state["patch_embed.proj.weight"].shape
         tokens = state["pos_embed"].shape[1]
         heads = state["blocks.0.attn.position_bias.table"].shape[1]
-        pose, source = (
-            state[f"canet.{kind}_projection.linear.weight"] for kind in ("pose", "source")
-        )
-        pose_pool, source_pool = (
-            state[f"canet.{kind}_pool.conv.weight"] for kind in ("pose", "source")
-        )
+        pose = state["canet.pose_projection.linear.weight"]
+        pose_pool = state["canet.pose_pool.conv.weight"]
+        source = state["canet.source_projection.linear.weight"]
+        source_pool = state["canet.source_pool.conv.weight"]
     except KeyError as missing:
         raise ValueError(f"not an X-MDPT state dict: no tensor for {missing}") from None
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}

@@ -1,4 +1,4 @@
-"""The diffusion process: noise schedule, training losses, guidance weight, DDIM (Sections 3.1, 3.4).
+"""The diffusion process: schedule, training losses, guidance weight, DDIM (Sections 3.1, 3.4).
 
 All of it is defined for T = 1000 steps and linear betas from 1e-4 to 2e-2.
 """

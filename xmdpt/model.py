@@ -1,4 +1,4 @@
-"""X-MDPT in one file: TDNet (denoiser), CANet (conditions -> one vector), MIPNet (masked prediction).
+"""X-MDPT in one file: TDNet denoises, CANet joins the conditions, MIPNet predicts what is masked.
 
 Shapes: B batch, C latent channels, H x W latent size, p patch size, N = (H/p)(W/p) tokens,
 K kept tokens, D width, M condition tokens. Section numbers are those of the paper.
@@ -6,6 +6,7 @@ K kept tokens, D width, M condition tokens. Section numbers are those of the pap
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,7 @@ def relative_position_index(grid: int) -> Tensor:
 
 
 class RelativePositionBias(nn.Module):
-    """One learned number per head and offset; the three extra rows are BEiT's, kept for its format."""
+    """One learned number per head and offset; three extra rows are BEiT's, kept for its format."""
 
     def __init__(self, grid: int, num_heads: int):
         super().__init__()
@@ -186,7 +187,7 @@ class CANet(nn.Module):
             self.join = TokenPool(3 if sources == "both" else 2, dim)
 
     def forward(self, pose_tokens: Tensor, source_tokens: Tensor, local_tokens: Tensor) -> Tensor:
-        """pose (B, M, width), source (B, M', width'), local (B, N, D) -> condition vector (B, D)."""
+        """pose (B, M, width), source (B, M', width'), local (B, N, D) -> condition (B, D)."""
         vectors = [self.pose_pool(self.pose_projection(pose_tokens))]
         if self.local_pool is not None:
             vectors.append(self.local_pool(local_tokens))
@@ -204,7 +205,7 @@ class CANet(nn.Module):
 class MIPNet(nn.Module):
     """Predicts the masked tokens of the target from its kept ones and from the source (Eq. 3)."""
 
-    ORDERS = {  # which blocks run, in order
+    ORDERS: ClassVar[dict[str, tuple[str, ...]]] = {  # which blocks run, in order
         "self": ("self",),
         "cross": ("cross",),
         "cross_self": ("cross", "self"),
@@ -254,9 +255,9 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = True
-    _no_split_modules = ["TDNetBlock"]
-    _repeated_blocks = ["TDNetBlock"]
-    _skip_layerwise_casting_patterns = ["pos_embed", "norm", "time_embedding"]
+    _no_split_modules: ClassVar[list[str]] = ["TDNetBlock"]
+    _repeated_blocks: ClassVar[list[str]] = ["TDNetBlock"]
+    _skip_layerwise_casting_patterns: ClassVar[list[str]] = ["pos_embed", "norm", "time_embedding"]
 
     @register_to_config
     def __init__(

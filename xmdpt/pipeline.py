@@ -112,7 +112,7 @@ class XMDPTPipeline(DiffusionPipeline):
         guidance_power: float,
         callback_on_step_end: Callable | None = None,
     ) -> Tensor:
-        """Guided DDIM from noise to scaled latents (B, C, H, W); both guidance halves in one batch."""
+        """From noise to scaled latents (B, C, H, W); both halves of the guidance are one batch."""
         self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
         guided = guidance_scale != 1
         if guided:

@@ -1,4 +1,4 @@
-"""Randomness keyed by what it is for, so that any step can be drawn again without the ones before."""
+"""Randomness keyed by what it is for: any step can be drawn again without those before it."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ def keyed_generator(seed: int, *keys: int | str) -> torch.Generator:
 
 
 def batch_indices(seed: int, step: int, batch_size: int, count: int) -> Tensor:
-    """The batch_size indices below `count` that `step` trains on: whole shuffled epochs, in turn."""
+    """The batch_size indices below `count` that `step` trains on: shuffled epochs, in turn."""
     positions = torch.arange(step * batch_size, (step + 1) * batch_size)
     epochs = positions // count
     orders = {

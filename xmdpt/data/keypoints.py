@@ -57,7 +57,7 @@ def missing(keypoints: np.ndarray) -> np.ndarray:
 
 
 def annotation_to_pixels(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Annotation frame (18, 2) as x, y -> pixels of a picture of `size` (height, width); -1 stays."""
+    """Annotation frame (18, 2), x y -> pixels of a picture of `size` (height, width); -1 stays."""
     keypoints = _as_keypoints(keypoints)
     height, width = size
     scale = np.array([width / FRAME_WIDTH, height / FRAME_HEIGHT])

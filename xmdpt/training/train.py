@@ -23,7 +23,7 @@ class TrainingError(RuntimeError):
 
 
 class TrainingModule(nn.Module):
-    """One step's whole computation, so that whatever wraps it (DDP, FSDP, compile) sees all of it."""
+    """One step's whole computation: what wraps it (DDP, FSDP, compile) sees everything."""
 
     def __init__(self, model: XMDPTTransformer2DModel, condition_dropout: float):
         super().__init__()
