@@ -1,0 +1,150 @@
+"""Our model, losses and sampler against numbers that the authors' published code gave."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from xmdpt.convert import from_official
+from xmdpt.diffusion import add_noise, guidance_weight, guide, make_scheduler, training_losses
+
+GOLDEN = Path(__file__).parent / "golden"
+SETTINGS = json.loads((GOLDEN / "official_small.json").read_text())
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+    """Within `tolerance` of the largest magnitude."""
+    assert actual.shape == expected.shape
+    assert (actual - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+@pytest.fixture(scope="module")
+def golden():
+    tensors = load_file(GOLDEN / "official_small.safetensors")
+    groups = {"model": {}, "in": {}, "out": {}}
+    for name, tensor in tensors.items():
+        group, key = name.split(".", 1)
+        groups[group][key] = tensor.float() if tensor.dtype == torch.float16 else tensor
+    return groups
+
+
+@pytest.fixture(scope="module")
+def model(golden):
+    return from_official(golden["model"])
+
+
+@pytest.fixture(scope="module")
+def condition(golden, model):
+    inputs = golden["in"]
+    with torch.no_grad():
+        return model.encode_condition(
+            inputs["pose_tokens"], inputs["source_tokens"], inputs["source_latent"]
+        )
+
+
+@pytest.fixture(scope="module")
+def passes(golden, model, condition):
+    x, t = golden["in"]["x"], golden["in"]["t"]
+    with torch.no_grad():
+        return model(x, t, condition).sample, model(x, t, torch.zeros_like(condition)).sample
+
+
+def test_settings_are_read_off_the_tensors(model):
+    expected = {
+        "sample_size": SETTINGS["input_size"],
+        "patch_size": SETTINGS["patch_size"],
+        "in_channels": SETTINGS["in_channels"],
+        "hidden_size": SETTINGS["hidden_size"],
+        "depth": SETTINGS["depth"],
+        "num_heads": SETTINGS["num_heads"],
+        "decode_layers": SETTINGS["decode_layer"],
+        "mask_ratio": SETTINGS["mask_ratio"],
+        "mip_attention": "self_cross",
+    }
+    assert {name: model.config[name] for name in expected} == expected
+
+
+def test_condition_vector(golden, condition):
+    assert_close(condition, golden["out"]["condition_vector"])
+
+
+def test_conditional_and_unconditional_pass(golden, passes):
+    assert_close(passes[0], golden["out"]["cond"])
+    assert_close(passes[1], golden["out"]["uncond"])
+
+
+@torch.no_grad()
+def test_masked_pass(golden, model, condition):
+    inputs = golden["in"]
+    c = model._condition(inputs["t"], condition)
+    context = model.source_context(inputs["source_latent"], c)
+    assert_close(context, golden["out"]["masked_context"])
+    arguments = (
+        inputs["x"],
+        inputs["t"],
+        condition,
+        inputs["source_latent"],
+        inputs["mask_noise"],
+    )
+    assert_close(model.masked_forward(*arguments).sample, golden["out"]["masked_cond"])
+    assert_close(model(*arguments).sample, golden["out"]["masked_cond"])
+
+
+@pytest.mark.parametrize("index", range(len(SETTINGS["cfg"])))
+def test_guided_output(golden, passes, index):
+    pair = SETTINGS["cfg"][index]
+    weight = guidance_weight(golden["in"]["t"], pair["scale"], pair["power"])
+    assert_close(guide(*passes, weight.view(-1, 1, 1, 1)), golden["out"][f"cfg{index}"])
+
+
+@torch.no_grad()
+def test_ten_ddim_steps(golden, model, condition):
+    scheduler = make_scheduler()
+    scheduler.set_timesteps(SETTINGS["ddim_steps"])
+    assert scheduler.timesteps.flip(0).equal(golden["out"]["ddim_timesteps"])
+    x = golden["in"]["z"]
+    for t in scheduler.timesteps:
+        both = (model(x, t, condition).sample, model(x, t, torch.zeros_like(condition)).sample)
+        eps = guide(*both, guidance_weight(t, **SETTINGS["cfg"][0])).chunk(2, dim=1)[0]
+        x = scheduler.step(eps, t, x).prev_sample
+    assert_close(x, golden["out"]["ddim"], 1e-4)
+
+
+def test_forward_process(golden):
+    inputs = golden["in"]
+    x_t = add_noise(inputs["x0"], inputs["noise"], inputs["loss_t"])
+    assert_close(x_t, golden["out"]["x_t"])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prefix", ["", "masked_"])
+def test_losses(golden, model, condition, prefix):
+    inputs = golden["in"]
+    extra = (inputs["source_latent"], inputs["mask_noise"]) if prefix else ()
+    losses = training_losses(
+        lambda x, t: model(x, t, condition, *extra).sample,
+        inputs["x0"],
+        inputs["loss_t"],
+        inputs["noise"],
+    )
+    for name in ("mse", "vb"):
+        assert_close(losses[name], golden["out"][prefix + name])
+    assert torch.equal(losses["loss"], losses["mse"] + losses["vb"])
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda s: s.pop("blocks.1.mlp.fc1.weight"), "missing: blocks.1.mlp.fc1.weight"),
+        (lambda s: s.update(surplus=torch.zeros(1)), "unknown: surplus"),
+        (lambda s: s.update({"final_layer.linear.bias": torch.zeros(1)}), "of another shape"),
+        (lambda s: s.pop("pos_embed"), "pos_embed"),
+    ],
+)
+def test_unexpected_tensors_are_refused(golden, change, complaint):
+    state = dict(golden["model"])
+    change(state)
+    with pytest.raises(ValueError, match=complaint):
+        from_official(state)
