@@ -1,0 +1,93 @@
+"""The command line: what is asked is done or refused in one line, with exit code 2."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xmdpt import cli
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    shutil.copy(ROOT / "profiles/synthetic.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def xmdpt(monkeypatch, *words: str) -> int:
+    """The exit code of `xmdpt WORDS`."""
+    monkeypatch.setattr(sys, "argv", ["xmdpt", *words])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return stop.code or 0
+    return 0
+
+
+def test_profiles_are_listed(folder, monkeypatch, capsys):
+    assert xmdpt(monkeypatch, "profile") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("*")] == [
+        line for line in lines if line[2:].startswith("synthetic ")
+    ]
+    (folder / "params.yaml").write_text("seed: 1\n")
+    assert xmdpt(monkeypatch, "profile") == 0
+    assert "changed by hand" in capsys.readouterr().out
+
+
+def test_a_profile_is_put_in_place(folder, monkeypatch):
+    for name in ("smoke", "synthetic", "smoke"):
+        assert xmdpt(monkeypatch, "profile", name) == 0
+        chosen = (folder / f"profiles/{name}.yaml").read_bytes()
+        assert (folder / "params.yaml").read_bytes() == chosen
+    (folder / "params.yaml").unlink()
+    assert xmdpt(monkeypatch, "profile", "smoke") == 0
+
+
+def test_changes_by_hand_are_kept(folder, monkeypatch, capsys):
+    params = folder / "params.yaml"
+    params.write_text(params.read_text() + "# mine\n")
+    mine = params.read_bytes()
+    assert xmdpt(monkeypatch, "profile", "smoke") == 2
+    assert "--force" in capsys.readouterr().err and params.read_bytes() == mine
+    assert xmdpt(monkeypatch, "profile", "smoke", "--force") == 0
+    assert (folder / "params.yaml.bak").read_bytes() == mine
+    assert params.read_bytes() == (folder / "profiles/smoke.yaml").read_bytes()
+
+
+@pytest.mark.parametrize("words", [("profile", "nonesuch"), ("report",)])
+def test_bad_input_is_one_line(folder, monkeypatch, capsys, words):
+    (folder / "params.yaml").unlink()
+    assert xmdpt(monkeypatch, *words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and len(error.splitlines()) == 1
+
+
+def test_outside_a_clone_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert xmdpt(monkeypatch, "profile") == 2
+    assert "no profiles in" in capsys.readouterr().err
+
+
+def test_a_broken_profile_is_not_put_in_place(folder, monkeypatch, capsys):
+    before = (folder / "params.yaml").read_bytes()
+    (folder / "profiles/broken.yaml").write_text("sede: 1\n")
+    assert xmdpt(monkeypatch, "profile", "broken") == 2
+    assert "broken.yaml" in capsys.readouterr().err
+    assert (folder / "params.yaml").read_bytes() == before
+
+
+def test_report_is_written(folder, monkeypatch, capsys):
+    assert xmdpt(monkeypatch, "report") == 0
+    assert (folder / "reports/index.html").is_file()
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, xmdpt.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,121 @@
+"""The page: whole, self-contained, honest about what its numbers are, the same bytes each time."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xmdpt.report import verdict, write_report
+
+ROOT = Path(__file__).parent.parent
+
+
+def row(offset: float) -> dict:
+    names = ("ssim", "psnr", "silhouette_iou", "st_lpips", "fd_effnet")
+    values = {name: 0.5 + offset + i / 100 for i, name in enumerate(names)}
+    ends = {
+        "low": {k: v - 0.1 for k, v in values.items()},
+        "high": {k: v + 0.1 for k, v in values.items()},
+    }
+    return values | ends | {"count": 24.0}
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A folder as the stages leave it, with noise for pictures."""
+    shutil.copy(ROOT / "profiles/synthetic.yaml", tmp_path / "params.yaml")
+    metrics, figures = tmp_path / "reports/metrics", tmp_path / "reports/figures"
+    metrics.mkdir(parents=True)
+    figures.mkdir()
+    names = ["main", "copy_source", "mean_picture", "nearest_pose"]
+    scores = {name: row(offset) for name, offset in zip(names, (0.1, 0, -0.1, -0.2), strict=True)}
+    (metrics / "base_b.json").write_text(json.dumps(scores))
+    vae = {"before": {"psnr": 28.0, "ssim": 0.9}, "after": {"psnr": 30.0, "ssim": 0.95}}
+    (metrics / "vae.json").write_text(json.dumps(vae))
+    noise = np.random.default_rng(0)
+    for name in ("people", "vae", "train_base_b", "grid_base_b"):
+        size = (900, 1800, 3) if name == "people" else (30, 40, 3)
+        Image.fromarray(noise.integers(0, 255, size, np.uint8)).save(figures / f"{name}.png")
+    return tmp_path
+
+
+def change(folder: Path, old: str, new: str) -> None:
+    params = folder / "params.yaml"
+    assert old in params.read_text()
+    params.write_text(params.read_text().replace(old, new))
+
+
+def test_page_is_whole_and_asks_for_nothing_outside(made):
+    page = write_report(made).read_text()
+    images = re.findall(r'<img src="([^"]{20})', page)
+    assert len(images) == 4 and all(uri.startswith("data:image/") for uri in images)
+    assert "data:image/jpeg" in page, "a large picture is made smaller"
+    assert not re.search(r"(src|href)=\"?(https?:)?//|url\(|@import|<script|<link rel=.style", page)
+    assert "Not made yet" not in page
+    for word in ("X-MDPT-B", "copy the source", "nearest pose", "decoder fine-tuned", "24"):
+        assert word in page
+    assert 'href="notebooks/04_train-base_b.ipynb"' in page
+
+    open_tags = []
+
+    class Balance(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("meta", "link", "img", "br"):
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_tags.pop() == tag
+
+    Balance().feed(page)
+    assert open_tags == []
+
+
+def test_same_results_same_bytes(made):
+    first = write_report(made).read_bytes()
+    assert write_report(made).read_bytes() == first
+
+
+def test_page_says_where_training_began(made):
+    assert "Warm-started: training began from the weights in data/pretrained/" in (
+        write_report(made).read_text()
+    )
+    change(made, "init: data/pretrained/base_b", "init: null")
+    page = write_report(made).read_text()
+    assert "Warm-started" not in page and "Trained from scratch for" in page
+
+
+def test_stand_ins_keep_their_names(made):
+    page = write_report(made).read_text()
+    assert "it is not LPIPS" in page and "it is not FID" in page
+    headings = re.findall(r'<th scope="col">([^<]+) <', page)
+    assert "st_lpips" in headings and "fd_effnet" in headings
+    assert not {"LPIPS", "FID"} & set(headings)
+    for caption in re.findall(r"(?:<figcaption>|class=.caption.>)(.*?)</", page):
+        assert "rendered people, not DeepFashion" in caption
+
+
+def test_page_without_results_says_what_is_missing(tmp_path):
+    shutil.copy(ROOT / "profiles/smoke.yaml", tmp_path / "params.yaml")
+    page = write_report(tmp_path).read_text()
+    assert page.count("Not made yet") == 5
+    assert "mean nothing" in page
+
+
+def test_intervals_may_be_flat(made):
+    path = made / "reports/metrics/base_b.json"
+    path.write_text(json.dumps({"main": {"ssim": 0.5, "ssim_low": 0.25, "ssim_high": 0.75}}))
+    assert "0.250 to 0.750" in write_report(made).read_text()
+
+
+def test_verdict_knows_which_way_is_better():
+    scores = {
+        "main": {"ssim": 0.8, "st_lpips": 0.3, "psnr": 10},
+        "copy_source": {"ssim": 0.7, "st_lpips": 0.2, "psnr": 10},
+    }
+    (line,) = verdict(scores, "main")
+    assert line.endswith("better on SSIM; not better on st_lpips, PSNR (dB).")

@@ -1,0 +1,222 @@
+"""The page to read: `reports/index.html`, one file, made from what the stages left in reports/."""
+
+import base64
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from PIL import Image
+
+from xmdpt.config import Config, ConfigError, load_config
+from xmdpt.files import atomic_path
+
+LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
+WIDEST = 1600  # pixels
+
+
+class Metric(NamedTuple):
+    """How a metric is shown: heading, whether higher is better, decimals, and what it is."""
+
+    label: str
+    higher: bool
+    decimals: int
+    about: str
+
+
+METRICS = {
+    "st_lpips": Metric(
+        "st_lpips",
+        False,
+        3,
+        "ST-LPIPS (AlexNet), a perceptual distance that forgives small shifts. A stand-in: it is "
+        "not LPIPS, and its values compare with no published LPIPS.",
+    ),
+    "fd_effnet": Metric(
+        "fd_effnet",
+        False,
+        1,
+        "Fréchet distance between the results and all training pictures, in features of "
+        "EfficientNet-Lite0. A stand-in: it is not FID, and its values compare with no published "
+        "FID.",
+    ),
+    "silhouette_iou": Metric(
+        "silhouette IoU",
+        True,
+        3,
+        "Overlap of the person's outline with the true one; tells whether the pose is followed.",
+    ),
+    "ssim": Metric("SSIM", True, 3, "Structural similarity to the true picture."),
+    "psnr": Metric("PSNR (dB)", True, 2, "Peak signal-to-noise ratio against the true picture."),
+    "ssim_pidm": Metric(
+        "SSIM at 256", True, 3, "SSIM after enlarging to 256x256, by PIDM's rules."
+    ),
+    "psnr_pidm": Metric(
+        "PSNR at 256", True, 2, "PSNR after enlarging to 256x256, by PIDM's rules."
+    ),
+    "lpips": Metric("LPIPS", False, 3, "Learned perceptual distance to the true picture."),
+    "fid": Metric("FID", False, 2, "Fréchet Inception distance to the training pictures."),
+}
+BASELINES = {
+    "copy_source": "copy the source",
+    "mean_picture": "mean training picture",
+    "nearest_pose": "training picture in the nearest pose",
+}
+OURS = {"ablation", "main", "after"}
+VAE_ROWS = {"before": "as it started", "after": "decoder fine-tuned"}
+NOTEBOOKS = {
+    "01_prepare_data": "render the people",
+    "02_finetune_vae": "fine-tune the decoder",
+    "03_cache_features": "cache features",
+}
+RUN_NOTEBOOKS = {"04_train": "train", "05_sample": "sample", "06_evaluate": "evaluate"}
+
+
+def data_uri(path: Path) -> str | None:
+    """The picture in `path` as a data URI, smaller where it is large; None where there is none."""
+    if not path.is_file():
+        return None
+    content, kind = path.read_bytes(), "png"
+    if len(content) > LARGE:
+        picture = Image.open(io.BytesIO(content)).convert("RGB")
+        picture.thumbnail((WIDEST, 100 * WIDEST))
+        shrunk = io.BytesIO()
+        picture.save(shrunk, "JPEG", quality=88)
+        if len(shrunk.getvalue()) < len(content):
+            content, kind = shrunk.getvalue(), "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def read_scores(path: Path) -> dict[str, dict[str, Any]]:
+    """Row -> metric -> value, as a stage wrote them; empty where it has not."""
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _number(value: float | None, metric: str) -> str:
+    return "" if value is None else f"{value:.{METRICS[metric].decimals}f}"
+
+
+def _interval(row: dict[str, Any], metric: str) -> str:
+    low = row.get(f"{metric}_low", row.get("low", {}).get(metric))
+    high = row.get(f"{metric}_high", row.get("high", {}).get(metric))
+    return (
+        "" if low is None or high is None else f"{_number(low, metric)} to {_number(high, metric)}"
+    )
+
+
+def _best(scores: dict[str, dict[str, Any]], metric: str) -> float:
+    choose = max if METRICS[metric].higher else min
+    return choose(row[metric] for row in scores.values() if row.get(metric) is not None)
+
+
+def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> dict[str, Any]:
+    """Headings, rows and explanations of a table of metrics; the best of a column is marked."""
+    shown = [name for name in METRICS if any(row.get(name) is not None for row in scores.values())]
+    rows = []
+    for name, row in scores.items():
+        cells = [
+            {
+                "value": _number(row.get(metric), metric),
+                "interval": _interval(row, metric),
+                "best": row.get(metric) == _best(scores, metric),
+            }
+            for metric in shown
+        ]
+        rows.append({"label": labels.get(name, name), "ours": name in OURS, "cells": cells})
+    return {"metrics": [METRICS[name] for name in shown], "rows": rows}
+
+
+def verdict(scores: dict[str, dict[str, Any]], ours: str) -> list[str]:
+    """A line per baseline: on which metrics the row `ours` is better, and on which it is not."""
+    lines = []
+    for name in (name for name in BASELINES if name in scores and ours in scores):
+        sides: dict[bool, list[str]] = {True: [], False: []}
+        for key, metric in METRICS.items():
+            mine, other = scores[ours].get(key), scores[name].get(key)
+            if mine is not None and other is not None:
+                sides[mine > other if metric.higher else mine < other].append(metric.label)
+        better, worse = (", ".join(sides[side]) for side in (True, False))
+        parts = [f"better on {better}"] * bool(better) + [f"not better on {worse}"] * bool(worse)
+        lines.append(f"Against “{BASELINES[name]}”: {'; '.join(parts)}.")
+    return lines
+
+
+def start_of(config: Config) -> str:
+    """Where the training of a run began, in words."""
+    steps = f"{config.train.steps} steps of batch {config.train.batch_size}"
+    if config.train.init is None:
+        return f"Trained from scratch for {steps}."
+    return (
+        f"Warm-started: training began from the weights in {config.train.init}, which had been "
+        f"trained on other people, and went on for only {steps}. It is those weights, more than "
+        "this training, that the results show."
+    )
+
+
+def dataset_of(config: Config) -> str:
+    """What the numbers were computed on, in words."""
+    if config.evaluate.protocol == "synthetic":
+        return "rendered people, not DeepFashion"
+    return f"the data set in {config.data.root}, protocol {config.evaluate.protocol}"
+
+
+def _run_section(root: Path, run: str) -> dict[str, Any]:
+    config = load_config(root / "params.yaml", run=run)
+    title, figures = config.experiments[run].title, root / "reports/figures"
+    scores = read_scores(root / f"reports/metrics/{run}.json")
+    labels = BASELINES | {
+        name: f"{title} after {steps} steps" for name, steps in config.train.checkpoints.items()
+    }
+    ours = config.sample.checkpoints[-1]
+    return {
+        "name": run,
+        "title": title,
+        "start": start_of(config),
+        "table": score_table(scores, labels),
+        "verdict": verdict(scores, ours),
+        "pairs": int(next(iter(scores.values()), {}).get("count", 0)),
+        "grid": data_uri(figures / f"grid_{run}.png"),
+        "curves": data_uri(figures / f"train_{run}.png"),
+        "notebooks": {f"{stem}-{run}": text for stem, text in RUN_NOTEBOOKS.items()},
+    }
+
+
+def render(root: Path) -> str:
+    """The page for the results below `root`; the same results give the same text."""
+    params = (root / "params.yaml").read_text()
+    config = load_config(root / "params.yaml")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html.jinja").render(
+        config=config,
+        params=params,
+        dataset=dataset_of(config),
+        runs=[_run_section(root, run) for run in config.runs],
+        people=data_uri(root / "reports/figures/people.png"),
+        vae=score_table(read_scores(root / "reports/metrics/vae.json"), VAE_ROWS),
+        vae_figure=data_uri(root / "reports/figures/vae.png"),
+        notebooks=NOTEBOOKS,
+    )
+
+
+def write_report(root: str | Path = ".") -> Path:
+    """Write reports/index.html below `root` and return its path; raises `ConfigError`."""
+    output = Path(root) / "reports/index.html"
+    page = render(Path(root))
+    with atomic_path(output) as partial:
+        partial.write_text(page)
+    return output
+
+
+if __name__ == "__main__":
+    try:
+        print(f"wrote {write_report()}")
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
