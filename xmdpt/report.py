@@ -185,7 +185,6 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
 
 def render(root: Path) -> str:
     """The page for the results below `root`; the same results give the same text."""
-    params = (root / "params.yaml").read_text()
     config = load_config(root / "params.yaml")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -196,7 +195,7 @@ def render(root: Path) -> str:
     )
     return environment.get_template("report.html.jinja").render(
         config=config,
-        params=params,
+        params=(root / "params.yaml").read_text(),
         dataset=dataset_of(config),
         runs=[_run_section(root, run) for run in config.runs],
         people=data_uri(root / "reports/figures/people.png"),
