@@ -13,7 +13,7 @@ MADE := data/synthetic data/cache data/samples models wandb build \
 	reports/figures reports/notebooks reports/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all lab lock clean
+.PHONY: help setup repro test test-all lab pretrained lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-all: setup  ## Run all tests
 
 lab: setup  ## Open JupyterLab in the same environment
 	$(IN_VENV) jupyter lab
+
+pretrained: setup  ## Train the small weights of data/pretrained/ anew (hours on two cores)
+	$(IN_VENV) python -m xmdpt.training.pretrain
 
 lock:  ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \

@@ -1,0 +1,91 @@
+"""Real components at tiny size: drawn people in DeepFashion's layout, a small VAE and model."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image, ImageDraw
+
+from xmdpt.model import XMDPTTransformer2DModel
+
+SIZE = 64
+
+
+def draw_person(path, keypoints_path, color, lean):
+    """A coloured figure of 44x64 pixels and its joints in the annotation frame."""
+    image = Image.new("RGB", (44, 64), "white")
+    canvas = ImageDraw.Draw(image)
+    canvas.ellipse((18 + lean, 6, 26 + lean, 14), fill=(200, 150, 120))
+    canvas.rectangle((15 + lean, 15, 29 + lean, 38), fill=color)
+    canvas.rectangle((17, 38, 27, 60), fill=(40, 40, 90))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    keypoints_path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, quality=95)
+    joints = np.full((18, 2), -1.0)
+    joints[:14] = np.linspace((22 + lean, 10), (22, 60), 14) * 4 + [40, 0]
+    np.savetxt(keypoints_path, joints)
+
+
+def write_dataset(root, people=4, views=3):
+    """People 0.. in one colour each, `views` pictures of each; the last is the test person."""
+    names = {"train": [], "test": []}
+    for person in range(people):
+        split = "test" if person == people - 1 else "train"
+        for view in range(views):
+            stem = f"WOMEN/Tees_Tanks/id_{person:08d}/01_{view}_front"
+            color = tuple(int(c) for c in np.random.default_rng(person).integers(0, 256, 3))
+            draw_person(
+                root / "img" / f"{stem}.jpg", root / "pose" / f"{stem}.txt", color, 3 * view - 3
+            )
+            names[split].append(f"img/{stem}.jpg")
+    for split, pictures in names.items():
+        (root / f"{split}.lst").write_text("\n".join(pictures) + "\n")
+        pairs = [
+            f"{target},{source}"
+            for target in pictures
+            for source in pictures
+            if target != source and target.split("/")[3] == source.split("/")[3]
+        ]
+        (root / f"{split}_pairs.txt").write_text("\n".join(pairs) + "\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("people"))
+
+
+@pytest.fixture(scope="session")
+def tiny_vae():
+    torch.manual_seed(0)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=SIZE,
+        scaling_factor=0.5,
+    ).eval()
+
+
+def make_model(randomize=True, **changes):
+    """A model for 8x8 latents; randomised, since adaLN-Zero starts blocks as identities."""
+    settings = {
+        "sample_size": 8,
+        "hidden_size": 32,
+        "depth": 3,
+        "num_heads": 2,
+        "decode_layers": 1,
+        "pose_tokens": 17,
+        "pose_width": 504,
+        "source_tokens": 17,
+        "source_width": 504,
+    }
+    torch.manual_seed(0)
+    model = XMDPTTransformer2DModel(**settings | changes)
+    if randomize:
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval()

@@ -1,0 +1,204 @@
+"""TDNet, CANet and MIPNet: counts, switches, dead compute, masking."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import make_model
+
+from xmdpt.model import Attention, XMDPTTransformer2DModel, relative_position_index
+
+SIZES = {  # hidden_size, depth, num_heads: parameters with and without MIPNet
+    (384, 12, 6): (39_117_301, 33_785_413),
+    (768, 12, 12): (153_731_269, 132_450_661),
+    (1024, 24, 16): (498_945_445, 461_134_117),
+}
+
+
+def inputs(model, batch=2):
+    config = model.config
+    torch.manual_seed(1)
+    latent = (batch, config.in_channels, config.sample_size, config.sample_size)
+    return {
+        "sample": torch.randn(latent),
+        "timestep": torch.tensor([3, 900])[:batch],
+        "source_latent": torch.randn(latent),
+        "mask_noise": torch.rand(batch, model.num_patches),
+        "pose_tokens": torch.randn(batch, config.pose_tokens, config.pose_width),
+        "source_tokens": torch.randn(batch, config.source_tokens, config.source_width),
+    }
+
+
+def condition_of(model, given):
+    return model.encode_condition(
+        given["pose_tokens"], given["source_tokens"], given["source_latent"]
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("attention", ["self_cross", "none"])
+def test_parameter_counts(size, attention):
+    hidden, depth, heads = size
+    config = {"hidden_size": hidden, "depth": depth, "num_heads": heads}
+    with torch.device("meta"), torch.no_grad():
+        model = XMDPTTransformer2DModel(**config, mip_attention=attention)
+    assert model.num_parameters() == SIZES[size][attention == "none"]
+
+
+def test_a_new_model_predicts_zero_and_every_block_is_the_identity():
+    model = make_model(randomize=False)
+    given = inputs(model)
+    out = model(given["sample"], given["timestep"], condition_of(model, given)).sample
+    assert out.shape == (2, 8, 8, 8)
+    assert out.abs().max() == 0
+    tokens = torch.randn(2, model.num_patches, 32)
+    assert torch.equal(model.blocks[0](tokens, torch.randn(2, 32)), tokens)
+
+
+def test_attention_equals_the_plain_formula():
+    torch.manual_seed(0)
+    attention = Attention(dim=12, num_heads=3, grid=2)
+    torch.nn.init.normal_(attention.position_bias.table)
+    x, context = torch.randn(2, 2, 4, 12)
+    query = attention.to_q(x).view(2, 4, 3, 4).transpose(1, 2)
+    key, value = attention.to_kv(context).view(2, 4, 2, 3, 4).permute(2, 0, 3, 1, 4)
+    bias = attention.position_bias.table[relative_position_index(2)].permute(2, 0, 1)
+    weights = F.softmax(query @ key.transpose(-1, -2) / 2 + bias, dim=-1)
+    expected = attention.to_out((weights @ value).transpose(1, 2).reshape(2, 4, 12))
+    torch.testing.assert_close(attention(x, context), expected)
+
+
+def test_relative_position_depends_on_the_offset_alone():
+    index = relative_position_index(3)
+    assert index.shape == (9, 9)
+    assert index[0, 4] == index[4, 8]  # one down, one right
+    assert index[0, 1] != index[1, 0]
+    assert len(index.unique()) == 25
+
+
+def test_bias_of_kept_tokens_is_a_part_of_the_whole():
+    attention = Attention(dim=4, num_heads=2, grid=3)
+    torch.nn.init.normal_(attention.position_bias.table)
+    keep = torch.tensor([[0, 4, 7], [1, 2, 8]])
+    whole = attention.position_bias()[0]
+    part = attention.position_bias(keep)
+    for row in range(2):
+        assert torch.equal(part[row], whole[:, keep[row]][:, :, keep[row]])
+
+
+@pytest.mark.parametrize("attention", ["self", "cross", "cross_self", "self_cross"])
+@torch.no_grad()
+def test_kept_tokens_bypass_mipnet(attention):
+    model = make_model(mip_attention=attention)
+    keep = model.kept_tokens(torch.rand(2, model.num_patches))
+    assert keep.shape == (2, int(model.num_patches * 0.7))
+    x, context = torch.randn(2, 2, model.num_patches, 32)
+    out = model.mipnet(x, torch.randn(2, 32), context, keep)
+    kept = torch.zeros(2, model.num_patches, dtype=torch.bool).scatter(1, keep, True)
+    assert torch.equal(out[kept], x[kept])
+    assert (out[~kept] != x[~kept]).all(dim=1).all()
+
+
+@torch.no_grad()
+def test_hidden_target_tokens_do_not_reach_the_masked_pass():
+    model = make_model()
+    given = inputs(model)
+    condition = condition_of(model, given)
+    keep = model.kept_tokens(given["mask_noise"])
+    hidden = torch.ones(2, model.num_patches).scatter(1, keep, 0).view(2, 1, 4, 4)
+    noise = torch.randn_like(given["sample"]) * F.interpolate(hidden, scale_factor=2)
+    rest = (given["timestep"], condition, given["source_latent"], given["mask_noise"])
+    first = model.masked_forward(given["sample"], *rest).sample
+    torch.testing.assert_close(model.masked_forward(given["sample"] + noise, *rest).sample, first)
+    assert not torch.allclose(model.masked_forward(given["sample"] + 1, *rest).sample, first)
+
+
+def test_no_gradient_into_the_source_of_the_masked_pass():
+    model = make_model()
+    given = inputs(model)
+    source = given["source_latent"].requires_grad_()
+    condition = torch.randn(2, 32)
+    out = model.masked_forward(
+        given["sample"], given["timestep"], condition, source, given["mask_noise"]
+    ).sample
+    assert not torch.autograd.grad(out.sum(), source, allow_unused=True)[0]
+
+
+@pytest.mark.parametrize("sources", ["local", "global", "both"])
+@pytest.mark.parametrize("aggregation", ["mlp", "add", "concat"])
+@torch.no_grad()
+def test_canet_uses_the_sources_it_says(sources, aggregation):
+    model = make_model(canet_sources=sources, aggregation=aggregation)
+    given = inputs(model)
+    vector = condition_of(model, given)
+    assert vector.shape == (2, 32)
+    for name, used in {
+        "pose_tokens": True,
+        "source_tokens": sources != "local",
+        "source_latent": sources != "global",
+    }.items():
+        changed = condition_of(model, given | {name: given[name] + torch.randn_like(given[name])})
+        assert torch.allclose(changed, vector) != used, name
+
+
+def test_gradient_checkpointing_changes_nothing():
+    plain, checkpointed = make_model().train(), make_model().train()
+    checkpointed.enable_gradient_checkpointing()
+    gradients = []
+    for model in (plain, checkpointed):
+        given = inputs(model)
+        condition = condition_of(model, given)
+        out = model(given["sample"], given["timestep"], condition).sample
+        masked = model(
+            given["sample"], given["timestep"], condition,
+            given["source_latent"], given["mask_noise"],
+        ).sample  # fmt: skip
+        (out + masked).square().mean().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_save_and_load(tmp_path):
+    model = make_model(mip_attention="cross", aggregation="concat", mask_ratio=0.5)
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "diffusion_pytorch_model.safetensors").exists()
+    again = XMDPTTransformer2DModel.from_pretrained(tmp_path)
+    assert again.config.mask_ratio == 0.5
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
+@torch.no_grad()
+def test_scalar_timestep_serves_the_batch():
+    model = make_model()
+    given = inputs(model)
+    condition = condition_of(model, given)
+    one = model(given["sample"], torch.tensor(7), condition).sample
+    torch.testing.assert_close(one, model(given["sample"], torch.tensor([7, 7]), condition).sample)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"sample_size": 9}, "sample_size 9"),
+        ({"num_heads": 5}, "num_heads 5"),
+        ({"decode_layers": 3}, "decode_layers 3"),
+        ({"mip_attention": "both"}, "mip_attention 'both'"),
+        ({"canet_sources": "all"}, "canet_sources 'all'"),
+        ({"aggregation": "max"}, "aggregation 'max'"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        make_model(**changes)
+
+
+def test_no_masked_pass_without_mipnet():
+    model = make_model(mip_attention="none")
+    given = inputs(model)
+    with pytest.raises(ValueError, match="no masked pass"):
+        model.masked_forward(
+            given["sample"], given["timestep"], torch.zeros(2, 32),
+            given["source_latent"], given["mask_noise"],
+        )  # fmt: skip
