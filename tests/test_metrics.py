@@ -9,7 +9,7 @@ import skimage.data
 import torch
 from PIL import Image, ImageDraw
 
-from xmdpt.evaluation.image import psnr, silhouette, silhouette_iou, ssim
+from xmdpt.image_metrics import psnr, silhouette, silhouette_iou, ssim
 from xmdpt.perceptual import LPIPS, STLPIPS
 
 

@@ -83,6 +83,8 @@ class TrainConfig(Section):
     ema_decay: float = Field(ge=0, lt=1)
     condition_dropout: float = Field(ge=0, le=1)
     precision: Literal["bf16", "fp32"]
+    compile: bool
+    """Compile the blocks by torch.compile; needs a C++ compiler on the machine."""
     save_every: PositiveInt
     """Steps between the states that an interrupted run resumes from."""
     log_every: PositiveInt

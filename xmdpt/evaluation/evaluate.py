@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from xmdpt.data.deepfashion import read_picture
 from xmdpt.evaluation.frechet import Moments, frechet_distance, moments
-from xmdpt.evaluation.image import psnr, silhouette_iou, ssim
+from xmdpt.image_metrics import psnr, silhouette_iou, ssim
 from xmdpt.evaluation.protocols import (
     MissingWeights,
     Protocol,

@@ -95,6 +95,8 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        if config.compile:
+            model.compile_repeated_blocks()
         module = TrainingModule(model.train(), config.condition_dropout)
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
 

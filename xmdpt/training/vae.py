@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from xmdpt.config import ConfigError, VAEConfig
-from xmdpt.evaluation.image import psnr, ssim
+from xmdpt.image_metrics import psnr, ssim
 from xmdpt.perceptual import STLPIPS
 from xmdpt.pictures import to_signed, to_uint8
 from xmdpt.random import batch_indices, keyed_generator
