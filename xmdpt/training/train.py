@@ -87,9 +87,8 @@ class Trainer:
     def __init__(self, model: XMDPTTransformer2DModel, batches: PairBatches, config: TrainConfig):
         self.config = config
         self.batches = batches
-        self.accelerator = Accelerator(
-            mixed_precision="bf16" if config.precision == "bf16" else "no"
-        )
+        # Its own mixed precision would be fixed for the whole process: two runs may differ in it.
+        self.accelerator = Accelerator(mixed_precision="no")
         self.step = 0
         self.ema = EMA(model.to(self.accelerator.device), config.ema_decay)
         optimizer = torch.optim.AdamW(
@@ -136,7 +135,9 @@ class Trainer:
         }
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        with self.accelerator.autocast():
+        with torch.autocast(
+            self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
+        ):
             losses = self.module(batch)
         total = losses["loss"].mean()
         if "masked_loss" in losses:
