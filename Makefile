@@ -13,7 +13,7 @@ MADE := data/synthetic data/cache/features data/samples models wandb build \
 	reports/figures reports/notebooks reports/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all lab pretrained lock clean
+.PHONY: help setup repro test test-slow lab pretrained lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,8 +36,8 @@ repro: setup  ## Carry out the whole graph of params.yaml, and say where the pag
 test: setup  ## Run the fast tests
 	$(IN_VENV) python -m pytest -m "not slow"
 
-test-all: setup  ## Run all tests
-	$(IN_VENV) python -m pytest
+test-slow: setup  ## Run the tests that take long
+	$(IN_VENV) python -m pytest -m slow
 
 lab: setup  ## Open JupyterLab in the same environment
 	$(IN_VENV) jupyter lab

@@ -26,6 +26,13 @@ def written(tmp_path, change):
         (lambda c: c["train"].update(save_every=3, log_every=2), "save_every must be a multiple"),
         (lambda c: c["model"].pop("depth"), "model.depth"),
         (lambda c: c["model"].update(mip_attention="both"), "model.mip_attention"),
+        (lambda c: c["data"].update(size=100), "data: .*size must be a multiple of 32"),
+        (lambda c: c["data"].update(test_identities=5), "must leave some"),
+        (lambda c: c["model"].update(num_heads=7), "multiple of num_heads"),
+        (lambda c: c["train"].update(checkpoints={}), "train.checkpoints"),
+        (lambda c: c["train"].update(checkpoints={"ablation": 1}), "'main' is not in train"),
+        (lambda c: c["evaluate"].update(protocol="mine"), "evaluate.protocol"),
+        (lambda c: c["experiments"]["base_b"].update(model={"depth": 1}), "experiments.base_b: "),
         (lambda c: c.update(runs=["base_x"]), "'base_x' is not in experiments"),
     ],
 )
@@ -47,7 +54,7 @@ def test_an_experiment_is_a_difference(tmp_path):
 def test_an_experiment_with_an_unknown_setting_is_refused(tmp_path):
     experiment = {"title": "odd", "model": {"width": 9}}
     path = written(tmp_path, lambda c: c["experiments"].update(odd=experiment))
-    with pytest.raises(ConfigError, match=r"model\.width: is not a setting"):
+    with pytest.raises(ConfigError, match=r"experiments\.odd: model\.width: is not a setting"):
         load_config(path, "odd")
 
 

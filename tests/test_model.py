@@ -202,3 +202,20 @@ def test_no_masked_pass_without_mipnet():
             given["sample"], given["timestep"], torch.zeros(2, 32),
             given["source_latent"], given["mask_noise"],
         )  # fmt: skip
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_compiled_blocks_equal_eager_ones():
+    model = make_model()
+    given = inputs(model)
+    condition = condition_of(model, given)
+    masked = (given["source_latent"], given["mask_noise"])
+    eager = [
+        model(given["sample"], given["timestep"], condition, *extra).sample
+        for extra in ((), masked)
+    ]
+    model.compile_repeated_blocks()
+    for extra, expected in zip(((), masked), eager, strict=True):
+        compiled = model(given["sample"], given["timestep"], condition, *extra).sample
+        torch.testing.assert_close(compiled, expected, rtol=1e-4, atol=1e-4)

@@ -21,7 +21,9 @@ PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
 FLOORS = {
-    **dict.fromkeys(("config", "diffusion", "files", "image_metrics", "pictures", "random", "tracking"), 0),
+    **dict.fromkeys(
+        ("config", "diffusion", "files", "image_metrics", "pictures", "random", "tracking"), 0
+    ),
     **dict.fromkeys(("data", "encoders", "model", "perceptual"), 1),
     **dict.fromkeys(("convert", "pipeline", "sampling"), 2),
     **dict.fromkeys(("evaluation", "paper", "training"), 3),
@@ -29,8 +31,8 @@ FLOORS = {
 }
 # Modules that cannot change what a stage makes: a stage need not run again for them.
 WATCHERS = {"xmdpt/tracking.py"}
-# Settings that only label what a stage makes.
-LABELS = {"profile"}
+# Settings that only label what a stage makes; W&B is told the whole profile by model_dump.
+LABELS = {"profile", "model_dump"}
 
 
 @cache

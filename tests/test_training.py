@@ -58,19 +58,12 @@ def config(people):
     )
 
 
-@pytest.fixture(scope="module")
-def vae_folder(tiny_vae, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("vae")
-    tiny_vae.save_pretrained(folder)
-    return folder
-
-
 def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def batches_of(features, data, seed=0):
-    return PairBatches(FeatureCache(features), data.pairs("train"), 0.5, seed)
+    return PairBatches(FeatureCache(features), data.pairs("train"), seed)
 
 
 # Keyed randomness
@@ -164,9 +157,9 @@ def test_missing_cache_names_the_stage(tmp_path):
 # Training
 
 
-def test_resuming_equals_training_on(features, data, config, vae_folder, tmp_path):
+def test_resuming_equals_training_on(features, data, config, tmp_path):
     whole = tmp_path / "whole"
-    history = train_run(config, features, vae_folder, whole)
+    history = train_run(config, features, whole)
     stopped = tmp_path / "stopped"
 
     def stop(row):
@@ -174,10 +167,10 @@ def test_resuming_equals_training_on(features, data, config, vae_folder, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, features, vae_folder, stopped, stop)
+        train_run(config, features, stopped, stop)
     assert not stopped.exists()
     seen = []
-    resumed = train_run(config, features, vae_folder, stopped, lambda row: seen.append(row["step"]))
+    resumed = train_run(config, features, stopped, lambda row: seen.append(row["step"]))
     assert seen == [4, 5, 6]
     pd.testing.assert_frame_equal(resumed, history, check_dtype=False, rtol=1e-5)
     for checkpoint in ("ablation", "main"):

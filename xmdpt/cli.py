@@ -74,7 +74,7 @@ def profile(
 ) -> None:
     """Put a profile in place as params.yaml; without NAME, list them (* is in place).
 
-    Examples: xmdpt profile, xmdpt profile paper.
+    Examples: xmdpt profile, xmdpt profile smoke.
     """
     if name is None:
         _list_profiles()

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
 Aggregation = Literal["mlp", "add", "concat"]
+Checkpoint = Literal["ablation", "main"]
 
 
 class ConfigError(ValueError):
@@ -33,6 +34,14 @@ class DataConfig(Section):
     samples_per_pixel: PositiveInt
     first_identity: int = Field(ge=0, default=0)
 
+    @model_validator(mode="after")
+    def _check(self) -> "DataConfig":
+        if self.size % 32:
+            raise ValueError("size must be a multiple of 32")
+        if self.test_identities >= self.identities:
+            raise ValueError("test_identities must leave some of identities for training")
+        return self
+
 
 class VAEConfig(Section):
     init: str | None
@@ -40,19 +49,27 @@ class VAEConfig(Section):
     steps: int = Field(ge=0)
     batch_size: PositiveInt
     crop: PositiveInt
-    """Side in pixels of the random crop trained on; at least `data.size` means whole pictures."""
+    """Side in pixels of the random crop trained on; `data.size` means whole pictures."""
     learning_rate: float = Field(gt=0)
     ema_decay: float = Field(ge=0, lt=1)
     perceptual_weight: float = Field(ge=0)
     kl_weight: float = Field(ge=0)
+    # Of an untrained autoencoder; `init` brings its own.
     block_out_channels: list[PositiveInt]
     layers_per_block: PositiveInt
     latent_channels: PositiveInt
 
+    @model_validator(mode="after")
+    def _check(self) -> "VAEConfig":
+        factor = 2 ** (len(self.block_out_channels) - 1)
+        if self.crop % factor:
+            raise ValueError(f"crop must be a multiple of {factor}")
+        return self
+
 
 class FeaturesConfig(Section):
-    source_encoder: str
-    pose_encoder: str
+    source_encoder: Literal["efficientnet_lite0"]
+    pose_encoder: Literal["efficientnet_lite0"]
     batch_size: PositiveInt
 
 
@@ -67,11 +84,19 @@ class ModelConfig(Section):
     canet_sources: CANetSources
     aggregation: Aggregation
 
+    @model_validator(mode="after")
+    def _check(self) -> "ModelConfig":
+        if self.hidden_size % self.num_heads:
+            raise ValueError("hidden_size must be a multiple of num_heads")
+        if self.decode_layers >= self.depth:
+            raise ValueError("decode_layers must be less than depth")
+        return self
+
 
 class TrainConfig(Section):
     init: str | None
     """Folder of a trained model to start from; null starts from scratch."""
-    checkpoints: dict[Literal["ablation", "main"], PositiveInt]
+    checkpoints: dict[Checkpoint, PositiveInt] = Field(min_length=1)
     """Step counts at which the EMA weights are kept; the largest ends the run."""
     batch_size: PositiveInt
     learning_rate: float = Field(gt=0)
@@ -106,11 +131,11 @@ class SampleConfig(Section):
     guidance_power: float = Field(gt=0)
     batch_size: PositiveInt
     precision: Literal["bf16", "fp32"]
-    checkpoints: list[Literal["ablation", "main"]]
+    checkpoints: list[Checkpoint] = Field(min_length=1)
 
 
 class EvaluateConfig(Section):
-    protocol: str
+    protocol: Literal["synthetic", "pidm"]
 
 
 class Experiment(Section):
@@ -147,20 +172,39 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _validate(tree: dict[str, Any], path: Path) -> Config:
+def _validate(tree: dict[str, Any], path: Path, prefix: str = "") -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = prefix + ".".join(str(part) for part in first["loc"])
         reason = "is not a setting" if first["type"] == "extra_forbidden" else first["msg"]
         raise ConfigError(f"{path}: {key}: {reason}") from None
+
+
+def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> Config:
+    """The settings with the differences of one experiment."""
+    if name not in config.experiments:
+        known = ", ".join(config.experiments)
+        raise ConfigError(f"{path}: runs: '{name}' is not in experiments ({known})")
+    experiment = config.experiments[name]
+    changed = {
+        section: tree[section] | getattr(experiment, section) for section in ("model", "train")
+    }
+    merged = _validate(tree | changed, path, f"experiments.{name}: ")
+    for checkpoint in merged.sample.checkpoints:
+        if checkpoint not in merged.train.checkpoints:
+            raise ConfigError(
+                f"{path}: sample.checkpoints: '{checkpoint}' is not in train.checkpoints"
+            )
+    return merged
 
 
 def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Config:
     """Read `path`; with `run`, apply that experiment's differences to `model` and `train`.
 
-    Raises `ConfigError` naming the file and the key for anything missing, unknown or out of range.
+    Every experiment that is to run is checked. Raises `ConfigError` naming the file and the key
+    for anything missing, unknown or out of range.
     """
     path = Path(path)
     try:
@@ -172,15 +216,5 @@ def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Con
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must hold named sections")
     config = _validate(tree, path)
-    for name in [*config.runs, *([run] if run else [])]:
-        if name not in config.experiments:
-            known = ", ".join(config.experiments)
-            raise ConfigError(f"{path}: runs: '{name}' is not in experiments ({known})")
-    if run is None:
-        return config
-    experiment = config.experiments[run]
-    return _validate(
-        tree
-        | {"model": tree["model"] | experiment.model, "train": tree["train"] | experiment.train},
-        path,
-    )
+    merged = {name: _experiment(tree, config, path, name) for name in {*config.runs, run} - {None}}
+    return config if run is None else merged[run]

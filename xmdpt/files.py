@@ -45,16 +45,15 @@ def resumable_dir(path: str | Path, key: str) -> Iterator[Path]:
     """Yield a working folder beside `path` that replaces it when the block succeeds.
 
     An interrupted block leaves the working folder, and the next call with the same `key` (see
-    `fingerprint`) finds what was finished. Working folders of other keys are stale: removed.
+    `fingerprint`) finds what was finished. Success removes what other keys left behind.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{key}")
-    for stale in path.parent.glob(f".{path.name}.partial-*"):
-        if stale != partial:
-            shutil.rmtree(stale)
     partial.mkdir(exist_ok=True)
     yield partial
     if path.exists():
         shutil.rmtree(path)
     os.replace(partial, path)
+    for stale in path.parent.glob(f".{path.name}.partial-*"):
+        shutil.rmtree(stale)

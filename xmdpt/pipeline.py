@@ -29,8 +29,6 @@ class XMDPTPipeline(DiffusionPipeline):
         source_encoder, pose_encoder: names of the token encoders, see `xmdpt.encoders`.
     """
 
-    model_cpu_offload_seq = "transformer->vae"
-
     def __init__(
         self,
         vae: AutoencoderKL,
@@ -59,8 +57,14 @@ class XMDPTPipeline(DiffusionPipeline):
         """uint8 (B, size, size, 3), squashed by PIL's bicubic."""
         photos = []
         for photo in source if isinstance(source, list) else [source]:
-            image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
-            resized = image.convert("RGB").resize((self.size, self.size), Image.Resampling.BICUBIC)
+            if isinstance(photo, np.ndarray):
+                if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+                    raise ValueError(
+                        "a picture must be a PIL image or uint8 (H, W, 3), "
+                        f"not {photo.dtype} {photo.shape}"
+                    )
+                photo = Image.fromarray(photo)
+            resized = photo.convert("RGB").resize((self.size, self.size), Image.Resampling.BICUBIC)
             photos.append(np.asarray(resized))
         return np.stack(photos)
 
@@ -87,19 +91,22 @@ class XMDPTPipeline(DiffusionPipeline):
         skeletons = to_signed(self._skeletons(pose)).to(self.device)
         if len(photos) not in (1, len(skeletons)):
             raise ValueError(f"{len(photos)} sources do not go with {len(skeletons)} poses")
-        moments = self.vae.encode(photos.to(self.vae.dtype)).latent_dist.parameters
-        if isinstance(generator, list):
-            generator = generator[: len(photos)]
+        if isinstance(generator, list) and len(generator) != len(skeletons):
+            raise ValueError(f"{len(generator)} generators do not go with {len(skeletons)} poses")
+        repeats = len(skeletons) // len(photos)
+        # In full precision, as the features that the model was trained on.
+        with torch.autocast(self.device.type, enabled=False):
+            moments = self.vae.encode(photos.to(self.vae.dtype)).latent_dist.parameters
+            pose_tokens = self._encode(self.config.pose_encoder, skeletons)
+            source_tokens = self._encode(self.config.source_encoder, photos)
+        moments = moments.repeat(repeats, 1, 1, 1)
         noise = randn_tensor(
             moments.chunk(2, dim=1)[0].shape, generator, self.device, moments.dtype
         )
         latent = sample_latent(moments, noise, self.vae.config.scaling_factor)
-        repeats = (len(skeletons) // len(photos), *[1] * 3)
         dtype = self.transformer.dtype
         return self.transformer.encode_condition(
-            self._encode(self.config.pose_encoder, skeletons).to(dtype),
-            self._encode(self.config.source_encoder, photos).repeat(repeats[:3]).to(dtype),
-            latent.repeat(repeats).to(dtype),
+            pose_tokens.to(dtype), source_tokens.repeat(repeats, 1, 1).to(dtype), latent.to(dtype)
         )
 
     @torch.no_grad()
@@ -120,11 +127,12 @@ class XMDPTPipeline(DiffusionPipeline):
         for index, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             scaled = self.scheduler.scale_model_input(latents, t)
             if guided:
-                output = self.transformer(torch.cat([scaled, scaled]), t, condition).sample
+                scaled = torch.cat([scaled, scaled])
+            # Autocast may have made it bf16, too coarse to sum up over the steps.
+            output = self.transformer(scaled, t, condition).sample.to(latents.dtype)
+            if guided:
                 weight = guidance_weight(t, guidance_scale, guidance_power)
                 output = guide(*output.chunk(2), weight.to(output.dtype))
-            else:
-                output = self.transformer(scaled, t, condition).sample
             noise = output.chunk(2, dim=1)[0]
             latents = self.scheduler.step(noise, t, latents).prev_sample
             if callback_on_step_end is not None:
@@ -136,7 +144,8 @@ class XMDPTPipeline(DiffusionPipeline):
     def decode(self, latents: Tensor) -> np.ndarray:
         """Scaled latents (B, C, H, W) -> uint8 (B, size, size, 3)."""
         scaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
-        return to_uint8(self.vae.decode(scaled).sample)
+        with torch.autocast(self.device.type, enabled=False):
+            return to_uint8(self.vae.decode(scaled).sample)
 
     @torch.no_grad()
     def __call__(
@@ -176,5 +185,4 @@ class XMDPTPipeline(DiffusionPipeline):
         images = latents if output_type == "latent" else self.decode(latents)
         if output_type == "pil":
             images = [Image.fromarray(image) for image in images]
-        self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)

@@ -25,13 +25,15 @@ def sample_pairs(
 ) -> None:
     """Draw each pair's source in its target's pose, as `folder`/<source>_2_<target>_vis.png.
 
-    Pictures already there are kept, so an interrupted call resumes.
+    Batches already there are kept, so an interrupted call resumes; the batches stay the same,
+    because sums in bf16 depend on them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [pair for pair in pairs if not (folder / result_name(*pair)).exists()]
     pipeline.set_progress_bar_config(disable=True)
-    for start in progress(range(0, len(todo), config.batch_size)):
-        batch = todo[start : start + config.batch_size]
+    for start in progress(range(0, len(pairs), config.batch_size)):
+        batch = pairs[start : start + config.batch_size]
+        if all((folder / result_name(*pair)).exists() for pair in batch):
+            continue
         with torch.autocast(
             pipeline.device.type, torch.bfloat16, enabled=config.precision == "bf16"
         ):

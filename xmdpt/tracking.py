@@ -121,7 +121,7 @@ def _start(
         resume="allow",
         name=f"{stage}-{name}",
         job_type=stage,
-        group=group or os.environ.get("DVC_EXP_NAME") or name,
+        group=group or os.environ.get("DVC_EXP_NAME") or config.get("profile", name),
         tags=list(tags) or None,
         config=config | _origin(),
         mode=os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline"),

@@ -2,8 +2,9 @@
 
 A folder holds, for P pictures, `moments.npy` (P, 2, 2C, H, W) float32 (mean and log-variance of
 the VAE's posterior), `source_tokens.npy` (P, 2, M, width) and `pose_tokens.npy` (P, 2, M', width')
-float16, and `index.json` with the pictures' names. The second axis is (as is, mirrored); mirroring
-does not swap left and right colours of the skeleton, as in the authors' code.
+float16, and `index.json` with the pictures' names and the scale of the latents. The second axis
+is (as is, mirrored); mirroring does not swap left and right colours of the skeleton, as in the
+authors' code.
 """
 
 import json
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from xmdpt.data.deepfashion import DataError, DeepFashion
-from xmdpt.files import fingerprint, resumable_dir, write_json
+from xmdpt.files import file_digest, fingerprint, resumable_dir, write_json
 from xmdpt.pictures import to_signed
 from xmdpt.random import keyed_generator
 
@@ -52,6 +53,14 @@ def _weights_key(encoders: Encoders) -> str:
     return fingerprint([(tensor.sum().item(), tensor.abs().sum().item()) for tensor in tensors])
 
 
+def _key(names: Sequence[str], data: DeepFashion, encoders: Encoders) -> str:
+    """A name for all that the features depend on: the bytes of the files and the weights."""
+    files = [
+        [name, file_digest(data.root / name), file_digest(data.pose_path(name))] for name in names
+    ]
+    return fingerprint(files, data.size, _weights_key(encoders))
+
+
 def _open(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.memmap]:
     arrays = {}
     for name, shape in shapes.items():
@@ -70,7 +79,7 @@ def cache_features(
     progress: Callable[[Iterable], Iterable] = tqdm,
 ) -> None:
     """Write the features of the pictures `names` to `folder`; an interrupted call resumes."""
-    key = fingerprint(list(names), data.size, str(data.root), _weights_key(encoders))
+    key = _key(names, data, encoders)
     with resumable_dir(folder, key) as partial_folder:
         done_path = partial_folder / "done.json"
         done = json.loads(done_path.read_text()) if done_path.exists() else 0
@@ -95,7 +104,9 @@ def cache_features(
                 array.flush()
             write_json(done_path, start + len(batch))
         done_path.unlink(missing_ok=True)
-        write_json(partial_folder / "index.json", list(names))
+        scaling_factor = encoders.vae.config.scaling_factor
+        index = {"names": list(names), "key": key, "scaling_factor": scaling_factor}
+        write_json(partial_folder / "index.json", index)
 
 
 class FeatureCache:
@@ -104,12 +115,14 @@ class FeatureCache:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         try:
-            names = json.loads((self.folder / "index.json").read_text())
+            index = json.loads((self.folder / "index.json").read_text())
         except FileNotFoundError:
             raise DataError(
                 f"{self.folder}/index.json: no such file; the stage `features` makes it"
             ) from None
-        self.rows = {name: row for row, name in enumerate(names)}
+        self.rows = {name: row for row, name in enumerate(index["names"])}
+        self.key: str = index["key"]
+        self.scaling_factor: float = index["scaling_factor"]
         self.arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
 
     def shape(self, array: str) -> tuple[int, ...]:
@@ -138,7 +151,6 @@ class PairBatches:
 
     cache: FeatureCache
     pairs: Sequence[tuple[str, str]]
-    scaling_factor: float
     seed: int
 
     def batch(self, step: int, indices: Tensor) -> dict[str, Tensor]:
@@ -158,5 +170,5 @@ class PairBatches:
         for column, name in enumerate(("source_latent", "target_latent")):
             moments = self.cache.read("moments", rows[:, column], flips)
             noise = torch.randn(moments.chunk(2, dim=1)[0].shape, generator=generator)
-            batch[name] = sample_latent(moments, noise, self.scaling_factor)
+            batch[name] = sample_latent(moments, noise, self.cache.scaling_factor)
         return batch

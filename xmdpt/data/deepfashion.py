@@ -65,9 +65,13 @@ class DeepFashion:
         """uint8 (size, size, 3)."""
         return read_picture(self.root / name, (self.size, self.size))
 
+    def pose_path(self, name: str) -> Path:
+        """The key point file of a picture."""
+        return self.root / "pose" / Path(name).relative_to("img").with_suffix(".txt")
+
     def keypoints(self, name: str) -> np.ndarray:
         """(18, 2) x, y in the annotation frame, -1 missing."""
-        path = self.root / "pose" / Path(name).relative_to("img").with_suffix(".txt")
+        path = self.pose_path(name)
         try:
             keypoints = np.loadtxt(path, ndmin=2)
         except (FileNotFoundError, ValueError) as error:

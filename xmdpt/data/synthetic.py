@@ -185,6 +185,13 @@ def _write_lists(root: Path, train: list[Identity], test: list[Identity], views:
                 partial.write_text("".join(f"{line}\n" for line in lines))
 
 
+def _cores() -> int:
+    """Cores this process may use; macOS and Windows do not say, so all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def render_dataset(
     root: Path,
     *,
@@ -210,7 +217,7 @@ def render_dataset(
     _check_picture(height, samples_per_pixel)
     _require("seed", seed, 0, 2**31)
     _require("first_identity", first_identity, 0, 10**8 - identities)
-    workers = workers if workers is not None else len(os.sched_getaffinity(0))
+    workers = workers if workers is not None else _cores()
     _require("workers", workers, 1, 1024)
     people = [identity(seed, first_identity + k) for k in range(identities)]
     split = identities - test_identities

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from xmdpt.data.deepfashion import read_picture
 from xmdpt.evaluation.frechet import Moments, frechet_distance, moments
-from xmdpt.image_metrics import psnr, silhouette_iou, ssim
 from xmdpt.evaluation.protocols import (
     MissingWeights,
     Protocol,
@@ -29,6 +28,7 @@ from xmdpt.evaluation.results import (
     match_results,
     training_pictures,
 )
+from xmdpt.image_metrics import psnr, silhouette_iou, ssim
 from xmdpt.pictures import to_signed
 
 LABELS = ("result", "person", "source", "target")

@@ -2,24 +2,23 @@
 
 All of it is done by the pieces that the stages use, on rendered people that no other profile has.
 Work lies in data/cache/pretrain/; each finished part is kept, so an interrupted call goes on.
+Delete that folder after a change of settings.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from diffusers import AutoencoderKL
 from tqdm.auto import tqdm
 
 from xmdpt.config import Config, load_config
-from xmdpt.data.cache import Encoders, FeatureCache, cache_features
+from xmdpt.data.cache import Encoders, cache_features
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.synthetic import render_dataset
 from xmdpt.encoders import make_encoder
 from xmdpt.files import resumable_dir
 from xmdpt.model import XMDPTTransformer2DModel
-from xmdpt.pictures import to_signed
 from xmdpt.training.run import train_run
 from xmdpt.training.vae import load_vae, train_vae
 
@@ -31,21 +30,10 @@ def _people(config: Config) -> DeepFashion:
     if not Path(data.root).exists():
         render_dataset(
             Path(data.root),
-            identities=data.identities,
-            test_identities=data.test_identities,
-            views=data.views,
-            height=data.height,
-            samples_per_pixel=data.samples_per_pixel,
+            **data.model_dump(exclude={"root", "size"}),
             seed=config.seed,
-            first_identity=data.first_identity,
         )
     return DeepFashion(data.root, data.size)
-
-
-def latent_std(vae: AutoencoderKL, pictures: torch.Tensor) -> float:
-    """Standard deviation of the posterior means of pictures (B, 3, H, W) in [-1, 1]."""
-    with torch.no_grad():
-        return vae.encode(pictures).latent_dist.mean.std().item()
 
 
 def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
@@ -64,8 +52,6 @@ def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
             bar.update()
             if progress.step % 50 == 0:
                 bar.write(f"{progress.step} {progress.losses}")
-        sample = to_signed(np.stack([data.picture(name) for name in names[:256]]))
-        vae.register_to_config(scaling_factor=1 / latent_std(vae, sample))
         with resumable_dir(folder, "vae") as partial:
             vae.save_pretrained(partial)
     return AutoencoderKL.from_pretrained(folder).eval()
@@ -84,10 +70,9 @@ def pretrain(config_path: str, out: Path) -> None:
             make_encoder(config.features.pose_encoder),
         )
         cache_features(features, data.pictures("train"), data, encoders, config.features.batch_size)
-    FeatureCache(features)
     for run in config.runs:
         if not (WORK / run).exists():
-            train_run(load_config(config_path, run), features, WORK / "vae", WORK / run, print)
+            train_run(load_config(config_path, run), features, WORK / run, print)
     vae.half().save_pretrained(out / "vae")
     model = XMDPTTransformer2DModel.from_pretrained(WORK / config.runs[-1] / "main")
     model.half().save_pretrained(out / config.runs[-1])
@@ -95,7 +80,7 @@ def pretrain(config_path: str, out: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="profiles/pretrain.yaml")
+    parser.add_argument("--profile", default="data/pretrained/pretrain.yaml")
     parser.add_argument("--out", type=Path, default=Path("data/pretrained"))
     arguments = parser.parse_args()
     pretrain(arguments.profile, arguments.out)

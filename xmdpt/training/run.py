@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from diffusers import AutoencoderKL
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 
 from xmdpt.config import Config, ConfigError
 from xmdpt.data.cache import FeatureCache, PairBatches
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.files import atomic_path, fingerprint, resumable_dir
+from xmdpt.files import atomic_path, file_digest, fingerprint, resumable_dir
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.training.train import StepReport, Trainer
 
@@ -37,10 +37,10 @@ def warm_start(model: XMDPTTransformer2DModel, folder: str) -> list[str]:
     Returns the names of tensors that keep their fresh values. Raises ConfigError naming the first
     tensor that does not fit.
     """
-    try:
-        state = XMDPTTransformer2DModel.from_pretrained(folder).state_dict()
-    except OSError as error:
-        raise ConfigError(f"train.init: {folder} holds no model ({error})") from None
+    if not (Path(folder) / "config.json").is_file():
+        raise ConfigError(f"train.init: {folder} holds no model; null trains from scratch")
+    loaded = XMDPTTransformer2DModel.from_pretrained(folder, torch_dtype=torch.float32)
+    state = loaded.state_dict()
     own = model.state_dict()
     fresh = [name for name in own if name not in state and name.startswith("mipnet.")]
     used = {name: value for name, value in state.items() if name in own}
@@ -74,10 +74,16 @@ def _start(trainer: Trainer, work: Path) -> list[dict[str, float]]:
     return history[history["step"] <= trainer.step].to_dict("records")
 
 
+def _key(config: Config, cache: FeatureCache, pairs: list[tuple[str, str]]) -> str:
+    """A name for all that the weights depend on."""
+    train = config.train.model_dump(exclude={"log_every", "save_every"})
+    init = config.train.init and file_digest(Path(config.train.init) / SAFETENSORS_WEIGHTS_NAME)
+    return fingerprint(config.model.model_dump(), train, init, config.seed, cache.key, pairs)
+
+
 def train_run(
     config: Config,
     features: str | Path,
-    vae: str | Path,
     out: str | Path,
     on_log: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> pd.DataFrame:
@@ -88,15 +94,13 @@ def train_run(
     """
     cache = FeatureCache(features)
     pairs = DeepFashion(config.data.root, config.data.size).pairs("train")
-    scaling = AutoencoderKL.load_config(vae)["scaling_factor"]
     torch.manual_seed(config.seed)
     model = build_model(config, cache)
     if config.train.init is not None:
         warm_start(model, config.train.init)
-    batches = PairBatches(cache, pairs, scaling, config.seed)
+    batches = PairBatches(cache, pairs, config.seed)
     trainer = Trainer(model, batches, config.train)
-    key = fingerprint(config.model.model_dump(), config.train.model_dump(), config.seed, pairs)
-    with resumable_dir(out, key) as work:
+    with resumable_dir(out, _key(config, cache, pairs)) as work:
         rows = _start(trainer, work)
         window: list[StepReport] = []
         for report in trainer.run(config.train.steps):

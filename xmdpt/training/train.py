@@ -88,7 +88,9 @@ class Trainer:
         self.config = config
         self.batches = batches
         # Its own mixed precision would be fixed for the whole process: two runs may differ in it.
-        self.accelerator = Accelerator(mixed_precision="no")
+        # The bound is computed in float64, which Apple's GPUs lack.
+        cpu = torch.backends.mps.is_available()
+        self.accelerator = Accelerator(mixed_precision="no", cpu=cpu)
         self.step = 0
         self.ema = EMA(model.to(self.accelerator.device), config.ema_decay)
         optimizer = torch.optim.AdamW(
@@ -150,7 +152,7 @@ class Trainer:
             raise TrainingError(
                 f"step {self.step}: the loss is {total.item()}, the gradient norm {grad_norm}; "
                 "lower train.learning_rate, set train.grad_clip, or train in fp32. "
-                "The last saved state is untouched"
+                "The last saved state stays in the hidden folder beside the run's"
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,10 +37,9 @@ def load_vae(config: VAEConfig, size: int, seed: int) -> AutoencoderKL:
     if config.init is None:
         torch.manual_seed(seed)
         return new_vae(config, size)
-    try:
-        return AutoencoderKL.from_pretrained(config.init, torch_dtype=torch.float32)
-    except OSError as error:
-        raise ConfigError(f"vae.init: {config.init} holds no AutoencoderKL ({error})") from None
+    if not (Path(config.init) / "config.json").is_file():
+        raise ConfigError(f"vae.init: {config.init} holds no AutoencoderKL; null trains one")
+    return AutoencoderKL.from_pretrained(config.init, torch_dtype=torch.float32)
 
 
 @torch.no_grad()
@@ -70,12 +70,12 @@ def reconstruction_scores(made: np.ndarray, truth: np.ndarray) -> dict[str, floa
 
 
 class Reconstruction(nn.Module):
-    """Losses of one batch of pictures: L1, st_lpips, and the KL term where the encoder trains."""
+    """Losses of one batch of pictures: squared error, st_lpips, and KL where the encoder trains."""
 
     def __init__(self, vae: AutoencoderKL, config: VAEConfig):
         super().__init__()
         self.vae = vae
-        self.perceptual = STLPIPS().eval().requires_grad_(False)
+        self.perceptual = STLPIPS() if config.perceptual_weight else None
         self.config = config
         self.decoder_only = config.init is not None
         vae.requires_grad_(not self.decoder_only)
@@ -87,17 +87,15 @@ class Reconstruction(nn.Module):
         with torch.set_grad_enabled(not self.decoder_only):
             posterior = self.vae.encode(pictures).latent_dist
         latents = posterior.mean + posterior.std * noise
-        decoded = self.vae.decode(latents).sample
+        decoded = self.vae.decode(latents).sample.float()
         losses = {
-            "l1": F.l1_loss(decoded.float(), pictures),
-            "st_lpips": self.perceptual(decoded.float(), pictures).mean(),
+            "mse": F.mse_loss(decoded, pictures),
             "kl": posterior.kl().mean() / noise[0].numel(),
         }
-        losses["loss"] = (
-            losses["l1"]
-            + self.config.perceptual_weight * losses["st_lpips"]
-            + self.config.kl_weight * losses["kl"]
-        )
+        losses["loss"] = losses["mse"] + self.config.kl_weight * losses["kl"]
+        if self.perceptual is not None:
+            losses["st_lpips"] = self.perceptual(decoded, pictures).mean()
+            losses["loss"] = losses["loss"] + self.config.perceptual_weight * losses["st_lpips"]
         return losses
 
 
@@ -110,6 +108,13 @@ def _crop(pictures: Tensor, crop: int, generator: torch.Generator) -> Tensor:
     )
     pictures = pictures[..., top : top + crop, left : left + crop]
     return pictures.flip(-1) if torch.rand(1, generator=generator) < 0.5 else pictures
+
+
+@torch.no_grad()
+def _latent_std(vae: AutoencoderKL, pictures: list[Tensor]) -> float:
+    """Standard deviation of the posterior means over batches (B, 3, H, W) in [-1, 1]."""
+    means = [vae.encode(batch).latent_dist.mean for batch in pictures]
+    return torch.cat(means).std().item()
 
 
 @dataclass
@@ -128,7 +133,8 @@ def train_vae(
     """Train on `count` pictures that `load(indices)` returns as uint8 (B, H, W, 3).
 
     Yields the losses of each step; when it ends, `vae` holds the averaged weights. With
-    config.init set only the decoder changes, so latents made before stay valid.
+    config.init set only the decoder changes, so latents made before stay valid; without, the
+    scaling factor is set to bring latents to unit variance.
     """
     module = Reconstruction(vae, config)
     trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
@@ -156,3 +162,6 @@ def train_vae(
         yield VAEProgress(step + 1, {name: value.item() for name, value in losses.items()})
     vae.load_state_dict(ema.model.state_dict())
     vae.eval().requires_grad_(False)
+    if config.init is None:
+        shown = [to_signed(load([index])) for index in range(0, count, max(1, count // 256))]
+        vae.register_to_config(scaling_factor=1 / _latent_std(vae, shown))
