@@ -65,7 +65,7 @@ class XMDPTPipeline(DiffusionPipeline):
                     )
                 photo = Image.fromarray(photo)
             resized = photo.convert("RGB").resize((self.size, self.size), Image.Resampling.BICUBIC)
-            photos.append(np.asarray(resized))
+            photos.append(np.array(resized))
         return np.stack(photos)
 
     def _skeletons(self, pose: Photo | list[Photo]) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from xmdpt.config import SampleConfig
 from xmdpt.data.deepfashion import DeepFashion

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.files import file_digest, fingerprint, resumable_dir, write_json

@@ -26,7 +26,7 @@ def read_picture(path: str | Path, size: tuple[int, int] | None = None) -> np.nd
         raise DataError(f"{path}: not a readable picture ({error}); copy it anew") from None
     if size is not None and image.size != size[::-1]:
         image = image.resize(size[::-1], Image.Resampling.BICUBIC)
-    return np.asarray(image)
+    return np.array(image)  # a copy: torch wants to own what it wraps
 
 
 class DeepFashion:

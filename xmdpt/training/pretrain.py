@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from diffusers import AutoencoderKL
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from xmdpt.config import Config, load_config
 from xmdpt.data.cache import Encoders, cache_features
