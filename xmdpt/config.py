@@ -11,6 +11,8 @@ MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
 Aggregation = Literal["mlp", "add", "concat"]
 Checkpoint = Literal["ablation", "main"]
+Precision = Literal["auto", "bf16", "fp32"]
+"""auto: bf16 where the machine multiplies it in hardware, else fp32 (xmdpt.precision)."""
 
 
 class ConfigError(ValueError):
@@ -107,7 +109,7 @@ class TrainConfig(Section):
     """Largest gradient norm; null, as in the paper, leaves gradients alone."""
     ema_decay: float = Field(ge=0, lt=1)
     condition_dropout: float = Field(ge=0, le=1)
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     compile: bool
     """Compile the blocks by torch.compile; needs a C++ compiler on the machine."""
     save_every: PositiveInt
@@ -130,7 +132,7 @@ class SampleConfig(Section):
     guidance_scale: float = Field(ge=0)
     guidance_power: float = Field(gt=0)
     batch_size: PositiveInt
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     checkpoints: list[Checkpoint] = Field(min_length=1)
 
 

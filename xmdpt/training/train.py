@@ -14,6 +14,7 @@ from xmdpt.data.cache import PairBatches
 from xmdpt.diffusion import NUM_TIMESTEPS, training_losses
 from xmdpt.files import atomic_path
 from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.precision import autocast
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 
@@ -137,9 +138,7 @@ class Trainer:
         }
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        with torch.autocast(
-            self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
-        ):
+        with autocast(self.accelerator.device, self.config.precision):
             losses = self.module(batch)
         total = losses["loss"].mean()
         if "masked_loss" in losses:

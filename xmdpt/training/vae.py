@@ -14,6 +14,7 @@ from xmdpt.config import ConfigError, VAEConfig
 from xmdpt.image_metrics import psnr, ssim
 from xmdpt.perceptual import STLPIPS
 from xmdpt.pictures import to_signed, to_uint8
+from xmdpt.precision import autocast
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 
@@ -152,7 +153,7 @@ def train_vae(
             *(side // factor for side in pictures.shape[-2:]),
         )
         noise = torch.randn(latent_shape, generator=generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(pictures.device, "auto"):
             losses = module(pictures.contiguous(memory_format=torch.channels_last), noise)
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
