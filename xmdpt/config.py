@@ -103,7 +103,9 @@ class TrainConfig(Section):
     batch_size: PositiveInt
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
-    """Steps of linear warm-up; 0, as in the paper, is a constant rate."""
+    """Steps of linear warm-up; 0, as in the paper, is none."""
+    decay_steps: int = Field(ge=0)
+    """Last steps, over which the rate falls linearly to 0; 0, as in the paper, is none."""
     weight_decay: float = Field(ge=0)
     grad_clip: float | None = Field(gt=0)
     """Largest gradient norm; null, as in the paper, leaves gradients alone."""

@@ -126,8 +126,11 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def _learning_rate(self) -> float:
-        warmup = self.config.warmup_steps
-        return self.config.learning_rate * min(1.0, (self.step + 1) / max(warmup, 1))
+        """Constant but for a linear warm-up and a linear decay that ends with the run."""
+        config = self.config
+        rise = (self.step + 1) / config.warmup_steps if config.warmup_steps else 1.0
+        fall = (config.steps - self.step) / config.decay_steps if config.decay_steps else 1.0
+        return config.learning_rate * min(1.0, rise, fall)
 
     def _train_step(self) -> StepReport:
         batch = draw_batch(self.batches, self.config, self.model.num_patches, self.step)
