@@ -248,6 +248,14 @@ def test_unreadable_pictures_are_named_and_the_old_index_stays(people, tmp_path)
     assert [path.name for path in tmp_path.iterdir() if path.name[0] == "."] == []
 
 
+def test_a_folder_of_somebody_elses_is_not_replaced(people, tmp_path):
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index/precious").touch()
+    with pytest.raises(DataError, match="something else than the index"):
+        index_of(people, tmp_path / "index")
+    assert (tmp_path / "index/precious").exists()
+
+
 def test_low_resolution_deepfashion_is_refused(people, tmp_path):
     for path in people.rglob("*.jpg"):
         padded = Image.new("RGB", (256, 256), "white")

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from xmdpt.data.annotations import SPLITS
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.index import write_index, write_lists
+from xmdpt.data.index import INDEX, write_index, write_lists
 from xmdpt.data.keypoints import FRAME_MARGIN
 from xmdpt.data.overlap import near_across, near_pairs, shared_names, thumbnail
 from xmdpt.data.stores import DataError
@@ -95,6 +95,14 @@ def overlap_report(
     }
 
 
+def _check_replaceable(root: Path) -> None:
+    if root.exists() and not (root / INDEX).is_file() and any(root.iterdir()):
+        raise DataError(
+            f"{root}: holds something else than the index of a data set, which would replace it; "
+            "name another folder as data.root"
+        )
+
+
 def make_index(
     found: Survey, root: str | Path, progress: Callable[[Iterable], Iterable] = tqdm
 ) -> dict[str, Any]:
@@ -105,6 +113,7 @@ def make_index(
     """
     found.require()
     root, data = Path(root), found.open()
+    _check_replaceable(root)
     names = list(dict.fromkeys(name for split in SPLITS for name in found.pictures[split]))
     readings = read_all(data, names, progress)
     overlap = overlap_report(found, data, readings)
