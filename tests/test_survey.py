@@ -18,10 +18,14 @@ from typer.testing import CliRunner
 
 from xmdpt.cli import app
 from xmdpt.config import DataConfig
+from xmdpt.data.cache import Encoders, FeatureCache, cache_features
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.overlap import near_across, near_pairs, shared_names, thumbnail
 from xmdpt.data.prepare import make_index, overlap_tables
 from xmdpt.data.survey import EXPECTED, survey
+from xmdpt.encoders import make_encoder
+from xmdpt.evaluation.baselines import write_baselines
+from xmdpt.evaluation.results import match_results, training_pictures
 
 SIZE = 64
 SPLITS = ("train", "test")
@@ -269,6 +273,39 @@ def test_settings_of_a_set_that_exists(people, tmp_path):
     DataConfig(root=str(tmp_path / "index"), raw=str(people), size=64)
     with pytest.raises(ValueError, match="cannot share a folder"):
         DataConfig(root=str(people / "index"), raw=str(people), size=64)
+
+
+# Later stages
+
+
+@pytest.fixture
+def lmdb_index(people, tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_lmdb(raw / "64-64", people, everyone(DeepFashion(people, SIZE)))
+    for name in ("pose", "train_pairs.txt", "test_pairs.txt"):
+        path = people / name
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, raw / name)
+    return index_of(raw, tmp_path / "index")
+
+
+def test_features_of_a_lmdb_equal_those_of_its_files(people, lmdb_index, tiny_vae, tmp_path):
+    names = lmdb_index.pictures("test")
+    encoder = make_encoder("efficientnet_lite0")
+    for folder, data in (("a", DeepFashion(people, SIZE)), ("b", lmdb_index)):
+        encoders = Encoders(tiny_vae, encoder, encoder)
+        cache_features(tmp_path / folder, names, data, encoders, 2, progress=iter)
+    files, from_lmdb = FeatureCache(tmp_path / "a"), FeatureCache(tmp_path / "b")
+    assert files.rows == from_lmdb.rows
+    for name, array in files.arrays.items():
+        assert np.array_equal(array, from_lmdb.arrays[name])
+
+
+def test_evaluation_finds_references_and_training_pictures(lmdb_index, tmp_path):
+    folders = write_baselines(tmp_path / "made", lmdb_index, lmdb_index.pairs("test"))
+    laid = lmdb_index.lay_out(tmp_path / "laid")
+    assert len(match_results(folders["copy_source"], laid)) == len(lmdb_index.pairs("test"))
+    assert len(training_pictures(laid)) == len(lmdb_index.pictures("train"))
 
 
 # Overlap
