@@ -12,9 +12,10 @@ import pytest
 import torch
 from conftest import write_dataset
 from PIL import Image
+from transformers import Dinov2Config, Dinov2Model
 
 from xmdpt.data.deepfashion import DataError, DeepFashion, read_picture
-from xmdpt.data.keypoints import draw_skeleton
+from xmdpt.data.keypoints import draw_skeleton, normalize_skeleton
 from xmdpt.data.pairs import canonical, item, mangle, outfit
 from xmdpt.encoders import make_encoder
 from xmdpt.pictures import to_signed
@@ -375,9 +376,12 @@ def test_no_folder_names_the_stage(tmp_path):
 def test_a_skeleton_without_joints_gives_numbers():
     """The authors' code divides by the picture's maximum: 0 / 0."""
     black = draw_skeleton(np.full((18, 2), -1.0), (SIZE, SIZE))
-    tokens = make_encoder("efficientnet_lite0")(to_signed(black[None]))
     assert black.max() == 0
-    assert torch.isfinite(tokens).all()
+    assert torch.isfinite(make_encoder("efficientnet_lite0")(to_signed(black[None]))).all()
+    config = Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=56)
+    pose = torch.from_numpy(normalize_skeleton(black)).permute(2, 0, 1)[None, :, :56, :56]
+    tokens = Dinov2Model(config).eval()(pose).last_hidden_state
+    assert pose.max() == 0 and torch.isfinite(tokens).all()
 
 
 def test_a_lmdb_is_read_by_other_processes(people, truth, tmp_path):

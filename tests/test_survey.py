@@ -14,9 +14,8 @@ from test_deepfashion import (
     write_pair_tables,
     write_patn,
 )
-from typer.testing import CliRunner
 
-from xmdpt.cli import app
+from xmdpt.cli import main
 from xmdpt.config import DataConfig
 from xmdpt.data.cache import Encoders, FeatureCache, cache_features
 from xmdpt.data.deepfashion import DataError, DeepFashion
@@ -157,13 +156,24 @@ def test_names_of_ones_own(tmp_path):
     assert "anna/1_to_2.png" in cure
 
 
-def test_command(people, tmp_path):
-    whole = CliRunner().invoke(app, ["survey", str(people), "--size", "64"])
-    assert whole.exit_code == 0 and "101,966" in whole.output
+def command(monkeypatch, capsys, *arguments):
+    """Exit code, standard output and standard error of the command line."""
+    monkeypatch.setattr("sys.argv", ["xmdpt", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code or 0, *capsys.readouterr()
+
+
+def test_command(people, monkeypatch, capsys):
+    code, out, _ = command(monkeypatch, capsys, "survey", people, "--size", 64, "--read")
+    assert code == 0 and "101,966" in out and "12 pictures are readable" in out
+    (people / NAME).write_bytes((people / NAME).read_bytes()[:600])
+    code, _, err = command(monkeypatch, capsys, "survey", people, "--size", 64, "--read")
+    assert code == 2 and f"error: {people / NAME}: not a readable picture" in err
     (people / "train_pairs.txt").unlink()
-    lacking = CliRunner().invoke(app, ["survey", str(people)])
-    assert lacking.exit_code != 0 and "MISSING train pairs" in lacking.output
-    assert "train pairs" in str(lacking.exception)
+    code, out, err = command(monkeypatch, capsys, "survey", people)
+    assert code == 2 and "MISSING train pairs" in out
+    assert err.startswith("error: ") and err.count("\n") == 1
 
 
 # Index

@@ -114,8 +114,7 @@ def make_index(
     found.require()
     root, data = Path(root), found.open()
     _check_replaceable(root)
-    names = list(dict.fromkeys(name for split in SPLITS for name in found.pictures[split]))
-    readings = read_all(data, names, progress)
+    readings = read_all(data, found.names, progress)
     overlap = overlap_report(found, data, readings)
     digests = {name: reading.digest for name, reading in readings.items()}
     with resumable_dir(root, fingerprint(digests, str(found.root))) as folder:

@@ -85,6 +85,11 @@ class Survey:
     """The usable ones: listed, there, with key points."""
     pairs: dict[Split, list[Pair]] = field(default_factory=dict)
 
+    @property
+    def names(self) -> list[str]:
+        """The usable pictures of both splits, each once."""
+        return list(dict.fromkeys(name for split in self.pictures for name in self.pictures[split]))
+
     def table(self) -> pd.DataFrame:
         """The findings, one a row."""
         rows = [
@@ -211,9 +216,8 @@ def _check_names(found: Survey, names: list[str]) -> None:
 
 
 def _check_pictures(found: Survey, store: Store, keypoints: Keypoints | None) -> None:
-    names = {name for split in found.pairs for pair in found.pairs[split] for name in pair}
-    names |= {name for split in found.pictures for name in found.pictures[split]}
-    ordered = sorted(names)
+    ordered = sorted(found.names)
+    names = set(ordered)
     lost = {name for name in ordered if store.place(name) is None}
     posed = {name for name in ordered if keypoints is not None and name in keypoints}
     for split in found.pictures:
@@ -251,8 +255,7 @@ def survey(root: str | Path, size: int) -> Survey:
 
 def _drop_expectations(found: Survey) -> None:
     """Only pictures named as DeepFashion's are are held against its counts."""
-    names = [name for split in found.pictures for name in found.pictures[split]]
-    if names and not any(NESTED.search(name) for name in names):
+    if found.names and not any(NESTED.search(name) for name in found.names):
         found.findings = [
             Finding(line.what, line.found, None, line.where) for line in found.findings
         ]
