@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from xmdpt.data.deepfashion import DataError, DeepFashion
-from xmdpt.files import file_digest, fingerprint, resumable_dir, write_json
+from xmdpt.files import fingerprint, resumable_dir, write_json
 from xmdpt.pictures import to_signed
 from xmdpt.random import keyed_generator
 
@@ -54,10 +54,8 @@ def _weights_key(encoders: Encoders) -> str:
 
 
 def _key(names: Sequence[str], data: DeepFashion, encoders: Encoders) -> str:
-    """A name for all that the features depend on: the bytes of the files and the weights."""
-    files = [
-        [name, file_digest(data.root / name), file_digest(data.pose_path(name))] for name in names
-    ]
+    """A name for all that the features depend on: pictures, key points and weights."""
+    files = [[name, data.digest(name)] for name in names]
     return fingerprint(files, data.size, _weights_key(encoders))
 
 
