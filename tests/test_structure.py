@@ -22,7 +22,8 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
 FLOORS = {
     **dict.fromkeys(
-        ("config", "diffusion", "files", "image_metrics", "pictures", "random", "tracking"), 0
+        ("config", "diffusion", "files", "hub", "image_metrics", "pictures", "random", "tracking"),
+        0,
     ),
     **dict.fromkeys(("data", "encoders", "model", "perceptual"), 1),
     **dict.fromkeys(("convert", "pipeline", "sampling"), 2),
