@@ -144,6 +144,15 @@ def test_training_lowers_the_loss(features, data, config):
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
 
 
+def test_the_rate_rises_stays_and_falls(features, data, config):
+    settings = config.train.model_copy(
+        update={"learning_rate": 0.1, "warmup_steps": 2, "decay_steps": 4, "grad_clip": 1e-9}
+    )
+    trainer = Trainer(make_model(), batches_of(features, data), settings)
+    rates = [trainer.optimizer.param_groups[0]["lr"] for _ in trainer.run(settings.steps)]
+    assert rates == pytest.approx([0.05, 0.1, 0.1, 0.075, 0.05, 0.025])
+
+
 def test_nothing_is_written_over_by_a_loss_that_is_not_a_number(features, data, config, tmp_path):
     trainer = Trainer(make_model(), batches_of(features, data), config.train)
     list(trainer.run(2))
@@ -192,4 +201,3 @@ def test_warm_start_lets_mipnet_alone_differ(tmp_path):
         warm_start(make_model(aggregation="concat"), str(tmp_path))
     with pytest.raises(ConfigError, match="holds no model"):
         warm_start(model, str(tmp_path / "absent"))
-

@@ -11,6 +11,8 @@ MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
 Aggregation = Literal["mlp", "add", "concat"]
 Checkpoint = Literal["ablation", "main"]
+Precision = Literal["auto", "bf16", "fp32"]
+"""auto: bf16 where the machine multiplies it in hardware, else fp32 (xmdpt.precision)."""
 
 
 class ConfigError(ValueError):
@@ -54,7 +56,7 @@ class VAEConfig(Section):
     """Side in pixels of the random crop trained on; `data.size` means whole pictures."""
     learning_rate: float = Field(gt=0)
     ema_decay: float = Field(ge=0, lt=1)
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     reconstruction: Literal["mse", "l1"]
     perceptual: Literal["st_lpips", "lpips"]
     """The perceptual loss; `lpips` needs AlexNet's weights, `st_lpips` comes with a package."""
@@ -84,7 +86,7 @@ class FeaturesConfig(Section):
     pose_encoder: str
     imagenet_normalization: bool
     """Bring what DINOv2 and timm see to ImageNet's mean and deviation; the authors do not."""
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     """Of DINOv2 and timm encoders; the VAE always encodes in fp32."""
     source_tokens: Literal["stored", "on_the_fly"]
     """On the fly, photos are stored in place of their many times larger tokens."""
@@ -121,13 +123,15 @@ class TrainConfig(Section):
     batch_size: PositiveInt
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
-    """Steps of linear warm-up; 0, as in the paper, is a constant rate."""
+    """Steps of linear warm-up; 0, as in the paper, is none."""
+    decay_steps: int = Field(ge=0)
+    """Last steps, over which the rate falls linearly to 0; 0, as in the paper, is none."""
     weight_decay: float = Field(ge=0)
     grad_clip: float | None = Field(gt=0)
     """Largest gradient norm; null, as in the paper, leaves gradients alone."""
     ema_decay: float = Field(ge=0, lt=1)
     condition_dropout: float = Field(ge=0, le=1)
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     compile: bool
     """Compile the blocks by torch.compile; needs a C++ compiler on the machine."""
     save_every: PositiveInt
@@ -150,7 +154,7 @@ class SampleConfig(Section):
     guidance_scale: float = Field(ge=0)
     guidance_power: float = Field(gt=0)
     batch_size: PositiveInt
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     checkpoints: list[Checkpoint] = Field(min_length=1)
 
 

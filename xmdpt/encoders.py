@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
-from xmdpt.config import ConfigError
+from xmdpt.config import ConfigError, Precision
 from xmdpt.hub import is_folder, load_pretrained
+from xmdpt.precision import autocast
 
 Kind = Literal["photo", "skeleton"]
 INPUT_SIZE = 224
@@ -182,20 +183,20 @@ class PatchTokens(nn.Module):
 
     Args:
         kind, imagenet_normalization: what is fed, see `network_input`.
-        precision: "bf16" runs the network under autocast, as the authors do.
+        precision: the authors run the network under bf16 autocast.
     """
 
     width: int
     count: int
 
     def __init__(
-        self, network: nn.Module, kind: Kind, imagenet_normalization: bool, precision: str
+        self, network: nn.Module, kind: Kind, imagenet_normalization: bool, precision: Precision
     ):
         super().__init__()
         self.network = network
         self.kind: Kind = kind
         self.imagenet_normalization = imagenet_normalization
-        self.autocast = precision == "bf16"
+        self.precision = precision
         self.requires_grad_(False)
         self.eval()
 
@@ -215,7 +216,7 @@ class PatchTokens(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Map pictures (B, 3, H, W) in [-1, 1] to tokens (B, M, `width`), float32."""
         x = network_input(pictures, self.kind, self.imagenet_normalization)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
+        with autocast(x.device, self.precision):
             return self.tokens(x).float()
 
 
@@ -300,7 +301,7 @@ def make_encoder(
     name: str,
     kind: Kind = "photo",
     imagenet_normalization: bool = False,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
 ) -> nn.Module:
     """The frozen token encoder of that name: pictures (B, 3, H, W) in [-1, 1] -> (B, M, width).
 

@@ -15,6 +15,7 @@ from xmdpt.diffusion import NUM_TIMESTEPS, training_losses
 from xmdpt.files import atomic_path
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pictures import to_signed
+from xmdpt.precision import autocast
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
@@ -133,8 +134,11 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def _learning_rate(self) -> float:
-        warmup = self.config.warmup_steps
-        return self.config.learning_rate * min(1.0, (self.step + 1) / max(warmup, 1))
+        """Constant but for a linear warm-up and a linear decay that ends with the run."""
+        config = self.config
+        rise = (self.step + 1) / config.warmup_steps if config.warmup_steps else 1.0
+        fall = (config.steps - self.step) / config.decay_steps if config.decay_steps else 1.0
+        return config.learning_rate * min(1.0, rise, fall)
 
     def _train_step(self) -> StepReport:
         batch = draw_batch(self.batches, self.config, self.model.num_patches, self.step)
@@ -148,9 +152,7 @@ class Trainer:
             batch["source_tokens"] = self.source_encoder(photos)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        with torch.autocast(
-            self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
-        ):
+        with autocast(self.accelerator.device, self.config.precision):
             losses = self.module(batch)
         total = losses["loss"].mean()
         if "masked_loss" in losses:

@@ -21,6 +21,7 @@ from xmdpt.hub import load_pretrained, weights_key
 from xmdpt.image_metrics import psnr, ssim
 from xmdpt.perceptual import STLPIPS, make_perceptual
 from xmdpt.pictures import to_signed, to_uint8
+from xmdpt.precision import autocast
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
@@ -203,8 +204,7 @@ class VAETrainer:
 
     def _train_step(self, pictures: np.ndarray) -> VAEProgress:
         crops, noise = self._draw(pictures)
-        bf16 = self.config.precision == "bf16"
-        with torch.autocast(crops.device.type, torch.bfloat16, enabled=bf16):
+        with autocast(crops.device, self.config.precision):
             losses = self.module(crops, noise)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(losses["loss"])
