@@ -66,15 +66,23 @@ class DataConfig(Section):
 
 class VAEConfig(Section):
     init: str | None
-    """Folder of a diffusers `AutoencoderKL` whose decoder is fine-tuned; null trains all of it."""
+    """Folder or hub name of a diffusers `AutoencoderKL`; null starts from untrained weights."""
+    train_encoder: bool
+    """Train all of it; else, as in the paper, the decoder alone, and latents stay valid."""
     steps: int = Field(ge=0)
     batch_size: PositiveInt
     crop: PositiveInt
     """Side in pixels of the random crop trained on; `data.size` means whole pictures."""
     learning_rate: float = Field(gt=0)
     ema_decay: float = Field(ge=0, lt=1)
+    precision: Precision
+    reconstruction: Literal["mse", "l1"]
+    perceptual: Literal["st_lpips", "lpips"]
+    """The perceptual loss; `lpips` needs AlexNet's weights, `st_lpips` comes with a package."""
     perceptual_weight: float = Field(ge=0)
     kl_weight: float = Field(ge=0)
+    save_every: PositiveInt
+    """Steps between the states that an interrupted training resumes from."""
     # Of an untrained autoencoder; `init` brings its own.
     block_out_channels: list[PositiveInt]
     layers_per_block: PositiveInt
@@ -85,12 +93,24 @@ class VAEConfig(Section):
         factor = 2 ** (len(self.block_out_channels) - 1)
         if self.crop % factor:
             raise ValueError(f"crop must be a multiple of {factor}")
+        if self.init is None and not self.train_encoder:
+            raise ValueError("train_encoder must be true where init is null")
         return self
 
 
 class FeaturesConfig(Section):
-    source_encoder: Literal["efficientnet_lite0"]
-    pose_encoder: Literal["efficientnet_lite0"]
+    source_encoder: str
+    """Token encoder of the source photo, and below of the skeleton picture: `efficientnet_lite0`,
+    a DINOv2 by hub name or folder, or `timm/NAME`; see `xmdpt.encoders.make_encoder`."""
+    pose_encoder: str
+    imagenet_normalization: bool
+    """Bring what DINOv2 and timm see to ImageNet's mean and deviation; the authors do not."""
+    precision: Precision
+    """Of DINOv2 and timm encoders; the VAE always encodes in fp32."""
+    source_tokens: Literal["stored", "on_the_fly"]
+    """On the fly, photos are stored in place of their many times larger tokens."""
+    storage: Literal["fp32", "fp16", "bf16", "fp8"]
+    """Of stored tokens; moments of latents are always stored in fp32."""
     batch_size: PositiveInt
 
 
@@ -167,6 +187,7 @@ class Experiment(Section):
     title: str
     model: dict[str, Any] = {}
     train: dict[str, Any] = {}
+    sample: dict[str, Any] = {}
 
 
 class Config(Section):
@@ -212,7 +233,8 @@ def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> 
         raise ConfigError(f"{path}: runs: '{name}' is not in experiments ({known})")
     experiment = config.experiments[name]
     changed = {
-        section: tree[section] | getattr(experiment, section) for section in ("model", "train")
+        section: tree[section] | getattr(experiment, section)
+        for section in ("model", "train", "sample")
     }
     merged = _validate(tree | changed, path, f"experiments.{name}: ")
     for checkpoint in merged.sample.checkpoints:
@@ -224,7 +246,7 @@ def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> 
 
 
 def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Config:
-    """Read `path`; with `run`, apply that experiment's differences to `model` and `train`.
+    """Read `path`; with `run`, apply that experiment's differences to the base.
 
     Every experiment that is to run is checked. Raises `ConfigError` naming the file and the key
     for anything missing, unknown or out of range.

@@ -14,13 +14,11 @@ from xmdpt.data.cache import PairBatches
 from xmdpt.diffusion import NUM_TIMESTEPS, training_losses
 from xmdpt.files import atomic_path
 from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.pictures import to_signed
 from xmdpt.precision import autocast
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which step and what remains."""
+from xmdpt.training.errors import TrainingError
 
 
 class TrainingModule(nn.Module):
@@ -85,13 +83,23 @@ class StepReport:
 class Trainer:
     """Model, EMA, optimizer and the number of finished steps; `run` goes on from there."""
 
-    def __init__(self, model: XMDPTTransformer2DModel, batches: PairBatches, config: TrainConfig):
+    def __init__(
+        self,
+        model: XMDPTTransformer2DModel,
+        batches: PairBatches,
+        config: TrainConfig,
+        source_encoder: nn.Module | None = None,
+    ):
+        """`source_encoder` makes the source tokens where the cache holds photos in their place."""
         self.config = config
         self.batches = batches
         # Its own mixed precision would be fixed for the whole process: two runs may differ in it.
         # The bound is computed in float64, which Apple's GPUs lack.
         cpu = torch.backends.mps.is_available()
         self.accelerator = Accelerator(mixed_precision="no", cpu=cpu)
+        if source_encoder is not None:
+            source_encoder = source_encoder.to(self.accelerator.device)
+        self.source_encoder = source_encoder
         self.step = 0
         self.ema = EMA(model.to(self.accelerator.device), config.ema_decay)
         optimizer = torch.optim.AdamW(
@@ -139,6 +147,9 @@ class Trainer:
             name: (value[:, shard] if name == "drop" else value[shard]).to(self.accelerator.device)
             for name, value in batch.items()
         }
+        if self.source_encoder is not None:
+            photos = to_signed(batch.pop("source_pictures"))
+            batch["source_tokens"] = self.source_encoder(photos)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         with autocast(self.accelerator.device, self.config.precision):
