@@ -210,7 +210,7 @@ def run(notebook: Path, output: Path, settings: list[str]) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns 0, 1 where a cell failed, 2 where the command or the data is wrong."""
+    """The command line; returns 0, 1 where a cell failed, 2 on bad input."""
     parser = argparse.ArgumentParser(prog="python -m xmdpt.notebook", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("run", help="execute a notebook and keep the result")
