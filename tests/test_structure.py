@@ -24,9 +24,9 @@ FLOORS = {
     **dict.fromkeys(("config", "diffusion", "files", "image_metrics", "pictures"), 0),
     **dict.fromkeys(("hub", "precision", "random", "tracking"), 0),
     **dict.fromkeys(("data", "encoders", "model", "perceptual"), 1),
-    **dict.fromkeys(("convert", "pipeline", "sampling"), 2),
+    **dict.fromkeys(("convert", "photos", "pipeline", "sampling"), 2),
     **dict.fromkeys(("evaluation", "paper", "training"), 3),
-    **dict.fromkeys(("cli", "notebook", "report"), 4),
+    **dict.fromkeys(("cli", "demo", "notebook", "report"), 4),
 }
 # Modules that cannot change what a stage makes: a stage need not run again for them.
 WATCHERS = {"xmdpt/tracking.py"}

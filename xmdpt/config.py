@@ -23,11 +23,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataConfig(Section):
-    root: str
-    """Folder in the layout of docs/architecture.md."""
-    size: PositiveInt
-    """Side in pixels of the squared picture that the networks see."""
+class RenderedConfig(Section):
+    """People that the stage `prepare` renders."""
+
     identities: int = Field(ge=2)
     test_identities: int = Field(ge=1)
     views: int = Field(ge=2)
@@ -37,11 +35,32 @@ class DataConfig(Section):
     first_identity: int = Field(ge=0, default=0)
 
     @model_validator(mode="after")
+    def _check(self) -> "RenderedConfig":
+        if self.test_identities >= self.identities:
+            raise ValueError("test_identities must leave some of identities for training")
+        return self
+
+
+class DataConfig(Section):
+    root: str
+    """Folder that the stage `prepare` makes: rendered people, or the index of `raw`."""
+    raw: str
+    """Folder of a data set that exists, never written to; for rendered people data/raw/none."""
+    size: PositiveInt
+    """Side in pixels of the squared picture that the networks see."""
+    rendered: RenderedConfig | None = None
+    """Without, the data set in `raw` is used."""
+
+    @model_validator(mode="after")
     def _check(self) -> "DataConfig":
         if self.size % 32:
             raise ValueError("size must be a multiple of 32")
-        if self.test_identities >= self.identities:
-            raise ValueError("test_identities must leave some of identities for training")
+        root, raw = Path(self.root).resolve(), Path(self.raw).resolve()
+        if raw.is_relative_to(root) or root.is_relative_to(raw):
+            raise ValueError(
+                f"root {self.root} is made anew by each run, so it cannot share a folder with "
+                f"raw {self.raw}"
+            )
         return self
 
 

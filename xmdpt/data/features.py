@@ -256,9 +256,7 @@ def _key(
     names: Sequence[str], data: DeepFashion, encoders: Encoders, settings: FeaturesConfig
 ) -> str:
     """A name for all that the features depend on: the bytes of the files and the weights."""
-    files = [
-        [name, file_digest(data.root / name), file_digest(data.pose_path(name))] for name in names
-    ]
+    files = [[name, data.digest(name)] for name in names]
     weights = weights_key(
         [encoders.vae.encoder, encoders.vae.quant_conv, encoders.source, encoders.pose]
     )

@@ -1,6 +1,8 @@
 """The 18 body joints: their order, their coordinate frames, and the skeleton picture."""
 
+import json
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -54,6 +56,54 @@ def _as_keypoints(keypoints: np.ndarray) -> np.ndarray:
 def missing(keypoints: np.ndarray) -> np.ndarray:
     """(18,) whether a joint is missing: the field's rule is that either coordinate is -1."""
     return (np.asarray(keypoints) == -1).any(axis=1)
+
+
+COCO17 = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
+"""Where COCO's 17 joints hold each of ours; COCO knows no neck."""
+
+BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
+"""Where OpenPose's 25 joints hold each of ours."""
+
+
+def from_coco17(
+    points: np.ndarray, scores: np.ndarray | None = None, threshold: float = 0.3
+) -> np.ndarray:
+    """COCO's joints (17, 2), with scores or visibilities (17,) or without -> ours (18, 2).
+
+    Joints that score under `threshold` or have a coordinate of -1 are missing (-1); the neck is
+    the middle of the shoulders, and missing unless both are there.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.shape != (17, 2):
+        raise ValueError(f"COCO key points must have shape (17, 2), not {points.shape}")
+    points = np.where(missing(points)[:, None], -1.0, points)
+    if scores is not None:
+        points[np.asarray(scores) < threshold] = -1
+    order = [0 if index is None else index for index in COCO17]
+    keypoints = points[order]
+    neck, shoulders = JOINTS.index("neck"), points[[5, 6]]
+    keypoints[neck] = -1 if missing(shoulders).any() else shoulders.mean(axis=0)
+    return _as_keypoints(keypoints)
+
+
+def from_openpose_json(content: str | Path | dict, person: int = 0) -> np.ndarray:
+    """Person `person` of OpenPose's JSON (a path, or what is in it) -> (18, 2), -1 missing.
+
+    Reads `pose_keypoints_2d` of 18 (COCO) or 25 joints (BODY_25), x y confidence; a confidence of
+    0 is a missing joint.
+    """
+    if not isinstance(content, dict):
+        content = json.loads(Path(content).read_text())
+    people = content.get("people", [])
+    if not 0 <= person < len(people):
+        raise ValueError(f"no person {person} among the {len(people)} of the OpenPose JSON")
+    values = np.asarray(people[person].get("pose_keypoints_2d", []), dtype=np.float64).ravel()
+    if values.size not in (54, 75):
+        raise ValueError(f"pose_keypoints_2d must hold 18 or 25 x 3 numbers, not {values.size}")
+    joints = values.reshape(-1, 3)
+    if len(joints) == 25:
+        joints = joints[list(BODY_25)]
+    return _as_keypoints(np.where(joints[:, 2:] > 0, joints[:, :2], -1.0))
 
 
 def annotation_to_pixels(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
-from xmdpt.config import Config, load_config
+from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.features import Encoders, cache_features
 from xmdpt.data.synthetic import render_dataset
@@ -25,12 +25,10 @@ WORK = Path("data/cache/pretrain")
 
 def _people(config: Config) -> DeepFashion:
     data = config.data
+    if data.rendered is None:
+        raise ConfigError("data.rendered: the small weights are made on rendered people only")
     if not Path(data.root).exists():
-        render_dataset(
-            Path(data.root),
-            **data.model_dump(exclude={"root", "size"}),
-            seed=config.seed,
-        )
+        render_dataset(Path(data.root), **data.rendered.model_dump(), seed=config.seed)
     return DeepFashion(data.root, data.size)
 
 

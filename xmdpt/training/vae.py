@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from xmdpt.config import VAEConfig
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.files import atomic_path, file_digest, fingerprint
+from xmdpt.files import atomic_path, fingerprint
 from xmdpt.hub import load_pretrained, weights_key
 from xmdpt.image_metrics import psnr, ssim
 from xmdpt.perceptual import STLPIPS, make_perceptual
@@ -60,7 +60,7 @@ def vae_key(
 ) -> str:
     """A name for all that the trained weights depend on, to resume by."""
     settings = config.model_dump(exclude={"save_every"})
-    pictures = [[name, file_digest(data.root / name)] for name in names]
+    pictures = [[name, data.digest(name)] for name in names]
     return fingerprint(settings, weights_key([vae]), pictures, data.size, seed)
 
 

@@ -1,0 +1,1 @@
+"""Anybody's photo in anybody's pose: reading, finding people, framing, drawing, marking."""

@@ -1,0 +1,177 @@
+"""Key points from files (rows, COCO's or OpenPose's JSON, annotations), and whose are meant."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from xmdpt.data.keypoints import (
+    JOINTS,
+    annotation_to_pixels,
+    from_coco17,
+    from_openpose_json,
+    missing,
+)
+from xmdpt.photos.framing import Box, keypoints_box
+from xmdpt.photos.loading import PhotoError
+
+Units = Literal["pixels", "annotation"]
+"""Pixels of the photo, or the 256x256 frame of DeepFashion's annotations."""
+
+MIN_JOINTS = 4
+JOINT_SCORE = 0.3
+SUFFIXES = (".txt", ".json")
+
+
+def read_keypoints(
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    units: Units = "pixels",
+    person: int | None = None,
+    flag: str = "--person",
+) -> np.ndarray:
+    """Read the joints of one person, (18, 2) in pixels, -1 missing, checked.
+
+    Args:
+        path: text with 18 rows (or COCO's 17) of x y, with a score as a third column or without;
+            or JSON: OpenPose's ("people"), COCO's ("annotations", or one "keypoints"), or a list
+            of such rows.
+        size: (H, W) of the photo that they lie on, if any. units: see `Units`; annotations without
+            a photo come out in pixels of a picture 176 wide and 256 high.
+        person: number, from 1, where a file holds several; `flag` is what to say of it.
+
+    Raises PhotoError for a file that is something else, NaN, joints outside the photo, under 4.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PhotoError(f"{path}: no such key point file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PhotoError(f"{path}: not a readable key point file ({error})") from None
+    try:
+        keypoints = _parse(text, path, person, flag)
+    except PhotoError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise PhotoError(f"{path}: {' '.join(str(error).split())}") from None
+    if units == "annotation":
+        keypoints = annotation_to_pixels(keypoints, size or (256, 176))
+        size = size or (256, 176)
+    return check_keypoints(keypoints, path, size, units)
+
+
+def _parse(text: str, path: Path, person: int | None, flag: str) -> np.ndarray:
+    if path.suffix.lower() != ".json":
+        try:
+            rows = [[float(word) for word in line.replace(",", " ").split()]
+                    for line in text.splitlines() if line.partition("#")[0].strip()]  # fmt: skip
+        except ValueError as error:
+            raise ValueError(f"needs 18 (or COCO's 17) rows of x y; {error}") from None
+        return from_rows(rows)
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON ({error}); copy it anew") from None
+    if isinstance(content, dict) and "people" in content:
+        everyone = [_openpose_rows(content, n) for n in range(len(content["people"]))]
+    elif isinstance(content, dict):
+        everyone = [_coco_rows(item) for item in content.get("annotations", [content])]
+    else:
+        everyone = [from_rows(content)]
+    # Whom nothing is known of is nobody; the numbers that people have are those of the rest.
+    everyone = [keypoints for keypoints in everyone if not missing(keypoints).all()]
+    boxes = [(keypoints_box(keypoints), None) for keypoints in everyone]
+    return everyone[choose(boxes, person, str(path), flag)]
+
+
+def _openpose_rows(content: dict, number: int) -> np.ndarray:
+    return from_openpose_json(content, person=number)
+
+
+def _coco_rows(item: dict) -> np.ndarray:
+    if "keypoints" not in item:
+        raise ValueError('holds neither "people" (OpenPose) nor "keypoints" (COCO)')
+    values = np.asarray(item["keypoints"], dtype=np.float64).ravel()
+    if values.size != 51:
+        raise ValueError(f'"keypoints" of COCO holds 51 numbers, not {values.size}')
+    return from_rows(values.reshape(17, 3))
+
+
+def from_rows(rows: object) -> np.ndarray:
+    """(18 or 17, 2 or 3) rows of x y [score] -> (18, 2); 17 rows are COCO's.
+
+    A joint is missing where x or y is -1, or where the score, or COCO's visibility, is under 0.3.
+    """
+    shape_error = "needs 18 (or COCO's 17) rows of x y, with a score as third column or without"
+    try:
+        values = np.asarray(rows, dtype=np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(shape_error) from None
+    if values.ndim != 2 or values.shape[0] not in (17, 18) or values.shape[1] not in (2, 3):
+        raise ValueError(f"{shape_error}; has shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("holds NaN or infinite values; mark missing joints by -1 -1")
+    points, scores = values[:, :2], values[:, 2] if values.shape[1] == 3 else None
+    if len(values) == 17:
+        return from_coco17(points, scores, threshold=JOINT_SCORE)
+    absent = missing(points)
+    if scores is not None:
+        absent |= scores < JOINT_SCORE
+    return np.where(absent[:, None], -1.0, points)
+
+
+def check_keypoints(
+    keypoints: np.ndarray,
+    name: str | Path,
+    size: tuple[int, int] | None = None,
+    units: Units = "pixels",
+) -> np.ndarray:
+    """Return (18, 2) key points; PhotoError if under 4, or outside a picture of `size` (H, W)."""
+    absent = missing(keypoints)
+    if size is not None:
+        height, width = size
+        outside = ((keypoints < 0) | (keypoints > [width, height])).any(axis=1) & ~absent
+        if outside.any():
+            hint = (
+                ""
+                if units == "annotation"
+                else "; coordinates as in DeepFashion's annotations need units annotation"
+            )
+            raise PhotoError(
+                f"{name}: outside the {width}x{height} picture: {names(outside)}{hint}"
+            )
+    if (~absent).sum() < MIN_JOINTS:
+        known = names(~absent) or "none"
+        raise PhotoError(
+            f"{name}: {len(JOINTS) - absent.sum()} joints ({known}), needs {MIN_JOINTS} or more"
+        )
+    return keypoints
+
+
+def names(which: np.ndarray) -> str:
+    """The joints where (18,) `which` holds, by name."""
+    return ", ".join(name.replace("_", " ") for name, yes in zip(JOINTS, which, strict=True) if yes)
+
+
+def choose(people: list[tuple[Box, float | None]], person: int | None, name: str, flag: str) -> int:
+    """The index in `people` of the one meant: the only one, or number `person`, from 1.
+
+    Raises PhotoError on none, on several without a number (it lists them), and on a number that
+    nobody has.
+    """
+    if not people:
+        raise PhotoError(f"{name}: no person found; a larger or clearer picture may help")
+    if person is None and len(people) == 1:
+        return 0
+    if person is not None and 1 <= person <= len(people):
+        return person - 1
+    listed = "; ".join(
+        f"{number}: {box[0]:.0f},{box[1]:.0f} to {box[2]:.0f},{box[3]:.0f}"
+        + (f" (score {score:.2f})" if score is not None else "")
+        for number, (box, score) in enumerate(people, start=1)
+    )
+    if person is None:
+        raise PhotoError(f"{name}: shows {len(people)} people, choose one with {flag} N: {listed}")
+    raise PhotoError(f"{name}: no person {person} for {flag}; there are {listed}")

@@ -1,0 +1,78 @@
+"""Pictures from anywhere: whatever a camera, scanner or browser saved becomes 8-bit RGB."""
+
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from xmdpt.data.deepfashion import DataError
+
+MIN_SIDE = 32
+MAX_PIXELS = 80_000_000
+
+# Formats that Pillow decodes by itself: others (EPS) would start programs on a stranger's file.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
+
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+"""What Pillow raises on broken files, depending on the format and on where it breaks."""
+
+
+class PhotoError(DataError):
+    """A picture or a key point file that cannot be used; one line that names it and the cure."""
+
+
+def load_photo(path: str | Path) -> Image.Image:
+    """Read a picture as 8-bit RGB, upright.
+
+    EXIF rotation is carried out, 16 bits are brought to 8, CMYK, grey and palettes become RGB,
+    transparency turns white; of an animation, the first picture counts. Raises PhotoError where
+    the file cannot be read, has a side below 32 pixels or more than 80 megapixels.
+    """
+    Image.init()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit
+            image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        with image:
+            _check_size(image.size, path)
+            return _to_rgb(ImageOps.exif_transpose(image), path)
+    except FileNotFoundError:
+        raise PhotoError(f"{path}: no such picture") from None
+    except IsADirectoryError:
+        raise PhotoError(f"{path}: is a folder, not a picture") from None
+    except Image.DecompressionBombError:
+        raise PhotoError(f"{path}: has far more than 80 megapixels; make it smaller") from None
+    except PhotoError:
+        raise
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        raise PhotoError(
+            f"{path}: not a readable picture ({reason}); save it anew as JPEG or PNG"
+        ) from None
+
+
+def _check_size(size: tuple[int, int], path: str | Path) -> None:
+    width, height = size
+    if min(size) < MIN_SIDE:
+        raise PhotoError(f"{path}: is {width}x{height} pixels; a side needs {MIN_SIDE} or more")
+    if width * height > MAX_PIXELS:
+        raise PhotoError(
+            f"{path}: is {width}x{height} pixels, more than 80 megapixels; make it smaller"
+        )
+
+
+def _to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits of grey, also where Pillow holds them in 32
+        grey = np.asarray(image, dtype=np.int64)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise PhotoError(f"{path}: has more than 16 bits a channel; save it with 8")
+        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise PhotoError(f"{path}: holds floating point values; save it with 8 bits a channel")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")

@@ -1,0 +1,66 @@
+"""Which weights a picture is drawn with: a pipeline folder, or the small ones that ship."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+
+from xmdpt.diffusion import make_scheduler
+from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.photos.loading import PhotoError
+from xmdpt.pipeline import XMDPTPipeline
+
+SHIPPED = Path(__file__).parents[2] / "data/pretrained"
+SHIPPED_PIPELINE = "xmdpt-synthetic"
+SHIPPED_PARTS = ("vae", "base_b")
+
+
+def load_pipeline(
+    folder: str | Path | None = None, device: str | torch.device | None = None
+) -> XMDPTPipeline:
+    """The pipeline in `folder`, or made of the small weights that lie in the repository.
+
+    `device`: None takes a GPU where there is one. Raises PhotoError where weights are absent or
+    broken; nothing is unpickled.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    chosen = Path(folder) if folder is not None else _shipped()
+    try:
+        if (chosen / "model_index.json").is_file():
+            pipe = XMDPTPipeline.from_pretrained(
+                chosen, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
+            )
+        elif folder is None:
+            pipe = _from_parts(chosen)
+        else:
+            raise PhotoError(f"{chosen}: no model_index.json there; name a folder of a pipeline")
+        return pipe.to(device)
+    except PhotoError:
+        raise
+    except Exception as error:  # JSON, safetensors, shapes: each library raises its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise PhotoError(f"{chosen}: cannot be loaded ({reason}); copy it anew") from None
+
+
+def _shipped() -> Path:
+    whole = SHIPPED / SHIPPED_PIPELINE
+    if (whole / "model_index.json").is_file():
+        return whole
+    absent = [name for name in SHIPPED_PARTS if not (SHIPPED / name / "config.json").is_file()]
+    if absent:
+        raise PhotoError(
+            f"{SHIPPED}: the small weights ({' or '.join([SHIPPED_PIPELINE, *absent])}) are not "
+            "there; they come with a clone of the repository, or name others with --weights"
+        )
+    return SHIPPED
+
+
+def _from_parts(folder: Path) -> XMDPTPipeline:
+    options = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+    vae, base = (folder / name for name in SHIPPED_PARTS)
+    return XMDPTPipeline(
+        AutoencoderKL.from_pretrained(vae, **options),
+        XMDPTTransformer2DModel.from_pretrained(base, **options),
+        make_scheduler(),
+    )
