@@ -1,4 +1,4 @@
-"""Detectors in the hub's layout: loaded for real at tiny size, their outputs made known by hooks."""
+"""Detectors in the hub's layout, loaded for real at tiny size; hooks make their answers known."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def segmenter(folder):
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )  # fmt: skip
     config = Mask2FormerConfig(
-        backbone_config=backbone, feature_size=16, mask_feature_size=16, hidden_dim=16,
+        backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32,
         encoder_feedforward_dim=16, dim_feedforward=16, encoder_layers=1, decoder_layers=2,
         num_attention_heads=2, num_queries=4, id2label=LABELS,
         label2id={v: k for k, v in LABELS.items()},
@@ -241,8 +241,8 @@ def test_models_that_cannot_be_loaded_are_one_line(folders, photo, tmp_path):
     whole = (broken / "model.safetensors").read_bytes()
     (broken / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     for name in (tmp_path / "nowhere", broken):
-        with pytest.raises(PhotoError, match="cannot load .*joints as a file") as error:
+        with pytest.raises(PhotoError, match=r"cannot load .*joints as a file") as error:
             PeopleFinder(detector=name).boxes(photo)
         assert str(name) in str(error.value) and len(str(error.value).splitlines()) == 1
-    with pytest.raises(PhotoError, match="cannot load .*leave the background"):
+    with pytest.raises(PhotoError, match=r"cannot load .*leave the background"):
         PeopleFinder(segmenter=tmp_path / "nowhere").cut_out(photo, (0, 0, 9, 9))

@@ -37,15 +37,25 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the model is fed: source uint8 (size, size, 3) and joints (18, 2) on such a picture."""
+    """A source and a pose, framed, for a model of any size.
 
-    source: np.ndarray
+    picture: RGB of DeepFashion's aspect. keypoints: (18, 2) in pixels of CANVAS, -1 missing.
+    """
+
+    picture: Image.Image
     keypoints: np.ndarray
 
-    @property
-    def skeleton(self) -> np.ndarray:
+    def source_at(self, size: int) -> np.ndarray:
+        """uint8 (size, size, 3)."""
+        return squash(self.picture, size)
+
+    def keypoints_at(self, size: int) -> np.ndarray:
+        """(18, 2) in pixels of a picture squashed to a square of `size`."""
+        return squash_points(self.keypoints, size)
+
+    def skeleton_at(self, size: int) -> np.ndarray:
         """uint8 (size, size, 3), by the rule of the data sets."""
-        return draw_skeleton(self.keypoints, self.source.shape[:2])
+        return draw_skeleton(self.keypoints_at(size), (size, size))
 
 
 @dataclass(frozen=True)
@@ -78,20 +88,19 @@ def generate(
     finder: PeopleFinder | None = None,
     say: Callable[[str], None] = print,
 ) -> Drawn:
-    """Draw the person of `source` in the pose of `pose`: `load_pipeline`, `prepare`, `draw`.
+    """Draw the person of `source` in the pose of `pose`: `prepare`, `load_pipeline`, `draw`.
 
     Raises PhotoError, one line, for whatever cannot be used.
     """
+    finder = finder or PeopleFinder()
+    prepared = prepare(source, pose, finder, rescale, remove_background, say)
     pipe = load_pipeline(weights, device)
-    finder = finder or PeopleFinder(device=pipe.device)
-    prepared = prepare(source, pose, pipe.size, finder, rescale, remove_background, say)
     return draw(pipe, prepared, seeds, ranking, num_inference_steps, guidance_scale)
 
 
 def prepare(
     source: Subject,
     pose: Subject,
-    size: int,
     finder: PeopleFinder,
     rescale: bool = False,
     remove_background: bool = False,
@@ -115,7 +124,7 @@ def prepare(
             raise PhotoError(f"{pose.path}: {error}") from None
         points = check_keypoints(drop_outside(points, CANVAS), pose.path)
     report_missing(points, str(pose.path), say)
-    return Prepared(squash(person.picture, size), squash_points(points, size))
+    return Prepared(person.picture, points)
 
 
 def draw(
@@ -131,6 +140,7 @@ def draw(
 
     `progress` is called after every denoising step with the number of steps done so far.
     """
+    source, keypoints = prepared.source_at(pipe.size), prepared.keypoints_at(pipe.size)
     made: list[np.ndarray] = []
     done = 0
 
@@ -144,22 +154,22 @@ def draw(
     for start in range(0, len(seeds), BATCH):
         chunk = seeds[start : start + BATCH]
         images = pipe(
-            prepared.source,
-            [prepared.keypoints] * len(chunk),
+            source,
+            [keypoints] * len(chunk),
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             generator=[torch.Generator().manual_seed(seed) for seed in chunk],
             callback_on_step_end=step,
         ).images
         made += [np.array(image) for image in images]
-    scores = closeness(prepared.source, made, ranking, pipe.config.source_encoder)
+    scores = closeness(source, made, ranking, pipe.config.source_encoder)
     return Drawn(
         pictures=[unsquash(Image.fromarray(picture)) for picture in made],
         seeds=list(seeds),
         scores=scores,
         best=int(np.argmax(scores)),
-        source=unsquash(Image.fromarray(prepared.source)),
-        skeleton=unsquash(Image.fromarray(prepared.skeleton)),
+        source=unsquash(Image.fromarray(source)),
+        skeleton=unsquash(Image.fromarray(prepared.skeleton_at(pipe.size))),
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.utils import logging
 
 from xmdpt.diffusion import make_scheduler
 from xmdpt.model import XMDPTTransformer2DModel
@@ -26,10 +27,12 @@ def load_pipeline(
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = Path(folder) if folder is not None else _shipped()
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # loading is quick; drawing has a bar of its own
     try:
         if (chosen / "model_index.json").is_file():
             pipe = XMDPTPipeline.from_pretrained(
-                chosen, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
+                chosen, dtype=torch.float32, use_safetensors=True, local_files_only=True
             )
         elif folder is None:
             pipe = _from_parts(chosen)
@@ -41,6 +44,9 @@ def load_pipeline(
     except Exception as error:  # JSON, safetensors, shapes: each library raises its own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise PhotoError(f"{chosen}: cannot be loaded ({reason}); copy it anew") from None
+    finally:
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _shipped() -> Path:
@@ -57,7 +63,7 @@ def _shipped() -> Path:
 
 
 def _from_parts(folder: Path) -> XMDPTPipeline:
-    options = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+    options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
     vae, base = (folder / name for name in SHIPPED_PARTS)
     return XMDPTPipeline(
         AutoencoderKL.from_pretrained(vae, **options),
