@@ -9,7 +9,7 @@ PIP_INSTALL := "$(BIN)/python" -m pip --disable-pip-version-check install
 STAMP := .venv/.installed
 # The stages say `python`: let it be ours.
 IN_VENV := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
-MADE := data/synthetic data/cache/features data/samples models wandb build \
+MADE := data/synthetic data/index data/cache/features data/samples models wandb build \
 	reports/figures reports/notebooks reports/index.html
 
 .DEFAULT_GOAL := help
@@ -50,7 +50,7 @@ lock:  ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 		--no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean:  ## Delete what was made, after asking (keeps .venv/ and DVC's cache)
-	@made="$$(ls -d $(MADE) $$(find data data/cache models reports -maxdepth 1 -name '.*.partial-*' \
+	@made="$$(ls -d $(MADE) $$(find data data/index data/cache models reports -maxdepth 1 -name '.*.partial-*' \
 		2>/dev/null) 2>/dev/null)"; \
 	if [ -z "$$made" ]; then echo "nothing to delete"; exit 0; fi; \
 	echo "$$made" | sed 's/^/  /'; \

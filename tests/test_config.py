@@ -27,12 +27,17 @@ def written(tmp_path, change):
         (lambda c: c["model"].pop("depth"), "model.depth"),
         (lambda c: c["model"].update(mip_attention="both"), "model.mip_attention"),
         (lambda c: c["data"].update(size=100), "data: .*size must be a multiple of 32"),
-        (lambda c: c["data"].update(test_identities=5), "must leave some"),
+        (lambda c: c["data"]["rendered"].update(test_identities=5), "rendered.*must leave some"),
+        (lambda c: c["data"].update(views=3), r"data\.views: is not a setting"),
+        (lambda c: c["data"].update(root="data/raw"), "cannot share a folder with raw"),
+        (lambda c: c["data"].update(root=c["data"]["raw"] + "/index"), "cannot share a folder"),
         (lambda c: c["model"].update(num_heads=7), "multiple of num_heads"),
         (lambda c: c["train"].update(checkpoints={}), "train.checkpoints"),
         (lambda c: c["train"].update(checkpoints={"ablation": 1}), "'main' is not in train"),
         (lambda c: c["evaluate"].update(protocol="mine"), "evaluate.protocol"),
         (lambda c: c["experiments"]["base_b"].update(model={"depth": 1}), "experiments.base_b: "),
+        (lambda c: c["vae"].update(init=None), "vae: .*train_encoder must be true"),
+        (lambda c: c["features"].update(storage="int4"), "features.storage"),
         (lambda c: c.update(runs=["base_x"]), "'base_x' is not in experiments"),
     ],
 )
@@ -70,3 +75,83 @@ def test_exponents_without_a_point_are_numbers(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(TEXT.replace("learning_rate: 1.0e-4", "learning_rate: 1e-4"))
     assert load_config(path).train.learning_rate == 1e-4
+
+
+def leaves(tree, key=""):
+    if not isinstance(tree, dict):
+        return {key: tree}
+    found = {}
+    for name, value in tree.items():
+        found |= leaves(value, f"{key}.{name}" if key else name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "differences"),
+    [
+        (
+            "paper-512",
+            "size_l_512",
+            {
+                "data.size": 512,
+                "model.hidden_size": 1024,
+                "model.depth": 24,
+                "model.num_heads": 16,
+                "train.batch_size": 10,
+                "train.checkpoints.main": 1_000_000,
+                "sample.batch_size": 16,
+            },
+        ),
+        (
+            "paper-features-s-s",
+            "features_s_s",
+            {
+                "features.source_encoder": "facebook/dinov2-small",
+                "features.pose_encoder": "facebook/dinov2-small",
+                "train.checkpoints.ablation": 300_000,
+            },
+        ),
+        (
+            "paper-features-g-s",
+            "features_g_s",
+            {
+                "features.pose_encoder": "facebook/dinov2-small",
+                "train.checkpoints.ablation": 300_000,
+            },
+        ),
+    ],
+)
+def test_profiles_beside_the_papers_differ_in_what_they_are_for(name, run, differences):
+    """Whole files, that a change of one must not leave the others behind."""
+    drop = {"profile", "runs", "experiments"}
+    paper, other = (
+        leaves(load_config(f"profiles/{file}.yaml").model_dump(exclude=drop))
+        for file in ("paper", name)
+    )
+    checkpoints = load_config(f"profiles/{name}.yaml", run).train.checkpoints
+    assert set(load_config(f"profiles/{name}.yaml").sample.checkpoints) == set(checkpoints)
+    ignored = {"train.checkpoints.main", "train.checkpoints.ablation", "sample.checkpoints"}
+    changed = {key for key in paper.keys() | other.keys() if paper.get(key) != other.get(key)}
+    assert changed - ignored == differences.keys() - ignored
+    assert {key: other[key] for key in differences} == differences
+
+
+def test_the_papers_profile_is_the_papers():
+    config = load_config("profiles/paper.yaml")
+    assert config.vae.steps == -(-77 * 48_674 // config.vae.batch_size)
+    assert config.train.batch_size == 32
+    assert config.train.learning_rate == 1e-4
+    assert config.train.ema_decay == 0.9999
+    sizes = {
+        run: tuple(
+            getattr(load_config("profiles/paper.yaml", run).model, name)
+            for name in ("depth", "hidden_size", "num_heads")
+        )
+        for run in ("size_s", "base_b", "size_l")
+    }
+    assert sizes == {"size_s": (12, 384, 6), "base_b": (12, 768, 12), "size_l": (24, 1024, 16)}
+    for run in config.experiments.keys() - {"base_b", "size_s", "size_l"}:
+        assert load_config("profiles/paper.yaml", run).train.steps == 300_000
+    known = {"base_b", "size_s", "size_l", "no_mask", "mdt", "mask_50", "mask_70",
+             "attention_cross", "attention_cross_self", "canet_local", "canet_global"}  # fmt: skip
+    assert set(config.experiments) == known

@@ -77,6 +77,18 @@ def test_a_failing_cell_is_shown_and_kept(folder, capfd):
     assert "AssertionError" in (folder / "made/bad.ipynb").read_text()
 
 
+def test_bad_data_is_one_line(folder, capfd):
+    source = write(
+        folder / "notebooks/data.ipynb",
+        "from xmdpt.data.deepfashion import DeepFashion\nDeepFashion('nowhere', 64)",
+    )
+    assert run(source, "made/data.ipynb") == 2
+    error = capfd.readouterr().err
+    assert [line for line in error.splitlines() if line] == [
+        "error: nowhere: no such folder; the stage `prepare` makes this data set"
+    ]
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [

@@ -7,14 +7,14 @@ import torch
 from conftest import SIZE, make_model
 
 from xmdpt.config import ConfigError, load_config
-from xmdpt.data.cache import Encoders, FeatureCache, PairBatches, cache_features, sample_latent
-from xmdpt.data.deepfashion import DataError, DeepFashion
+from xmdpt.data.cache import FeatureCache, PairBatches
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.features import Encoders, cache_features
 from xmdpt.encoders import make_encoder
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 from xmdpt.training.run import train_run, warm_start
 from xmdpt.training.train import Trainer, TrainingError, draw_batch
-from xmdpt.training.vae import train_vae
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,14 @@ def encoders(tiny_vae):
 
 
 @pytest.fixture(scope="module")
-def features(data, encoders, tmp_path_factory):
+def settings():
+    return load_config("profiles/smoke.yaml").features
+
+
+@pytest.fixture(scope="module")
+def features(data, encoders, settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache") / "features"
-    cache_features(folder, data.pictures("train"), data, encoders, batch_size=4, progress=iter)
+    cache_features(folder, data.pictures("train"), data, encoders, settings, iter, shard_size=4)
     return folder
 
 
@@ -93,67 +98,6 @@ def test_a_batch_depends_on_seed_and_step_alone(features, data, config):
         assert not torch.equal(value, other[name]), name
 
 
-# Cached features
-
-
-@torch.no_grad()
-def test_cache_equals_encoding_on_the_fly(features, data, encoders):
-    cache = FeatureCache(features)
-    name = data.pictures("train")[4]
-    picture, skeleton = data.picture(name)[None], data.skeleton(name)[None]
-    row = np.array([cache.rows[name]])
-    for flip in (0, 1):
-        step = -1 if flip else 1
-        fresh = encoders(picture[:, :, ::step].copy(), skeleton[:, :, ::step].copy())
-        moments = cache.read("moments", row, np.array([flip]))
-        torch.testing.assert_close(moments, fresh["moments"], rtol=1e-5, atol=1e-5)
-        for kind in ("source_tokens", "pose_tokens"):
-            stored = cache.read(kind, row, np.array([flip]))
-            torch.testing.assert_close(stored, fresh[kind], rtol=1e-2, atol=1e-2)
-
-
-def test_latent_is_drawn_from_the_posterior(tiny_vae):
-    moments = torch.randn(1, 8, 4, 4)
-    noise = torch.randn(1, 4, 4, 4)
-    mean, log_variance = moments.chunk(2, dim=1)
-    expected = 0.5 * (mean + log_variance.mul(0.5).exp() * noise)
-    torch.testing.assert_close(sample_latent(moments, noise, 0.5), expected)
-
-
-def test_interrupted_caching_resumes_without_doing_work_twice(data, encoders, tmp_path):
-    names = data.pictures("train")
-    seen = []
-
-    def stop_after_one(steps):
-        for step in steps:
-            if seen:
-                raise KeyboardInterrupt
-            seen.append(step)
-            yield step
-
-    def count(steps):
-        for step in steps:
-            seen.append(step)
-            yield step
-
-    folder = tmp_path / "features"
-    with pytest.raises(KeyboardInterrupt):
-        cache_features(folder, names, data, encoders, 4, stop_after_one)
-    assert not folder.exists()
-    cache_features(folder, names, data, encoders, 4, count)
-    assert seen == [0, 4, 8]
-    cache_features(tmp_path / "whole", names, data, encoders, 4, iter)
-    for name in ("moments", "source_tokens", "pose_tokens"):
-        assert (folder / f"{name}.npy").read_bytes() == (
-            tmp_path / "whole" / f"{name}.npy"
-        ).read_bytes()
-
-
-def test_missing_cache_names_the_stage(tmp_path):
-    with pytest.raises(DataError, match="features"):
-        FeatureCache(tmp_path)
-
-
 # Training
 
 
@@ -178,11 +122,35 @@ def test_resuming_equals_training_on(features, data, config, tmp_path):
         assert (stopped / file).read_bytes() == (whole / file).read_bytes()
 
 
+def test_source_tokens_on_the_fly_train_the_same(
+    features, data, encoders, settings, config, tmp_path
+):
+    """Stored in fp32 or made from stored photos: the same losses, up to the batches of sums."""
+    losses = []
+    for changes in ({"storage": "fp32"}, {"storage": "fp32", "source_tokens": "on_the_fly"}):
+        changed = settings.model_copy(update=changes)
+        folder = tmp_path / str(len(losses))
+        cache_features(folder, data.pictures("train"), data, encoders, changed, iter)
+        fp32 = config.train.model_copy(update={"precision": "fp32"})
+        history = train_run(config.model_copy(update={"train": fp32}), folder, tmp_path / "run")
+        losses.append(history["loss"])
+    pd.testing.assert_series_equal(*losses, rtol=1e-4)
+
+
 def test_training_lowers_the_loss(features, data, config):
     settings = config.train.model_copy(update={"learning_rate": 3e-3, "precision": "fp32"})
     trainer = Trainer(make_model(randomize=False), batches_of(features, data), settings)
     losses = [report.losses["mse"] for report in trainer.run(60)]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+
+
+def test_the_rate_rises_stays_and_falls(features, data, config):
+    settings = config.train.model_copy(
+        update={"learning_rate": 0.1, "warmup_steps": 2, "decay_steps": 4, "grad_clip": 1e-9}
+    )
+    trainer = Trainer(make_model(), batches_of(features, data), settings)
+    rates = [trainer.optimizer.param_groups[0]["lr"] for _ in trainer.run(settings.steps)]
+    assert rates == pytest.approx([0.05, 0.1, 0.1, 0.075, 0.05, 0.025])
 
 
 def test_nothing_is_written_over_by_a_loss_that_is_not_a_number(features, data, config, tmp_path):
@@ -233,31 +201,3 @@ def test_warm_start_lets_mipnet_alone_differ(tmp_path):
         warm_start(make_model(aggregation="concat"), str(tmp_path))
     with pytest.raises(ConfigError, match="holds no model"):
         warm_start(model, str(tmp_path / "absent"))
-
-
-# The autoencoder
-
-
-@pytest.mark.parametrize("init", ["somewhere", None])
-def test_fine_tuning_leaves_the_encoder_alone(data, config, tiny_vae, init):
-    import copy
-
-    vae = copy.deepcopy(tiny_vae)
-    settings = config.vae.model_copy(
-        update={"init": init, "steps": 2, "crop": 32, "learning_rate": 1e-2, "kl_weight": 1e-3}
-    )
-    before = {name: value.clone() for name, value in vae.state_dict().items()}
-    names = data.pictures("train")
-    pictures = np.stack([data.picture(name) for name in names])
-    steps = list(train_vae(vae, lambda rows: pictures[rows], len(names), settings, seed=0))
-    assert [progress.step for progress in steps] == [1, 2]
-    same = {
-        part: all(
-            torch.equal(value, before[name])
-            for name, value in vae.state_dict().items()
-            if name.startswith(part)
-        )
-        for part in ("encoder.", "quant_conv.", "decoder.")
-    }
-    frozen = init is not None
-    assert same == {"encoder.": frozen, "quant_conv.": frozen, "decoder.": False}

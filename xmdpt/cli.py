@@ -95,6 +95,32 @@ def profile(
 
 
 @app.command()
+def survey(
+    folder: Annotated[Path, typer.Argument(help="DeepFashion, or a data set of your own.")],
+    size: Annotated[int, typer.Option(help="Side in pixels of the squared pictures.")] = 256,
+    read: Annotated[
+        bool, typer.Option("--read", help="Decode every picture too, which takes minutes.")
+    ] = False,
+) -> None:
+    """Say what a data set holds, what it lacks, where to get that, and where to put it.
+
+    Example: xmdpt survey data/raw/deepfashion --read.
+    """
+    from xmdpt.data.prepare import read_all
+    from xmdpt.data.stores import DataError
+    from xmdpt.data.survey import survey as look_through
+
+    try:
+        found = look_through(folder, size)
+        print(found)
+        found.require()
+        if read:
+            print(f"{len(read_all(found.open(), found.names)):,} pictures are readable")
+    except DataError as error:
+        raise BadInput(str(error)) from None
+
+
+@app.command()
 def generate(
     source: Annotated[Path, typer.Option(help="Photo of the person to draw.")],
     pose: Annotated[Path, typer.Option(help="Photo of the pose, or its joints (.txt, .json).")],

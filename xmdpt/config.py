@@ -11,6 +11,8 @@ MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
 Aggregation = Literal["mlp", "add", "concat"]
 Checkpoint = Literal["ablation", "main"]
+Precision = Literal["auto", "bf16", "fp32"]
+"""auto: bf16 where the machine multiplies it in hardware, else fp32 (xmdpt.precision)."""
 
 
 class ConfigError(ValueError):
@@ -21,11 +23,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataConfig(Section):
-    root: str
-    """Folder in the layout of docs/architecture.md."""
-    size: PositiveInt
-    """Side in pixels of the squared picture that the networks see."""
+class RenderedConfig(Section):
+    """People that the stage `prepare` renders."""
+
     identities: int = Field(ge=2)
     test_identities: int = Field(ge=1)
     views: int = Field(ge=2)
@@ -35,25 +35,54 @@ class DataConfig(Section):
     first_identity: int = Field(ge=0, default=0)
 
     @model_validator(mode="after")
-    def _check(self) -> "DataConfig":
-        if self.size % 32:
-            raise ValueError("size must be a multiple of 32")
+    def _check(self) -> "RenderedConfig":
         if self.test_identities >= self.identities:
             raise ValueError("test_identities must leave some of identities for training")
         return self
 
 
+class DataConfig(Section):
+    root: str
+    """Folder that the stage `prepare` makes: rendered people, or the index of `raw`."""
+    raw: str
+    """Folder of a data set that exists, never written to; for rendered people data/raw/none."""
+    size: PositiveInt
+    """Side in pixels of the squared picture that the networks see."""
+    rendered: RenderedConfig | None = None
+    """Without, the data set in `raw` is used."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "DataConfig":
+        if self.size % 32:
+            raise ValueError("size must be a multiple of 32")
+        root, raw = Path(self.root).resolve(), Path(self.raw).resolve()
+        if raw.is_relative_to(root) or root.is_relative_to(raw):
+            raise ValueError(
+                f"root {self.root} is made anew by each run, so it cannot share a folder with "
+                f"raw {self.raw}"
+            )
+        return self
+
+
 class VAEConfig(Section):
     init: str | None
-    """Folder of a diffusers `AutoencoderKL` whose decoder is fine-tuned; null trains all of it."""
+    """Folder or hub name of a diffusers `AutoencoderKL`; null starts from untrained weights."""
+    train_encoder: bool
+    """Train all of it; else, as in the paper, the decoder alone, and latents stay valid."""
     steps: int = Field(ge=0)
     batch_size: PositiveInt
     crop: PositiveInt
     """Side in pixels of the random crop trained on; `data.size` means whole pictures."""
     learning_rate: float = Field(gt=0)
     ema_decay: float = Field(ge=0, lt=1)
+    precision: Precision
+    reconstruction: Literal["mse", "l1"]
+    perceptual: Literal["st_lpips", "lpips"]
+    """The perceptual loss; `lpips` needs AlexNet's weights, `st_lpips` comes with a package."""
     perceptual_weight: float = Field(ge=0)
     kl_weight: float = Field(ge=0)
+    save_every: PositiveInt
+    """Steps between the states that an interrupted training resumes from."""
     # Of an untrained autoencoder; `init` brings its own.
     block_out_channels: list[PositiveInt]
     layers_per_block: PositiveInt
@@ -64,12 +93,24 @@ class VAEConfig(Section):
         factor = 2 ** (len(self.block_out_channels) - 1)
         if self.crop % factor:
             raise ValueError(f"crop must be a multiple of {factor}")
+        if self.init is None and not self.train_encoder:
+            raise ValueError("train_encoder must be true where init is null")
         return self
 
 
 class FeaturesConfig(Section):
-    source_encoder: Literal["efficientnet_lite0"]
-    pose_encoder: Literal["efficientnet_lite0"]
+    source_encoder: str
+    """Token encoder of the source photo, and below of the skeleton picture: `efficientnet_lite0`,
+    a DINOv2 by hub name or folder, or `timm/NAME`; see `xmdpt.encoders.make_encoder`."""
+    pose_encoder: str
+    imagenet_normalization: bool
+    """Bring what DINOv2 and timm see to ImageNet's mean and deviation; the authors do not."""
+    precision: Precision
+    """Of DINOv2 and timm encoders; the VAE always encodes in fp32."""
+    source_tokens: Literal["stored", "on_the_fly"]
+    """On the fly, photos are stored in place of their many times larger tokens."""
+    storage: Literal["fp32", "fp16", "bf16", "fp8"]
+    """Of stored tokens; moments of latents are always stored in fp32."""
     batch_size: PositiveInt
 
 
@@ -101,13 +142,15 @@ class TrainConfig(Section):
     batch_size: PositiveInt
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
-    """Steps of linear warm-up; 0, as in the paper, is a constant rate."""
+    """Steps of linear warm-up; 0, as in the paper, is none."""
+    decay_steps: int = Field(ge=0)
+    """Last steps, over which the rate falls linearly to 0; 0, as in the paper, is none."""
     weight_decay: float = Field(ge=0)
     grad_clip: float | None = Field(gt=0)
     """Largest gradient norm; null, as in the paper, leaves gradients alone."""
     ema_decay: float = Field(ge=0, lt=1)
     condition_dropout: float = Field(ge=0, le=1)
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     compile: bool
     """Compile the blocks by torch.compile; needs a C++ compiler on the machine."""
     save_every: PositiveInt
@@ -130,7 +173,7 @@ class SampleConfig(Section):
     guidance_scale: float = Field(ge=0)
     guidance_power: float = Field(gt=0)
     batch_size: PositiveInt
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     checkpoints: list[Checkpoint] = Field(min_length=1)
 
 
@@ -144,6 +187,7 @@ class Experiment(Section):
     title: str
     model: dict[str, Any] = {}
     train: dict[str, Any] = {}
+    sample: dict[str, Any] = {}
 
 
 class Config(Section):
@@ -189,7 +233,8 @@ def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> 
         raise ConfigError(f"{path}: runs: '{name}' is not in experiments ({known})")
     experiment = config.experiments[name]
     changed = {
-        section: tree[section] | getattr(experiment, section) for section in ("model", "train")
+        section: tree[section] | getattr(experiment, section)
+        for section in ("model", "train", "sample")
     }
     merged = _validate(tree | changed, path, f"experiments.{name}: ")
     for checkpoint in merged.sample.checkpoints:
@@ -201,7 +246,7 @@ def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> 
 
 
 def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Config:
-    """Read `path`; with `run`, apply that experiment's differences to `model` and `train`.
+    """Read `path`; with `run`, apply that experiment's differences to the base.
 
     Every experiment that is to run is checked. Raises `ConfigError` naming the file and the key
     for anything missing, unknown or out of range.

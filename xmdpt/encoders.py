@@ -1,14 +1,27 @@
 """Frozen networks that turn pictures into condition tokens, and the weights that packages carry."""
 
 import importlib.util
+import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import Dinov2Config, Dinov2Model
+
+from xmdpt.config import ConfigError, Precision
+from xmdpt.hub import is_folder, load_pretrained
+from xmdpt.precision import autocast
+
+Kind = Literal["photo", "skeleton"]
+INPUT_SIZE = 224
+"""Side in pixels of what DINOv2 and timm encoders see, at any size of picture (Section 3.1)."""
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def package_weights(module: str, distribution: str, path: str) -> dict[str, Tensor]:
@@ -146,11 +159,163 @@ def _scale(pictures: Tensor) -> Tensor:
     return (pictures * 127.5 + 0.5) / 128
 
 
-ENCODERS: dict[str, type[nn.Module]] = {"efficientnet_lite0": EfficientNetTokens}
+def network_input(pictures: Tensor, kind: Kind, imagenet_normalization: bool) -> Tensor:
+    """Pictures (B, 3, H, W) in [-1, 1] as the authors feed them to DINOv2, (B, 3, 224, 224).
+
+    A photo stays in [-1, 1]; a skeleton picture is brought to [0, 1] and divided by its maximum
+    (one without joints stays black). Neither gets ImageNet's mean and deviation unless
+    `imagenet_normalization`, from [0, 1]. Resized as their torchvision does a tensor: bicubic,
+    not antialiased, not clamped.
+    """
+    x = pictures.float()
+    if kind == "skeleton" or imagenet_normalization:
+        x = (x + 1) / 2
+    if kind == "skeleton":
+        x = x / x.amax(dim=(1, 2, 3), keepdim=True).clamp_min(1 / 255)
+    if imagenet_normalization:
+        mean, std = (x.new_tensor(values).view(3, 1, 1) for values in IMAGENET)
+        x = (x - mean) / std
+    return F.interpolate(x, (INPUT_SIZE, INPUT_SIZE), mode="bicubic", align_corners=False)
 
 
-def make_encoder(name: str) -> nn.Module:
-    """The frozen token encoder of that name: pictures (B, 3, H, W) in [-1, 1] -> (B, M, width)."""
-    if name not in ENCODERS:
-        raise ValueError(f"no token encoder '{name}'; there are: {', '.join(ENCODERS)}")
-    return ENCODERS[name]()
+class PatchTokens(nn.Module):
+    """A frozen network on 224x224 pictures whose output is read as tokens, the class token first.
+
+    Args:
+        kind, imagenet_normalization: what is fed, see `network_input`.
+        precision: the authors run the network under bf16 autocast.
+    """
+
+    width: int
+    count: int
+
+    def __init__(
+        self, network: nn.Module, kind: Kind, imagenet_normalization: bool, precision: Precision
+    ):
+        super().__init__()
+        self.network = network
+        self.kind: Kind = kind
+        self.imagenet_normalization = imagenet_normalization
+        self.precision = precision
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "PatchTokens":
+        """Stay in eval mode."""
+        return super().train(False)
+
+    def num_tokens(self, size: int) -> int:
+        """How many tokens a picture gives, class token included, whatever its `size`."""
+        return self.count
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """Tokens (B, M, width) of network inputs (B, 3, 224, 224)."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map pictures (B, 3, H, W) in [-1, 1] to tokens (B, M, `width`), float32."""
+        x = network_input(pictures, self.kind, self.imagenet_normalization)
+        with autocast(x.device, self.precision):
+            return self.tokens(x).float()
+
+
+def fit_positions(table: Tensor, cells: int) -> Tensor:
+    """DINOv2's position embeddings (1, 1 + M * M, D) for a grid of cells x cells.
+
+    Resampled as in DINOv2's own release, which the authors load: bicubic by the factor
+    (cells + 0.1) / M. transformers resamples by cells / M, other numbers by a few per cent.
+    """
+    side = math.isqrt(table.shape[1] - 1)
+    if side == cells:
+        return table
+    grid = table[:, 1:].float().unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    factor = (cells + 0.1) / side
+    grid = F.interpolate(grid, scale_factor=(factor, factor), mode="bicubic")
+    return torch.cat([table[:, :1], grid.flatten(2).transpose(1, 2).to(table)], dim=1)
+
+
+class Dinov2Tokens(PatchTokens):
+    """DINOv2: the class token and 16x16 patch tokens after the last norm (Oquab et al., 2023)."""
+
+    def __init__(self, name: str, setting: str, *convention: Any):
+        config = load_pretrained(Dinov2Config.from_pretrained, name, setting)
+        if config.model_type != "dinov2":
+            raise ConfigError(f"{setting}: {name} is a {config.model_type}, not a DINOv2")
+        load = partial(Dinov2Model.from_pretrained, dtype=torch.float32)
+        network = load_pretrained(load, name, setting)
+        cells = INPUT_SIZE // config.patch_size
+        embeddings = network.embeddings
+        fitted = fit_positions(embeddings.position_embeddings.detach(), cells)
+        embeddings.position_embeddings = nn.Parameter(fitted)
+        super().__init__(network, *convention)
+        self.width = config.hidden_size
+        self.count = 1 + cells**2
+
+    def tokens(self, x: Tensor) -> Tensor:
+        return self.network(x).last_hidden_state
+
+
+class TimmTokens(PatchTokens):
+    """Any timm model: a transformer's tokens, or the last feature map's cells behind their mean."""
+
+    def __init__(self, name: str, setting: str, *convention: Any):
+        network = load_pretrained(partial(_load_timm, setting=setting), name, setting)
+        super().__init__(network, *convention)
+        _, self.count, self.width = self.forward(torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE)).shape
+
+    def tokens(self, x: Tensor) -> Tensor:
+        features = self.network.forward_features(x)
+        if features.ndim == 4:
+            last = features.shape[-1] == self.network.num_features  # Swin's maps are (B, H, W, C)
+            features = features.flatten(1, 2) if last else features.flatten(2).transpose(1, 2)
+            features = torch.cat([features.mean(dim=1, keepdim=True), features], dim=1)
+        return features
+
+
+def _load_timm(name: str, setting: str) -> nn.Module:
+    """`name` is timm/NAME, or a folder in timm's layout on the hub."""
+    if is_folder(name):
+        architecture = json.loads((Path(name) / "config.json").read_text())["architecture"]
+        source = f"local-dir:{name}"
+    else:
+        architecture = source = name.removeprefix("timm/")
+        if not timm.is_model(architecture):
+            raise ConfigError(
+                f"{setting}: timm has no model '{architecture}'; timm.list_models() has them"
+            )
+    known = timm.get_pretrained_cfg(architecture)
+    # Transformers are built for one size of picture, convolutional networks take any.
+    sized = {"img_size": INPUT_SIZE} if known is not None and known.fixed_input_size else {}
+    return timm.create_model(source, pretrained=True, num_classes=0, **sized)
+
+
+def _is_timm(name: str) -> bool:
+    if not is_folder(name):
+        return name.startswith("timm/")
+    path = Path(name) / "config.json"
+    return path.is_file() and "architecture" in json.loads(path.read_text())
+
+
+def make_encoder(
+    name: str,
+    kind: Kind = "photo",
+    imagenet_normalization: bool = False,
+    precision: Precision = "fp32",
+) -> nn.Module:
+    """The frozen token encoder of that name: pictures (B, 3, H, W) in [-1, 1] -> (B, M, width).
+
+    `name` is `efficientnet_lite0` (offline; it has an input scale of its own, and the rest does
+    not apply), a DINOv2 by hub name (`facebook/dinov2-giant`) or folder, or `timm/NAME` or a
+    folder in timm's layout. Raises ConfigError where weights are missing, naming them.
+    """
+    if name == "efficientnet_lite0":
+        return EfficientNetTokens()
+    setting = "features.source_encoder" if kind == "photo" else "features.pose_encoder"
+    if "/" not in name and not Path(name).is_dir():
+        raise ConfigError(
+            f"{setting}: no token encoder '{name}'; there are efficientnet_lite0, "
+            "facebook/dinov2-small, -base, -large, -giant, timm/NAME, and folders"
+        )
+    network = TimmTokens if _is_timm(name) else Dinov2Tokens
+    return network(name, setting, kind, imagenet_normalization, precision)

@@ -202,6 +202,13 @@ class CANet(nn.Module):
 # MIPNet (Section 3.3), used in training only
 
 
+def _call_block(owner: nn.Module, block: nn.Module, *inputs: Tensor | None) -> Tensor:
+    """Call one of `owner`'s blocks, through diffusers' checkpointing where that is switched on."""
+    if torch.is_grad_enabled() and owner.gradient_checkpointing:
+        return owner._gradient_checkpointing_func(block, *inputs)
+    return block(*inputs)
+
+
 class MIPNet(nn.Module):
     """Predicts the masked tokens of the target from its kept ones and from the source (Eq. 3)."""
 
@@ -215,6 +222,7 @@ class MIPNet(nn.Module):
     def __init__(self, dim: int, num_heads: int, grid: int, attention: str):
         super().__init__()
         self.order = self.ORDERS[attention]
+        self.gradient_checkpointing = False
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.blocks = nn.ModuleDict({name: TDNetBlock(dim, num_heads, grid) for name in self.order})
 
@@ -232,7 +240,7 @@ class MIPNet(nn.Module):
         predicted = x
         for name in self.order:
             block_context = context if name == "cross" else None
-            predicted = self.blocks[name](predicted, condition, block_context)
+            predicted = _call_block(self, self.blocks[name], predicted, condition, block_context)
         masked = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device).scatter(1, keep, False)
         return torch.where(masked[..., None], predicted, x)
 
@@ -355,10 +363,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
 
     def _run(self, blocks: nn.ModuleList, x: Tensor, *inputs: Tensor | None) -> Tensor:
         for block in blocks:
-            if torch.is_grad_enabled() and self.gradient_checkpointing:
-                x = self._gradient_checkpointing_func(block, x, *inputs)
-            else:
-                x = block(x, *inputs)
+            x = _call_block(self, block, x, *inputs)
         return x
 
     @property

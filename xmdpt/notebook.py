@@ -37,11 +37,13 @@ ENVIRONMENT = {
 KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# What the user gave cannot be used: the message says all, a traceback would hide it.
+INPUT_ERRORS = {"ConfigError", "DataError", "MissingWeights"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class UsageError(ValueError):
-    """A command that cannot be carried out; the message is one line for the user."""
+    """What was asked for cannot be done; the message is one line for the user."""
 
 
 class KernelDied(RuntimeError):
@@ -158,7 +160,10 @@ def _report_failure(error: Any, notebook: Path, output: Path) -> None:
 
 
 def execute(notebook: Path, output: Path, values: dict[str, Any], root: Path) -> bool:
-    """Execute `notebook` in `root`, keep it normalised as `output`; False where a cell failed."""
+    """Execute `notebook` in `root`, keep it normalised as `output`; False where a cell failed.
+
+    Raises UsageError where a cell failed because of what the user gave.
+    """
     import papermill  # a second of imports that a wrong command line need not wait for
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -189,6 +194,8 @@ def execute(notebook: Path, output: Path, values: dict[str, Any], root: Path) ->
             raise KernelDied(f"{notebook}: the kernel died; out of memory?") from None
         executed = normalise(nbformat.read(partial, as_version=4), keep_stderr=failure is not None)
         nbformat.write(executed, partial)
+    if failure is not None and failure.ename in INPUT_ERRORS:
+        raise UsageError(failure.evalue)
     if failure is not None:
         _report_failure(failure, notebook, output)
     return failure is None
@@ -203,7 +210,7 @@ def run(notebook: Path, output: Path, settings: list[str]) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns 0, 1 where a cell failed, 2 where the command is wrong."""
+    """The command line; returns 0, 1 where a cell failed, 2 on bad input."""
     parser = argparse.ArgumentParser(prog="python -m xmdpt.notebook", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("run", help="execute a notebook and keep the result")

@@ -2,11 +2,13 @@
 
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xmdpt.config import ConfigError
 from xmdpt.encoders import package_weights
 
 
@@ -109,3 +111,29 @@ class LPIPS(_LayerDistance):
         for index, head in enumerate(self.heads):
             head.load_state_dict({"weight": heads[f"lin{index}.model.1.weight"]})
         self._freeze()
+
+
+def published_lpips() -> LPIPS:
+    """LPIPS with its own weights: torchvision's AlexNet and the heads of the package `lpips`.
+
+    AlexNet's file is taken from torch.hub's folder, or fetched into it. Raises ConfigError where
+    it is missing and cannot be fetched.
+    """
+    from torchvision.models import AlexNet_Weights
+
+    weights = AlexNet_Weights.IMAGENET1K_V1
+    heads = package_weights("lpips", "lpips", "weights/v0.1/alex.pth")
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    try:
+        alexnet = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"LPIPS needs AlexNet's weights, which are not at {path} and could not be fetched "
+            f"({error}); bring {weights.url} there, or set vae.perceptual: st_lpips"
+        ) from None
+    return LPIPS(alexnet, heads)
+
+
+def make_perceptual(name: str) -> nn.Module:
+    """The perceptual distance of that name, `st_lpips` or `lpips`: pictures a, b -> (B,)."""
+    return STLPIPS() if name == "st_lpips" else published_lpips()

@@ -13,7 +13,7 @@ from torch import Tensor
 from xmdpt.data.cache import sample_latent
 from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.diffusion import guidance_weight, guide
-from xmdpt.encoders import make_encoder
+from xmdpt.encoders import Kind, make_encoder
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pictures import to_signed, to_uint8
 
@@ -27,6 +27,7 @@ class XMDPTPipeline(DiffusionPipeline):
     Args:
         vae, transformer, scheduler: as trained; `make_scheduler()` is the authors' sampler.
         source_encoder, pose_encoder: names of the token encoders, see `xmdpt.encoders`.
+        imagenet_normalization: as the features were made that the model was trained on.
     """
 
     def __init__(
@@ -36,10 +37,15 @@ class XMDPTPipeline(DiffusionPipeline):
         scheduler: KarrasDiffusionSchedulers,
         source_encoder: str = "efficientnet_lite0",
         pose_encoder: str = "efficientnet_lite0",
+        imagenet_normalization: bool = False,
     ):
         super().__init__()
         self.register_modules(vae=vae, transformer=transformer, scheduler=scheduler)
-        self.register_to_config(source_encoder=source_encoder, pose_encoder=pose_encoder)
+        self.register_to_config(
+            source_encoder=source_encoder,
+            pose_encoder=pose_encoder,
+            imagenet_normalization=imagenet_normalization,
+        )
         self._encoders: dict[str, torch.nn.Module] = {}
 
     @property
@@ -48,10 +54,12 @@ class XMDPTPipeline(DiffusionPipeline):
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         return self.transformer.config.sample_size * factor
 
-    def _encode(self, name: str, pictures: Tensor) -> Tensor:
-        if name not in self._encoders:
-            self._encoders[name] = make_encoder(name)
-        return self._encoders[name].to(pictures.device)(pictures)
+    def _encode(self, kind: Kind, pictures: Tensor) -> Tensor:
+        if kind not in self._encoders:
+            config = self.config
+            name = config.source_encoder if kind == "photo" else config.pose_encoder
+            self._encoders[kind] = make_encoder(name, kind, config.imagenet_normalization)
+        return self._encoders[kind].to(pictures.device)(pictures)
 
     def _photos(self, source: Photo | list[Photo]) -> np.ndarray:
         """uint8 (B, size, size, 3), squashed by PIL's bicubic."""
@@ -97,8 +105,8 @@ class XMDPTPipeline(DiffusionPipeline):
         # In full precision, as the features that the model was trained on.
         with torch.autocast(self.device.type, enabled=False):
             moments = self.vae.encode(photos.to(self.vae.dtype)).latent_dist.parameters
-            pose_tokens = self._encode(self.config.pose_encoder, skeletons)
-            source_tokens = self._encode(self.config.source_encoder, photos)
+            pose_tokens = self._encode("skeleton", skeletons)
+            source_tokens = self._encode("photo", photos)
         moments = moments.repeat(repeats, 1, 1, 1)
         noise = randn_tensor(
             moments.chunk(2, dim=1)[0].shape, generator, self.device, moments.dtype

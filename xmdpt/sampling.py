@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from xmdpt.config import SampleConfig
@@ -11,6 +10,7 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.files import atomic_path
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.precision import autocast
 from xmdpt.random import keyed_generator
 
 
@@ -26,7 +26,7 @@ def sample_pairs(
     """Draw each pair's source in its target's pose, as `folder`/<source>_2_<target>_vis.png.
 
     Batches already there are kept, so an interrupted call resumes; the batches stay the same,
-    because sums in bf16 depend on them.
+    because rounding depends on them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pipeline.set_progress_bar_config(disable=True)
@@ -34,9 +34,7 @@ def sample_pairs(
         batch = pairs[start : start + config.batch_size]
         if all((folder / result_name(*pair)).exists() for pair in batch):
             continue
-        with torch.autocast(
-            pipeline.device.type, torch.bfloat16, enabled=config.precision == "bf16"
-        ):
+        with autocast(pipeline.device, config.precision):
             images = pipeline(
                 source=[data.picture(source) for source, _ in batch],
                 pose=[data.skeleton(target) for _, target in batch],

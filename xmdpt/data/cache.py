@@ -1,137 +1,119 @@
-"""Features of every picture and of its mirror image, computed once and read from memory maps.
+"""Cached features: what `xmdpt.data.features` wrote, read shard by shard from memory maps.
 
-A folder holds, for P pictures, `moments.npy` (P, 2, 2C, H, W) float32 (mean and log-variance of
-the VAE's posterior), `source_tokens.npy` (P, 2, M, width) and `pose_tokens.npy` (P, 2, M', width')
-float16, and `index.json` with the pictures' names and the scale of the latents. The second axis
-is (as is, mirrored); mirroring does not swap left and right colours of the skeleton, as in the
-authors' code.
+A folder holds `index.json` and shards of pictures in order, `00000.safetensors` and so on, each
+with up to four arrays for its n pictures:
+
+* `moments` (n, 2, 2C, H, W) float32: mean and log-variance of the VAE's posterior;
+* `source_tokens` (n, 2, M, width) and `pose_tokens` (n, 2, M', width'), in `features.storage`;
+* `source_pictures` (n, S, S, 3) uint8 in place of source tokens that are made on the fly.
+
+The second axis is (as is, mirrored); mirroring does not swap left and right colours of the
+skeleton, as in the authors' code.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
-from torch import Tensor, nn
-from tqdm import tqdm
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
-from xmdpt.data.deepfashion import DataError, DeepFashion
-from xmdpt.files import file_digest, fingerprint, resumable_dir, write_json
-from xmdpt.pictures import to_signed
+from xmdpt.data.deepfashion import DataError
+from xmdpt.files import file_digest
 from xmdpt.random import keyed_generator
 
-ARRAYS = {"moments": np.float32, "source_tokens": np.float16, "pose_tokens": np.float16}
+REMEDY = "make the features anew: dvc repro --force --single-item features"
 
 
-@dataclass(frozen=True)
-class Encoders:
-    """The frozen networks: VAE, and token encoders of the source photo and the skeleton picture."""
-
-    vae: AutoencoderKL
-    source: nn.Module
-    pose: nn.Module
-
-    @torch.no_grad()
-    def __call__(self, pictures: np.ndarray, skeletons: np.ndarray) -> dict[str, Tensor]:
-        """uint8 (B, H, W, 3) photos and skeletons -> `ARRAYS` by name, one row a picture."""
-        photos = to_signed(pictures)
-        return {
-            "moments": self.vae.encode(photos).latent_dist.parameters,
-            "source_tokens": self.source(photos),
-            "pose_tokens": self.pose(to_signed(skeletons)),
-        }
-
-
-def _weights_key(encoders: Encoders) -> str:
-    """A name for the exact weights: their sums and sums of absolute values."""
-    modules = (encoders.vae.encoder, encoders.vae.quant_conv, encoders.source, encoders.pose)
-    tensors = [tensor.double() for module in modules for tensor in module.state_dict().values()]
-    return fingerprint([(tensor.sum().item(), tensor.abs().sum().item()) for tensor in tensors])
-
-
-def _key(names: Sequence[str], data: DeepFashion, encoders: Encoders) -> str:
-    """A name for all that the features depend on: the bytes of the files and the weights."""
-    files = [
-        [name, file_digest(data.root / name), file_digest(data.pose_path(name))] for name in names
-    ]
-    return fingerprint(files, data.size, _weights_key(encoders))
-
-
-def _open(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.memmap]:
-    arrays = {}
-    for name, shape in shapes.items():
-        path = folder / f"{name}.npy"
-        create = partial(np.lib.format.open_memmap, path, "w+", ARRAYS[name], shape)
-        arrays[name] = np.lib.format.open_memmap(path, "r+") if path.exists() else create()
-    return arrays
-
-
-def cache_features(
-    folder: str | Path,
-    names: Sequence[str],
-    data: DeepFashion,
-    encoders: Encoders,
-    batch_size: int,
-    progress: Callable[[Iterable], Iterable] = tqdm,
-) -> None:
-    """Write the features of the pictures `names` to `folder`; an interrupted call resumes."""
-    key = _key(names, data, encoders)
-    with resumable_dir(folder, key) as partial_folder:
-        done_path = partial_folder / "done.json"
-        done = json.loads(done_path.read_text()) if done_path.exists() else 0
-        arrays: dict[str, np.memmap] = {}
-        for start in progress(range(done, len(names), batch_size)):
-            batch = names[start : start + batch_size]
-            pictures = np.stack([data.picture(name) for name in batch])
-            skeletons = np.stack([data.skeleton(name) for name in batch])
-            for flip in (0, 1):
-                step = -1 if flip else 1
-                features = encoders(
-                    np.ascontiguousarray(pictures[:, :, ::step]),
-                    np.ascontiguousarray(skeletons[:, :, ::step]),
-                )
-                arrays = arrays or _open(
-                    partial_folder,
-                    {name: (len(names), 2, *value.shape[1:]) for name, value in features.items()},
-                )
-                for name, value in features.items():
-                    arrays[name][start : start + len(batch), flip] = value.cpu().numpy()
-            for array in arrays.values():
-                array.flush()
-            write_json(done_path, start + len(batch))
-        done_path.unlink(missing_ok=True)
-        scaling_factor = encoders.vae.config.scaling_factor
-        index = {"names": list(names), "key": key, "scaling_factor": scaling_factor}
-        write_json(partial_folder / "index.json", index)
+def shard_name(shard: int) -> str:
+    """File name of a shard."""
+    return f"{shard:05d}.safetensors"
 
 
 class FeatureCache:
-    """Reads what `cache_features` wrote."""
+    """Opens a folder of features, checking that every shard is there and of the right length.
+
+    Raises DataError naming the file, here and where numbers that are read are not finite.
+    """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         try:
-            index = json.loads((self.folder / "index.json").read_text())
+            index: dict[str, Any] = json.loads((self.folder / "index.json").read_text())
         except FileNotFoundError:
             raise DataError(
                 f"{self.folder}/index.json: no such file; the stage `features` makes it"
             ) from None
-        self.rows = {name: row for row, name in enumerate(index["names"])}
+        self.names: list[str] = index["names"]
+        self.rows = {name: row for row, name in enumerate(self.names)}
         self.key: str = index["key"]
         self.scaling_factor: float = index["scaling_factor"]
-        self.arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        self.stored: dict[str, str] = index["stored"]
+        """Names of the arrays that are stored, with their types."""
+        self.nbytes: dict[str, int] = index["nbytes"]
+        self.source_encoder: dict[str, Any] = index["source_encoder"]
+        """Arguments of `make_encoder` for source tokens on the fly."""
+        self._shapes: dict[str, list[int]] = index["shapes"]
+        self._shards: list[dict[str, Any]] = index["shards"]
+        self._shard_size: int = index["shard_size"]
+        self._tensors = cache(self._open)
+        for shard, entry in enumerate(self._shards):
+            self._check_length(self.folder / shard_name(shard), entry["bytes"])
+
+    @staticmethod
+    def _check_length(path: Path, expected: int) -> None:
+        found = path.stat().st_size if path.is_file() else None
+        if found != expected:
+            what = "no such file" if found is None else f"has {found} bytes in place of {expected}"
+            raise DataError(f"{path}: {what}; {REMEDY}")
+
+    def verify(self) -> None:
+        """Compare the SHA-256 of every shard with the one noted when it was written."""
+        for shard, entry in enumerate(self._shards):
+            path = self.folder / shard_name(shard)
+            if file_digest(path) != entry["sha256"]:
+                raise DataError(f"{path}: changed since it was written; {REMEDY}")
+
+    def _open(self, shard: int) -> dict[str, Tensor]:
+        path = self.folder / shard_name(shard)
+        try:
+            with safe_open(path, "pt") as file:
+                return {name: file.get_tensor(name) for name in self.stored}
+        except (SafetensorError, OSError) as error:
+            raise DataError(f"{path}: not a shard of features ({error}); {REMEDY}") from None
 
     def shape(self, array: str) -> tuple[int, ...]:
-        """Shape of one picture's entry in the named array."""
-        return self.arrays[array].shape[2:]
+        """Shape of one picture's entry in the named array, whether stored or made on the fly."""
+        return tuple(self._shapes[array])
 
     def read(self, array: str, rows: np.ndarray, flips: np.ndarray) -> Tensor:
         """float32 entries (B, ...) of the pictures `rows` (B,), mirrored where `flips` (B,)."""
-        return torch.from_numpy(self.arrays[array][rows, flips].astype(np.float32))
+        places = [divmod(int(row), self._shard_size) for row in rows]
+        picked = zip(places, flips.tolist(), strict=True)
+        entries = [self._tensors(shard)[array][at, flip].float() for (shard, at), flip in picked]
+        values = torch.stack(entries)
+        finite = values.flatten(1).isfinite().all(dim=1)
+        if not finite.all():
+            first = int(finite.int().argmin())
+            raise DataError(
+                f"{self.folder / shard_name(places[first][0])}: the {array} of "
+                f"{self.names[int(rows[first])]}{' (mirrored)' if flips[first] else ''} "
+                f"are not finite; {REMEDY}"
+            )
+        return values
+
+    def read_pictures(self, rows: np.ndarray, flips: np.ndarray) -> Tensor:
+        """uint8 photos (B, S, S, 3) of the pictures `rows` (B,), mirrored where `flips` (B,)."""
+        places = [divmod(int(row), self._shard_size) for row in rows]
+        photos = [self._tensors(shard)["source_pictures"][at] for shard, at in places]
+        return torch.stack(
+            [photo.flip(1) if flip else photo for photo, flip in zip(photos, flips, strict=True)]
+        )
 
 
 def sample_latent(moments: Tensor, noise: Tensor, scaling_factor: float) -> Tensor:
@@ -154,7 +136,10 @@ class PairBatches:
     seed: int
 
     def batch(self, step: int, indices: Tensor) -> dict[str, Tensor]:
-        """Latents (B, C, H, W) of target and source, tokens of source photo and target pose."""
+        """Latents (B, C, H, W) of target and source, tokens of source photo and target pose.
+
+        Where source tokens are made on the fly, `source_pictures` are in their place.
+        """
         generator = keyed_generator(self.seed, "pairs", step)
         count = len(indices)
         swap = torch.rand(count, generator=generator) < 0.5
@@ -163,10 +148,11 @@ class PairBatches:
             [[self.cache.rows[name] for name in self.pairs[index]] for index in indices.tolist()]
         )
         rows = np.where(swap.numpy()[:, None], rows[:, ::-1], rows)
-        batch = {
-            "source_tokens": self.cache.read("source_tokens", rows[:, 0], flips),
-            "pose_tokens": self.cache.read("pose_tokens", rows[:, 1], flips),
-        }
+        batch = {"pose_tokens": self.cache.read("pose_tokens", rows[:, 1], flips)}
+        if "source_tokens" in self.cache.stored:
+            batch["source_tokens"] = self.cache.read("source_tokens", rows[:, 0], flips)
+        else:
+            batch["source_pictures"] = self.cache.read_pictures(rows[:, 0], flips)
         for column, name in enumerate(("source_latent", "target_latent")):
             moments = self.cache.read("moments", rows[:, column], flips)
             noise = torch.randn(moments.chunk(2, dim=1)[0].shape, generator=generator)

@@ -5,6 +5,8 @@ from pathlib import Path, PurePosixPath
 
 NESTED = re.compile(r"(WOMEN|MEN)/([^/]+)/id_(\d{8})/(\d{2})_(\d)_([a-z]+)(?:\.\w+)?$")
 MANGLED = r"fashion(?:WOMEN|MEN)[A-Za-z_]+?id\d{10}_\d[a-z]+"
+PARTS = re.compile(r"fashion(WOMEN|MEN)([A-Za-z_]+?)id(\d{8})(\d{2})_(\d)([a-z]+)")
+MARKET = re.compile(r"(-?\d+)_c\d+s\d+_\d+_\d+")
 SUFFIX = r"(?:\.(?:png|jpg|jpeg))?"
 SEPARATOR = r"(?:_2_|_to_|___)"
 MANGLED_RESULT = re.compile(
@@ -50,3 +52,34 @@ def parse_result_name(name: str | Path) -> tuple[str, str]:
     if plain is None or len(re.findall(SEPARATOR, name)) != 1:
         raise ValueError(f"{name} is not a result's name: <source>_2_<target>_vis.png")
     return mangle(plain["source"]), mangle(plain["target"])
+
+
+def canonical(name: str | Path) -> str:
+    """Return the path by which the reader knows a picture, from any of its spellings.
+
+    `fashionWOMENDressesid0000713204_4full.jpg`, with or without a leading `deep`, suffix or
+    folder, and `WOMEN/Dresses/id_00007132/04_4_full.png` all are
+    `img/WOMEN/Dresses/id_00007132/04_4_full.jpg`. A picture outside that scheme keeps its path.
+    """
+    path = PurePosixPath(str(name).replace("\\", "/"))
+    parts = NESTED.search(str(path)) or PARTS.fullmatch(mangle(path))
+    if parts is None:
+        return str(path)
+    gender, category, identity, colour, number, view = parts.groups()
+    return f"img/{gender}/{category}/id_{identity}/{colour}_{number}_{view}.jpg"
+
+
+def item(name: str | Path) -> str:
+    """Return what a picture shows: DeepFashion's item, Market-1501's person, or its folder."""
+    name = canonical(name)
+    found = NESTED.search(name)
+    if found:
+        return f"id_{found[3]}"
+    person = MARKET.match(PurePosixPath(name).name)
+    return person[1] if person else str(PurePosixPath(name).parent)
+
+
+def outfit(name: str | Path) -> str:
+    """Return what a picture shows, colour included: garments of one item come in several."""
+    found = NESTED.search(canonical(name))
+    return "/".join(found.groups()[:4]) if found else item(name)

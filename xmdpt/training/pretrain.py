@@ -8,31 +8,27 @@ Delete that folder after a change of settings.
 import argparse
 from pathlib import Path
 
-import numpy as np
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
-from xmdpt.config import Config, load_config
-from xmdpt.data.cache import Encoders, cache_features
+from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.features import Encoders, cache_features
 from xmdpt.data.synthetic import render_dataset
-from xmdpt.encoders import make_encoder
 from xmdpt.files import resumable_dir
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.training.run import train_run
-from xmdpt.training.vae import load_vae, train_vae
+from xmdpt.training.vae import load_vae, train_vae, vae_key
 
 WORK = Path("data/cache/pretrain")
 
 
 def _people(config: Config) -> DeepFashion:
     data = config.data
+    if data.rendered is None:
+        raise ConfigError("data.rendered: the small weights are made on rendered people only")
     if not Path(data.root).exists():
-        render_dataset(
-            Path(data.root),
-            **data.model_dump(exclude={"root", "size"}),
-            seed=config.seed,
-        )
+        render_dataset(Path(data.root), **data.rendered.model_dump(), seed=config.seed)
     return DeepFashion(data.root, data.size)
 
 
@@ -41,19 +37,20 @@ def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
     if not folder.exists():
         names = data.pictures("train")
         vae = load_vae(config.vae, config.data.size, config.seed)
-        bar = tqdm(total=config.vae.steps, desc="vae")
-        for progress in train_vae(
-            vae,
-            lambda rows: np.stack([data.picture(names[row]) for row in rows]),
-            len(names),
-            config.vae,
-            config.seed,
-        ):
-            bar.update()
-            if progress.step % 50 == 0:
-                bar.write(f"{progress.step} {progress.losses}")
-        with resumable_dir(folder, "vae") as partial:
-            vae.save_pretrained(partial)
+        key = vae_key(config.vae, vae, data, names, config.seed)
+        with resumable_dir(folder, key) as work:
+            bar = tqdm(total=config.vae.steps, desc="vae")
+            for progress in train_vae(
+                vae,
+                lambda index: data.picture(names[index]),
+                len(names),
+                config.vae,
+                config.seed,
+                work,
+            ):
+                bar.update(progress.step - bar.n)
+                if progress.step % 50 == 0:
+                    bar.write(f"{progress.step} {progress.losses}")
     return AutoencoderKL.from_pretrained(folder).eval()
 
 
@@ -64,12 +61,8 @@ def pretrain(config_path: str, out: Path) -> None:
     vae = _autoencoder(config, data)
     features = WORK / "features"
     if not features.exists():
-        encoders = Encoders(
-            vae,
-            make_encoder(config.features.source_encoder),
-            make_encoder(config.features.pose_encoder),
-        )
-        cache_features(features, data.pictures("train"), data, encoders, config.features.batch_size)
+        encoders = Encoders.load(vae, config.features)
+        cache_features(features, data.pictures("train"), data, encoders, config.features)
     for run in config.runs:
         if not (WORK / run).exists():
             train_run(load_config(config_path, run), features, WORK / run, print)

@@ -10,6 +10,7 @@ from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from xmdpt.config import Config, ConfigError
 from xmdpt.data.cache import FeatureCache, PairBatches
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.encoders import make_encoder
 from xmdpt.files import atomic_path, file_digest, fingerprint, resumable_dir
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.training.train import StepReport, Trainer
@@ -99,7 +100,9 @@ def train_run(
     if config.train.init is not None:
         warm_start(model, config.train.init)
     batches = PairBatches(cache, pairs, config.seed)
-    trainer = Trainer(model, batches, config.train)
+    on_the_fly = "source_tokens" not in cache.stored
+    encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
+    trainer = Trainer(model, batches, config.train, encoder)
     with resumable_dir(out, _key(config, cache, pairs)) as work:
         rows = _start(trainer, work)
         window: list[StepReport] = []

@@ -14,12 +14,11 @@ from xmdpt.data.cache import PairBatches
 from xmdpt.diffusion import NUM_TIMESTEPS, training_losses
 from xmdpt.files import atomic_path
 from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.pictures import to_signed
+from xmdpt.precision import autocast
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which step and what remains."""
+from xmdpt.training.errors import TrainingError
 
 
 class TrainingModule(nn.Module):
@@ -84,13 +83,23 @@ class StepReport:
 class Trainer:
     """Model, EMA, optimizer and the number of finished steps; `run` goes on from there."""
 
-    def __init__(self, model: XMDPTTransformer2DModel, batches: PairBatches, config: TrainConfig):
+    def __init__(
+        self,
+        model: XMDPTTransformer2DModel,
+        batches: PairBatches,
+        config: TrainConfig,
+        source_encoder: nn.Module | None = None,
+    ):
+        """`source_encoder` makes the source tokens where the cache holds photos in their place."""
         self.config = config
         self.batches = batches
         # Its own mixed precision would be fixed for the whole process: two runs may differ in it.
         # The bound is computed in float64, which Apple's GPUs lack.
         cpu = torch.backends.mps.is_available()
         self.accelerator = Accelerator(mixed_precision="no", cpu=cpu)
+        if source_encoder is not None:
+            source_encoder = source_encoder.to(self.accelerator.device)
+        self.source_encoder = source_encoder
         self.step = 0
         self.ema = EMA(model.to(self.accelerator.device), config.ema_decay)
         optimizer = torch.optim.AdamW(
@@ -125,8 +134,11 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def _learning_rate(self) -> float:
-        warmup = self.config.warmup_steps
-        return self.config.learning_rate * min(1.0, (self.step + 1) / max(warmup, 1))
+        """Constant but for a linear warm-up and a linear decay that ends with the run."""
+        config = self.config
+        rise = (self.step + 1) / config.warmup_steps if config.warmup_steps else 1.0
+        fall = (config.steps - self.step) / config.decay_steps if config.decay_steps else 1.0
+        return config.learning_rate * min(1.0, rise, fall)
 
     def _train_step(self) -> StepReport:
         batch = draw_batch(self.batches, self.config, self.model.num_patches, self.step)
@@ -135,11 +147,12 @@ class Trainer:
             name: (value[:, shard] if name == "drop" else value[shard]).to(self.accelerator.device)
             for name, value in batch.items()
         }
+        if self.source_encoder is not None:
+            photos = to_signed(batch.pop("source_pictures"))
+            batch["source_tokens"] = self.source_encoder(photos)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        with torch.autocast(
-            self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
-        ):
+        with autocast(self.accelerator.device, self.config.precision):
             losses = self.module(batch)
         total = losses["loss"].mean()
         if "masked_loss" in losses:

@@ -1,21 +1,32 @@
 """The autoencoder: fine-tuning of its decoder as in the paper, or training of all of it."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from xmdpt.config import ConfigError, VAEConfig
+from xmdpt.config import VAEConfig
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.files import atomic_path, fingerprint
+from xmdpt.hub import load_pretrained, weights_key
 from xmdpt.image_metrics import psnr, ssim
-from xmdpt.perceptual import STLPIPS
+from xmdpt.perceptual import STLPIPS, make_perceptual
 from xmdpt.pictures import to_signed, to_uint8
+from xmdpt.precision import autocast
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
+from xmdpt.training.errors import TrainingError
+
+READERS = 8
 
 
 def new_vae(config: VAEConfig, size: int) -> AutoencoderKL:
@@ -33,13 +44,24 @@ def new_vae(config: VAEConfig, size: int) -> AutoencoderKL:
 
 
 def load_vae(config: VAEConfig, size: int, seed: int) -> AutoencoderKL:
-    """The autoencoder to start from: `config.init`, or untrained weights drawn by `seed`."""
+    """The autoencoder to start from: `config.init`, or untrained weights drawn by `seed`.
+
+    Raises ConfigError where the weights of `config.init` are missing, naming them.
+    """
     if config.init is None:
         torch.manual_seed(seed)
         return new_vae(config, size)
-    if not (Path(config.init) / "config.json").is_file():
-        raise ConfigError(f"vae.init: {config.init} holds no AutoencoderKL; null trains one")
-    return AutoencoderKL.from_pretrained(config.init, torch_dtype=torch.float32)
+    load = partial(AutoencoderKL.from_pretrained, torch_dtype=torch.float32)
+    return load_pretrained(load, config.init, "vae.init")
+
+
+def vae_key(
+    config: VAEConfig, vae: AutoencoderKL, data: DeepFashion, names: Sequence[str], seed: int
+) -> str:
+    """A name for all that the trained weights depend on, to resume by."""
+    settings = config.model_dump(exclude={"save_every"})
+    pictures = [[name, data.digest(name)] for name in names]
+    return fingerprint(settings, weights_key([vae]), pictures, data.size, seed)
 
 
 @torch.no_grad()
@@ -47,7 +69,9 @@ def reconstruct(vae: AutoencoderKL, pictures: np.ndarray, batch_size: int = 16) 
     """uint8 (N, H, W, 3) through encoder (mean) and decoder."""
     return np.concatenate(
         [
-            to_uint8(vae.decode(vae.encode(to_signed(batch)).latent_dist.mean).sample)
+            to_uint8(
+                vae.decode(vae.encode(to_signed(batch).to(vae.device)).latent_dist.mean).sample
+            )
             for batch in np.split(pictures, range(batch_size, len(pictures), batch_size))
         ]
     )
@@ -70,32 +94,35 @@ def reconstruction_scores(made: np.ndarray, truth: np.ndarray) -> dict[str, floa
 
 
 class Reconstruction(nn.Module):
-    """Losses of one batch of pictures: squared error, st_lpips, and KL where the encoder trains."""
+    """Losses of one batch of pictures: pixels, perception, and KL where the encoder trains."""
 
     def __init__(self, vae: AutoencoderKL, config: VAEConfig):
         super().__init__()
         self.vae = vae
-        self.perceptual = STLPIPS() if config.perceptual_weight else None
+        self.perceptual = make_perceptual(config.perceptual) if config.perceptual_weight else None
         self.config = config
-        self.decoder_only = config.init is not None
-        vae.requires_grad_(not self.decoder_only)
+        vae.requires_grad_(config.train_encoder)
         vae.decoder.requires_grad_(True)
-        vae.post_quant_conv.requires_grad_(True)
+        if vae.post_quant_conv is not None:
+            vae.post_quant_conv.requires_grad_(True)
 
     def forward(self, pictures: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """pictures (B, 3, H, W) in [-1, 1], noise shaped like the latents -> scalar losses."""
-        with torch.set_grad_enabled(not self.decoder_only):
+        config = self.config
+        with torch.set_grad_enabled(config.train_encoder):
             posterior = self.vae.encode(pictures).latent_dist
         latents = posterior.mean + posterior.std * noise
         decoded = self.vae.decode(latents).sample.float()
+        pixels = F.mse_loss if config.reconstruction == "mse" else F.l1_loss
         losses = {
-            "mse": F.mse_loss(decoded, pictures),
+            config.reconstruction: pixels(decoded, pictures),
             "kl": posterior.kl().mean() / noise[0].numel(),
         }
-        losses["loss"] = losses["mse"] + self.config.kl_weight * losses["kl"]
+        losses["loss"] = losses[config.reconstruction] + config.kl_weight * losses["kl"]
         if self.perceptual is not None:
-            losses["st_lpips"] = self.perceptual(decoded, pictures).mean()
-            losses["loss"] = losses["loss"] + self.config.perceptual_weight * losses["st_lpips"]
+            distance = self.perceptual(decoded, pictures).mean()
+            losses[config.perceptual] = distance
+            losses["loss"] = losses["loss"] + config.perceptual_weight * distance
         return losses
 
 
@@ -110,58 +137,145 @@ def _crop(pictures: Tensor, crop: int, generator: torch.Generator) -> Tensor:
     return pictures.flip(-1) if torch.rand(1, generator=generator) < 0.5 else pictures
 
 
-@torch.no_grad()
-def _latent_std(vae: AutoencoderKL, pictures: list[Tensor]) -> float:
-    """Standard deviation of the posterior means over batches (B, 3, H, W) in [-1, 1]."""
-    means = [vae.encode(batch).latent_dist.mean for batch in pictures]
-    return torch.cat(means).std().item()
-
-
 @dataclass
 class VAEProgress:
     step: int
     losses: dict[str, float]
 
 
+class VAETrainer:
+    """Autoencoder, its moving average, optimizer and the number of finished steps.
+
+    `read(index)` gives the picture uint8 (H, W, 3) of each index below `count`; the next step's
+    are read by threads while one runs.
+    """
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        read: Callable[[int], np.ndarray],
+        count: int,
+        config: VAEConfig,
+        seed: int,
+    ):
+        self.config, self.read, self.count, self.seed = config, read, count, seed
+        self.accelerator = accelerator()
+        self.vae = vae.to(self.accelerator.device)
+        self.step = 0
+        module = Reconstruction(vae, config)
+        self.trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(self.trained, lr=config.learning_rate, weight_decay=0.0)
+        self.ema = EMA(vae, config.ema_decay)
+        vae.train()
+        self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
+
+    def save(self, path: Path) -> None:
+        """Write everything that resuming needs, whole or not at all."""
+        state = {
+            "step": self.step,
+            "vae": self.vae.state_dict(),
+            "ema": self.ema.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with atomic_path(path) as partial_path:
+            torch.save(state, partial_path)
+
+    def load(self, path: Path) -> None:
+        """Take up the state that `save` wrote."""
+        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        self.step = state["step"]
+        self.vae.load_state_dict(state["vae"])
+        self.ema.model.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _indices(self, step: int) -> list[int]:
+        return batch_indices(self.seed, step, self.config.batch_size, self.count).tolist()
+
+    def _draw(self, pictures: np.ndarray) -> tuple[Tensor, Tensor]:
+        """What this step trains on: crops (B, 3, H, W) in [-1, 1], and noise like their latents."""
+        generator = keyed_generator(self.seed, "vae", self.step)
+        crops = _crop(to_signed(pictures), self.config.crop, generator)
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        cells = (side // factor for side in crops.shape[-2:])
+        shape = (len(crops), self.vae.config.latent_channels, *cells)
+        noise = torch.randn(shape, generator=generator)
+        device = self.accelerator.device
+        return crops.contiguous(memory_format=torch.channels_last).to(device), noise.to(device)
+
+    def _train_step(self, pictures: np.ndarray) -> VAEProgress:
+        crops, noise = self._draw(pictures)
+        with autocast(crops.device, self.config.precision):
+            losses = self.module(crops, noise)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(losses["loss"])
+        self.accelerator.clip_grad_norm_(self.trained, 1.0)
+        values = {name: value.item() for name, value in losses.items()}
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(
+                f"step {self.step}: the loss of the autoencoder is {values['loss']}; lower "
+                "vae.learning_rate or train in fp32. The last saved state stays in the hidden "
+                "folder beside the autoencoder's"
+            )
+        self.optimizer.step()
+        self.ema.update(self.vae)
+        self.step += 1
+        return VAEProgress(self.step, values)
+
+    def run(self, steps: int) -> Iterator[VAEProgress]:
+        """Train until `steps` steps are finished, yielding the losses of each."""
+        with ThreadPoolExecutor(READERS) as readers:
+            following = readers.map(self.read, self._indices(self.step))
+            while self.step < steps:
+                pictures = np.stack([*following])
+                if self.step + 1 < steps:
+                    following = readers.map(self.read, self._indices(self.step + 1))
+                yield self._train_step(pictures)
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Put the averaged weights in place; where the encoder trained, scale latents anew."""
+        self.vae.load_state_dict(self.ema.model.state_dict())
+        self.vae.eval().requires_grad_(False)
+        if self.config.train_encoder:
+            shown = range(0, self.count, max(1, self.count // 256))
+            means = [
+                self.vae.encode(to_signed(self.read(i)[None]).to(self.vae.device)).latent_dist.mean
+                for i in shown
+            ]
+            self.vae.register_to_config(scaling_factor=1 / torch.cat(means).std().item())
+
+
+def accelerator() -> Accelerator:
+    """The device, without a mixed precision of its own, which would hold for all of a process.
+
+    Apple's GPUs are left out, as in the training of X-MDPT.
+    """
+    return Accelerator(mixed_precision="no", cpu=torch.backends.mps.is_available())
+
+
 def train_vae(
     vae: AutoencoderKL,
-    load: Callable[[list[int]], np.ndarray],
+    read: Callable[[int], np.ndarray],
     count: int,
     config: VAEConfig,
     seed: int,
+    work: Path,
 ) -> Iterator[VAEProgress]:
-    """Train on `count` pictures that `load(indices)` returns as uint8 (B, H, W, 3).
+    """Train on the `count` pictures uint8 (H, W, 3) that `read(index)` gives; save into `work`.
 
-    Yields the losses of each step; when it ends, `vae` holds the averaged weights. With
-    config.init set only the decoder changes, so latents made before stay valid; without, the
-    scaling factor is set to bring latents to unit variance.
+    Yields the losses of each step; when it ends, `vae` holds the averaged weights and so does
+    `work`, as a diffusers folder. A state that an interrupted call left in `work` is taken up, to
+    the same end. Unless config.train_encoder only the decoder changes, so latents made before
+    stay valid; with it, the scaling factor is set to bring latents to unit variance.
     """
-    module = Reconstruction(vae, config)
-    trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0.0)
-    ema = EMA(vae, config.ema_decay)
-    vae.train()
-    for step in range(config.steps):
-        generator = keyed_generator(seed, "vae", step)
-        indices = batch_indices(seed, step, config.batch_size, count)
-        pictures = _crop(to_signed(load(indices.tolist())), config.crop, generator)
-        factor = 2 ** (len(vae.config.block_out_channels) - 1)
-        latent_shape = (
-            len(pictures),
-            vae.config.latent_channels,
-            *(side // factor for side in pictures.shape[-2:]),
-        )
-        noise = torch.randn(latent_shape, generator=generator)
-        with torch.autocast("cpu", torch.bfloat16):
-            losses = module(pictures.contiguous(memory_format=torch.channels_last), noise)
-        optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        ema.update(vae)
-        yield VAEProgress(step + 1, {name: value.item() for name, value in losses.items()})
-    vae.load_state_dict(ema.model.state_dict())
-    vae.eval().requires_grad_(False)
-    if config.init is None:
-        shown = [to_signed(load([index])) for index in range(0, count, max(1, count // 256))]
-        vae.register_to_config(scaling_factor=1 / _latent_std(vae, shown))
+    trainer = VAETrainer(vae, read, count, config, seed)
+    state = work / "state.pt"
+    if state.exists():
+        trainer.load(state)
+    for progress in trainer.run(config.steps):
+        if progress.step % config.save_every == 0:
+            trainer.save(state)
+        yield progress
+    trainer.finish()
+    vae.save_pretrained(work)
+    state.unlink(missing_ok=True)

@@ -1,0 +1,410 @@
+"""The reader: every on-disk format reads back equal, every bad input gives its one clear error."""
+
+import csv
+import io
+import pickle
+import re
+import shutil
+
+import lmdb
+import numpy as np
+import pytest
+import torch
+from conftest import write_dataset
+from PIL import Image
+from transformers import Dinov2Config, Dinov2Model
+
+from xmdpt.data.deepfashion import DataError, DeepFashion, read_picture
+from xmdpt.data.keypoints import draw_skeleton, normalize_skeleton
+from xmdpt.data.pairs import canonical, item, mangle, outfit
+from xmdpt.encoders import make_encoder
+from xmdpt.pictures import to_signed
+
+SIZE = 64
+SPLITS = ("train", "test")
+NAME = "img/WOMEN/Tees_Tanks/id_00000000/01_0_front.jpg"
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Drawn people in NTED's files, with whole-numbered joints, as PATN's tables hold them."""
+    root = write_dataset(tmp_path_factory.mktemp("people"))
+    for path in root.glob("pose/**/*.txt"):
+        np.savetxt(path, np.loadtxt(path).round())
+    return root
+
+
+@pytest.fixture(scope="module")
+def truth(people):
+    return DeepFashion(people, SIZE)
+
+
+def everyone(data):
+    return [name for split in SPLITS for name in data.pictures(split)]
+
+
+def copy_of(people, root, *parts):
+    for part in parts:
+        if (people / part).is_dir():
+            shutil.copytree(people / part, root / part)
+        else:
+            shutil.copy(people / part, root / part)
+    return root
+
+
+def write_lmdb(folder, people, names, length=True, size=None):
+    """What NTED's and PIDM's tools write: PNG of the squashed picture under its path."""
+    height, width = size or [int(side) for side in folder.name.split("-")]
+    folder.mkdir(parents=True)
+    with lmdb.open(str(folder), map_size=1 << 24) as env, env.begin(write=True) as transaction:
+        for name in names:
+            image = Image.open(people / name).resize((width, height), Image.Resampling.BICUBIC)
+            buffer = io.BytesIO()
+            image.save(buffer, "png")
+            transaction.put(name.replace(".jpg", ".png").encode(), buffer.getvalue())
+        if length:
+            transaction.put(b"length", str(len(names)).zfill(5).encode())
+    (folder / "lock.mdb").unlink()
+
+
+def write_pair_tables(root, data, name, rename):
+    for split in SPLITS:
+        with open(root / name.format(split), "w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["from", "to"])
+            table.writerows([rename(a), rename(b)] for a, b in data.pairs(split))
+
+
+def write_keypoint_tables(root, data, name, rename, change):
+    """PATN's tables: y first, whole numbers, -1 missing."""
+    for split in SPLITS:
+        lines = ["name:keypoints_y:keypoints_x"]
+        for picture in data.pictures(split):
+            points = data.keypoints(picture)
+            moved = np.where((points == -1).any(axis=1)[:, None], -1, change(points)).astype(int)
+            lines.append(f"{rename(picture)}: {moved[:, 1].tolist()}: {moved[:, 0].tolist()}")
+        (root / name.format(split)).write_text("\n".join(lines) + "\n")
+
+
+def write_highres(root, people, data):
+    shutil.copytree(people / "img", root / "img_highres")
+    (root / "img").mkdir()  # the low-resolution version beside it is not to be read
+    for name in everyone(data):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (256, 256)).save(path)
+    copy_of(people, root, "pose", *(f"{split}{end}" for split in SPLITS for end in ENDS))
+
+
+def write_named_lmdb(name):
+    def write(root, people, data):
+        write_lmdb(root / name, people, everyone(data))
+        copy_of(people, root, "pose", *(f"{split}{end}" for split in SPLITS for end in ENDS))
+
+    return write
+
+
+def write_patn(spelling, name, change):
+    """Mangled names in two flat folders, lists, tables of pairs and key points."""
+
+    def write(root, people, data):
+        def rename(picture):
+            return f"{mangle(picture)}.jpg"
+
+        folder = root / "fashion_data"
+        for split in SPLITS:
+            (folder / split).mkdir(parents=True)
+            for picture in data.pictures(split):
+                shutil.copy(people / picture, folder / split / rename(picture))
+            listed = "\n".join(rename(picture) for picture in data.pictures(split))
+            (folder / f"{split}.lst").write_text(listed)
+        write_pair_tables(folder, data, spelling + "-resize-pairs-{}.csv", rename)
+        write_keypoint_tables(folder, data, name, rename, change)
+
+    return write
+
+
+def write_several_sources(root, people, data):
+    """A line of train_pairs.txt: the target, then all of its sources."""
+    copy_of(people, root, "img", "pose", "train.lst", "test.lst")
+    for split in SPLITS:
+        sources: dict[str, list[str]] = {}
+        for source, target in data.pairs(split):
+            sources.setdefault(target, []).append(source)
+        lines = [",".join([target, *names]) for target, names in sources.items()]
+        (root / f"{split}_pairs.txt").write_text("\r\n".join(lines))
+
+
+ENDS = (".lst", "_pairs.txt")
+FORMATS = {
+    "img_highres": write_highres,
+    "lmdb": write_named_lmdb(f"{SIZE}-{SIZE}"),
+    "lmdb 11:16": write_named_lmdb(f"{SIZE}-44"),
+    "patn": write_patn("fasion", "fasion-resize-annotation-{}.csv", lambda p: p - [40, 0]),
+    "patn, spelled right": write_patn("fashion", "fashion-annotation-{}.csv", lambda p: p),
+    "several sources": write_several_sources,
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_reads_back_equal(name, people, truth, tmp_path):
+    FORMATS[name](tmp_path, people, truth)
+    data = DeepFashion(tmp_path, SIZE)
+    for split in SPLITS:
+        assert data.pictures(split) == truth.pictures(split)
+        assert data.pairs(split) == truth.pairs(split)
+    for picture in everyone(truth):
+        assert np.array_equal(data.picture(picture), truth.picture(picture))
+        assert np.array_equal(data.keypoints(picture), truth.keypoints(picture))
+        assert np.array_equal(data.skeleton(picture), truth.skeleton(picture))
+    laid = data.lay_out(tmp_path / "laid out")
+    listed = [line for s in SPLITS for line in (laid / f"{s}.lst").read_text().split("\n") if line]
+    assert [canonical(line) for line in listed] == everyone(truth)
+    for line, picture in zip(listed, everyone(truth), strict=True):
+        assert np.array_equal(read_picture(laid / line, (SIZE, SIZE)), truth.picture(picture))
+
+
+def test_pictures_are_the_pils_bicubic_squash(people, truth):
+    expected = Image.open(people / NAME).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    assert np.array_equal(truth.picture(NAME), np.asarray(expected))
+    assert truth.picture(NAME, (64, 44)).shape == (64, 44, 3)
+
+
+def test_without_lists_the_pairs_say_what_there_is(people, truth, tmp_path):
+    copy_of(people, tmp_path, "img", "pose", "train_pairs.txt", "test_pairs.txt")
+    data = DeepFashion(tmp_path, SIZE)
+    for split in SPLITS:
+        assert sorted(data.pictures(split)) == sorted(truth.pictures(split))
+
+
+def test_a_lmdb_of_the_size_asked_for_comes_before_the_files(people, truth, tmp_path):
+    copy_of(people, tmp_path, "img", "pose", "train.lst", "train_pairs.txt")
+    black = Image.new("RGB", (44, 64))
+    write_lmdb(tmp_path / "32-32", people, [NAME])
+    black.save(tmp_path / NAME)
+    assert DeepFashion(tmp_path, SIZE).picture(NAME).max() == 0
+    assert DeepFashion(tmp_path, 32).picture(NAME).max() > 0
+
+
+def test_digest_is_of_picture_and_key_points(people, tmp_path):
+    root = copy_of(people, tmp_path, "img", "pose", "train.lst", "train_pairs.txt")
+    data, other = DeepFashion(root, SIZE), NAME.replace("01_0", "01_1")
+    before = data.digest(NAME)
+    assert len(before) == 64 and data.digest(NAME) == before != data.digest(other)
+    joints = np.loadtxt(data.pose_path(NAME))
+    joints[3] += 1
+    np.savetxt(data.pose_path(NAME), joints)
+    moved = data.digest(NAME)
+    shutil.copy(root / other, root / NAME)
+    assert len({before, moved, data.digest(NAME)}) == 3
+
+
+# Data sets of other makers
+
+
+def test_a_folder_of_ones_own(people, truth, tmp_path):
+    """Any names, a from,to table, and joints in pixels of each picture."""
+    names = {}
+    for count, picture in enumerate(everyone(truth)):
+        names[picture] = f"photos/{item(picture)[-1]}/photo {count}.png"
+        (tmp_path / names[picture]).parent.mkdir(parents=True, exist_ok=True)
+        Image.open(people / picture).resize((88, 128)).save(tmp_path / names[picture])
+    write_pair_tables(tmp_path, truth, "pairs-{}.csv", names.get)
+    write_keypoint_tables(
+        tmp_path, truth, "keypoints-{}.csv", names.get, lambda p: (p - [40, 0]) / 2
+    )
+    data = DeepFashion(tmp_path, SIZE)
+    assert data.pairs("test") == [(names[a], names[b]) for a, b in truth.pairs("test")]
+    for picture, name in names.items():
+        assert data.picture(name).shape == (SIZE, SIZE, 3)
+        assert np.abs(data.keypoints(name) - truth.keypoints(picture)).max() <= 2  # halved ints
+        assert (data.keypoints(name) == -1).sum() == (truth.keypoints(picture) == -1).sum()
+
+
+def test_market_1501(tmp_path):
+    name = "0002_c1s1_000451_03.jpg"
+    target = "0002_c2s1_000776_01.jpg"
+    folder = tmp_path / "bounding_box_train"
+    folder.mkdir()
+    for stem in (name, target):
+        Image.new("RGB", (64, 128), (9, 99, 199)).save(folder / stem)
+    (tmp_path / "market-pairs-train.csv").write_text(f"from,to\n{name},{target}\n")
+    ys, xs = [-1] * 18, [-1] * 18
+    ys[0], xs[0], ys[1], xs[1] = 64, 16, 128, 64
+    table = f"name:keypoints_y:keypoints_x\n{target}: {ys}: {xs}\n"
+    (tmp_path / "market-annotation-train.csv").write_text(table)
+    data = DeepFashion(tmp_path, SIZE)
+    assert data.pairs("train") == [(name, target)]
+    assert data.picture(name).shape == (SIZE, SIZE, 3)
+    keypoints = data.keypoints(target)
+    assert keypoints[:2].tolist() == [[40 + 44, 128], [40 + 176, 256]]
+    assert (keypoints[2:] == -1).all()
+    assert item(name) == item(target) == "0002"
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "img/WOMEN/Blouses_Shirts/id_00007132/04_4_full.jpg",
+        "WOMEN/Blouses_Shirts/id_00007132/04_4_full.png",
+        "/data/img_highres/WOMEN/Blouses_Shirts/id_00007132/04_4_full.jpg",
+        "img\\WOMEN\\Blouses_Shirts\\id_00007132\\04_4_full.jpg",
+        "fashionWOMENBlouses_Shirtsid0000713204_4full.jpg",
+        "fashionWOMENBlouses_Shirtsid0000713204_4full",
+        "train/deepfashionWOMENBlouses_Shirtsid0000713204_4full.png",
+    ],
+)
+def test_one_name_for_every_spelling(spelling):
+    name = "img/WOMEN/Blouses_Shirts/id_00007132/04_4_full.jpg"
+    assert canonical(spelling) == name
+    assert canonical(mangle(spelling)) == name
+    assert item(spelling) == "id_00007132"
+    assert outfit(spelling) == "WOMEN/Blouses_Shirts/00007132/04"
+
+
+def test_other_names_stay():
+    assert canonical("photos/anna/1.png") == "photos/anna/1.png"
+    assert item("photos/anna/1.png") == outfit("photos/anna/1.png") == "photos/anna"
+
+
+# Bad input
+
+
+def truncated(root):
+    content = (root / NAME).read_bytes()
+    (root / NAME).write_bytes(content[: len(content) // 2])
+
+
+def rewritten(path, text):
+    def spoil(root):
+        (root / path).write_text(text)
+
+    return spoil
+
+
+def table_of_17_joints(root):
+    shutil.rmtree(root / "pose")
+    row = f"{NAME}: {[1] * 17}: {[1] * 18}"
+    (root / "keypoints.csv").write_text(f"name:keypoints_y:keypoints_x\n{row}\n")
+
+
+def wrong_size(root):
+    write_lmdb(root / f"{SIZE}-{SIZE}", root, [NAME], size=(60, 50))
+
+
+def no_length(root):
+    write_lmdb(root / f"{SIZE}-{SIZE}", root, [NAME], length=False)
+
+
+def no_lmdb(root):
+    (root / f"{SIZE}-{SIZE}").mkdir()
+    (root / f"{SIZE}-{SIZE}/data.mdb").write_bytes(b"junk" * 4096)
+
+
+def too_small(root):
+    write_lmdb(root / "32-32", root, [NAME])
+    shutil.rmtree(root / "img")
+
+
+def nothing_to_pair(root):
+    (root / "train_pairs.txt").unlink()
+
+
+POSE = NAME.replace("img/", "pose/").replace(".jpg", ".txt")
+BAD = {
+    "truncated JPEG": (truncated, "picture", rf"{NAME}: not a readable picture.*truncated"),
+    "not a picture": (rewritten(NAME, "x"), "picture", f"{NAME}: not a readable picture"),
+    "missing picture": (lambda root: (root / NAME).unlink(), "picture", f"{NAME}: no such picture"),
+    "wrong size": (wrong_size, "picture", "is 60x50 .* not 64x64"),
+    "LMDB without length": (no_length, "picture", "no key 'length'"),
+    "not an LMDB": (no_lmdb, "picture", "not a readable LMDB"),
+    "LMDB too small": (too_small, "picture", "32-32 only, too small for data.size 64"),
+    "17 rows": (rewritten(POSE, "1 2\n" * 17), "keypoints", rf"{POSE}: needs 18 rows .*\(17, 2\)"),
+    "no numbers": (rewritten(POSE, "a b\n"), "keypoints", f"{POSE}: not a key point file"),
+    "NaN joint": (rewritten(POSE, "nan 1\n" * 18), "keypoints", f"{POSE}: holds NaN"),
+    "table of 17": (table_of_17_joints, "keypoints", "keypoints.csv: line 2: has 17 joints"),
+    "no key points": (
+        lambda root: shutil.rmtree(root / "pose"), "keypoints", "no key points: no folder pose/",
+    ),
+    "no source": (
+        rewritten("train_pairs.txt", f"\n{NAME}\n"), "pairs", "line 2 names no source",
+    ),
+    "no pairs": (nothing_to_pair, "pairs", "no train_pairs.txt and no table"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_error(name, people, tmp_path):
+    spoil, ask, message = BAD[name]
+    root = copy_of(people, tmp_path / "set", "img", "pose", *("train.lst", "train_pairs.txt"))
+    spoil(root)
+    with pytest.raises(DataError, match=message) as caught:
+        data = DeepFashion(root, SIZE)
+        data.pairs("train") if ask == "pairs" else getattr(data, ask)(NAME)
+    assert str(root) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,b\n1,2\n", "must be 'from,to'"), (f"from,to\n{NAME}\n", "row 2 is .* name from and to")],
+)
+def test_a_bad_table_of_pairs(text, message, tmp_path):
+    (tmp_path / "pairs-train.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        DeepFashion(tmp_path, SIZE).pairs("train")
+
+
+def test_a_name_that_could_be_two_pictures(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "one.png")
+    with pytest.raises(DataError, match=re.escape("could be a/one.png or b/one.png")):
+        DeepFashion(tmp_path, SIZE).picture("one.png")
+
+
+def test_no_folder_names_the_stage(tmp_path):
+    with pytest.raises(DataError, match="prepare"):
+        DeepFashion(tmp_path / "nowhere", SIZE)
+
+
+# No joint at all
+
+
+def test_a_skeleton_without_joints_gives_numbers():
+    """The authors' code divides by the picture's maximum: 0 / 0."""
+    black = draw_skeleton(np.full((18, 2), -1.0), (SIZE, SIZE))
+    assert black.max() == 0
+    assert torch.isfinite(make_encoder("efficientnet_lite0")(to_signed(black[None]))).all()
+    config = Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=56)
+    pose = torch.from_numpy(normalize_skeleton(black)).permute(2, 0, 1)[None, :, :56, :56]
+    tokens = Dinov2Model(config).eval()(pose).last_hidden_state
+    assert pose.max() == 0 and torch.isfinite(tokens).all()
+
+
+def test_a_lmdb_is_read_by_other_processes(people, truth, tmp_path):
+    write_lmdb(tmp_path / f"{SIZE}-{SIZE}", people, everyone(truth))
+    copy_of(people, tmp_path, "pose", "train.lst", "train_pairs.txt")
+    data, names = DeepFashion(tmp_path, SIZE), truth.pictures("train")
+    expected = [truth.picture(name) for name in names]
+    data.picture(names[0])  # opened before the worker is forked
+    loader = torch.utils.data.DataLoader(
+        Pictures(data, names), batch_size=4, num_workers=1, multiprocessing_context="fork"
+    )
+    assert np.array_equal(torch.cat(list(loader)), expected)
+    sent = pickle.loads(pickle.dumps(data))  # as to a spawned worker
+    assert np.array_equal([sent.picture(name) for name in names], expected)
+    assert not (tmp_path / f"{SIZE}-{SIZE}/lock.mdb").exists()
+
+
+class Pictures(torch.utils.data.Dataset):
+    def __init__(self, data, names):
+        self.data, self.names = data, names
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, row):
+        return self.data.picture(self.names[row])

@@ -1,0 +1,240 @@
+"""What is said about pictures: lists, pairs and key points, in the formats that the field uses.
+
+    train.lst                          a picture a line
+    train_pairs.txt                    TARGET,SOURCE[,SOURCE2...] a line (NTED, PIDM, X-MDPT)
+    fasion-resize-pairs-train.csv      columns from,to (PATN, CFLD; also spelled "fashion")
+    pose/**.txt                        18 rows "x y" in the 256x256 padded frame (NTED)
+    fasion-resize-annotation-train.csv name:keypoints_y:keypoints_x in the 256x176 picture (PATN)
+
+Files are looked for in the root of a data set and in the folders right below it. Names become
+canonical; key points come in the padded frame, see `xmdpt.data.keypoints`.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from xmdpt.data.keypoints import (
+    FRAME_HEIGHT,
+    FRAME_MARGIN,
+    FRAME_WIDTH,
+    JOINTS,
+    missing,
+)
+from xmdpt.data.pairs import canonical
+from xmdpt.data.stores import DataError
+
+Split = Literal["train", "test"]
+Pair = tuple[str, str]
+"""(source, target) names."""
+Frame = tuple[int, int] | Literal["padded"] | None
+"""What coordinates are pixels of: a picture of (H, W), the padded frame, the picture as stored."""
+SizeOf = Callable[[str], tuple[int, int]]
+"""(H, W) of a picture as stored, by its name."""
+SPLITS: tuple[Split, Split] = ("train", "test")
+KEYPOINT_CSV = r".*(annotation|keypoints).*\.csv"
+COLUMNS = ["name", "keypoints_y", "keypoints_x"]
+
+
+def _files(root: Path, pattern: str) -> list[Path]:
+    """Files in `root` and right below it whose names match, the root's first."""
+    found = [path for glob in ("*", "*/*") for path in sorted(root.glob(glob + ".[lct][sx]*"))]
+    return [path for path in found if re.fullmatch(pattern, path.name) and path.is_file()]
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """(number, text) of the lines of a text file that are not empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not a text file; copy it anew") from None
+    stripped = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    return [(number, line) for number, line in stripped if line]
+
+
+# Lists
+
+
+def list_file(root: Path, split: Split) -> Path | None:
+    """The file that lists the pictures of a split, if there is one."""
+    return next(iter(_files(root, rf"{split}\.lst")), None)
+
+
+def read_list(path: Path) -> list[str]:
+    """Names of pictures, one a line."""
+    return [canonical(line) for _, line in _lines(path)]
+
+
+# Pairs
+
+
+def pair_files(root: Path, split: Split) -> list[Path]:
+    """The files that hold the pairs of a split; the first is the one to use.
+
+    The text file is what the paper's code reads; of PATN's tables `resize` is the published one.
+    """
+    found = _files(
+        root, rf"{split}_pairs\.txt|(.*[-_])?pairs[-_]{split}\.csv|{split}[-_]pairs\.csv"
+    )
+    return sorted(found, key=lambda path: (path.suffix != ".txt", "resize" not in path.name))
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """(source, target) names from a text file (the target comes first) or a from,to table."""
+    return _pairs_of_table(path) if path.suffix == ".csv" else _pairs_of_text(path)
+
+
+def _pairs_of_text(path: Path) -> list[Pair]:
+    pairs = []
+    for number, line in _lines(path):
+        target, *sources = [canonical(name.strip()) for name in line.split(",") if name.strip()]
+        if not sources:
+            raise DataError(
+                f"{path}: line {number} names no source: '{line}'; write TARGET,SOURCE[,SOURCE2...]"
+            )
+        pairs += [(source, target) for source in sources]
+    return pairs
+
+
+def _pairs_of_table(path: Path) -> list[Pair]:
+    rows = csv.reader(line for _, line in _lines(path))
+    header = next(rows, [])
+    if not {"from", "to"} <= set(header):
+        raise DataError(f"{path}: the first line is '{','.join(header)}'; it must be 'from,to'")
+    source, target = header.index("from"), header.index("to")
+    pairs = []
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header) or not (row[source] and row[target]):
+            raise DataError(f"{path}: row {number} is '{','.join(row)}'; it must name from and to")
+        pairs.append((canonical(row[source]), canonical(row[target])))
+    return pairs
+
+
+# Key points
+
+
+class PoseFolder:
+    """Text files, one a picture: 18 rows "x y" in the padded frame, -1 -1 missing."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return f"text files in {self.folder}"
+
+    def path(self, name: str) -> Path:
+        """The key point file of a picture."""
+        return self.folder / Path(name.removeprefix("img/")).with_suffix(".txt")
+
+    def __contains__(self, name: str) -> bool:
+        return self.path(name).is_file()
+
+    def read(self, name: str) -> np.ndarray:
+        """(18, 2) x, y in the padded frame."""
+        path = self.path(name)
+        try:
+            keypoints = np.loadtxt(path, ndmin=2)
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such key point file") from None
+        except ValueError as error:
+            raise DataError(f"{path}: not a key point file ({error})") from None
+        if keypoints.shape != (len(JOINTS), 2):
+            raise DataError(f"{path}: needs 18 rows of x y, has shape {keypoints.shape}")
+        if not np.isfinite(keypoints).all():
+            raise DataError(f"{path}: holds NaN or infinite values; mark missing joints by -1 -1")
+        return keypoints
+
+
+class KeypointTable:
+    """Key points (18, 2) by picture name, each with the frame that it is in."""
+
+    def __init__(self, rows: dict[str, tuple[np.ndarray, Frame]], size_of: SizeOf, label: str):
+        self.rows = rows
+        self.size_of = size_of
+        self.label = label
+
+    def __str__(self) -> str:
+        return self.label
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.rows
+
+    def read(self, name: str) -> np.ndarray:
+        """(18, 2) x, y in the padded frame."""
+        if name not in self.rows:
+            raise DataError(f"{self.label}: no key points of {name}")
+        keypoints, frame = self.rows[name]
+        if frame == "padded":
+            return keypoints
+        return to_padded(keypoints, self.size_of(name) if frame is None else frame)
+
+
+Keypoints = PoseFolder | KeypointTable
+
+
+def to_padded(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pixels of a picture of `size` (H, W), (18, 2) -> the padded frame; missing joints are -1."""
+    height, width = size
+    padded = keypoints * [FRAME_WIDTH / width, FRAME_HEIGHT / height] + [FRAME_MARGIN, 0]
+    return np.where(missing(keypoints)[:, None], -1.0, padded)
+
+
+def table_frame(path: Path) -> Frame:
+    """What the coordinates of a table of key points are, by the field's file names.
+
+    PATN's `fasion-resize-annotation-*` are pixels of 256x176 (height x width), its
+    `fasion-annotation-*` of the 256x256 padded frame, `market-annotation-*` of 128x64; any other
+    table holds pixels of the pictures as stored.
+    """
+    if re.match(r"fash?ion-resize-annotation", path.name):
+        return (FRAME_HEIGHT, FRAME_WIDTH)
+    if re.match(r"fash?ion-annotation", path.name):
+        return "padded"
+    return (128, 64) if path.name.startswith("market-annotation") else None
+
+
+def _joint_row(text: str) -> list[float]:
+    values = json.loads(text)
+    if not isinstance(values, list) or len(values) != len(JOINTS):
+        count = len(values) if isinstance(values, list) else 1
+        raise ValueError(f"has {count} joints, not 18")
+    row = [float(value) for value in values]
+    if not np.isfinite(row).all():
+        raise ValueError("holds NaN or infinite values; mark missing joints by -1")
+    return row
+
+
+def read_keypoint_table(path: Path) -> dict[str, np.ndarray]:
+    """Name -> (18, 2) x, y, from lines `name: [y, ...]: [x, ...]`; y comes first in the file."""
+    lines = _lines(path)
+    header = [column.strip() for column in lines[0][1].split(":")] if lines else []
+    if header != COLUMNS:
+        raise DataError(f"{path}: the first line must be '{':'.join(COLUMNS)}'")
+    rows = {}
+    for number, line in lines[1:]:
+        try:
+            name, ys, xs = line.rsplit(":", 2)
+            rows[canonical(name.strip())] = np.array([_joint_row(xs), _joint_row(ys)]).T
+        except (ValueError, TypeError) as error:
+            reason = str(error) if "joints" in str(error) else "write name: [y, ...]: [x, ...]"
+            raise DataError(f"{path}: line {number}: {reason}") from None
+    return rows
+
+
+def open_keypoints(root: Path, size_of: SizeOf) -> Keypoints | None:
+    """The key points below `root`: text files, else all tables together; None without any."""
+    for folder in (root / "pose", *sorted(root.glob("*/pose"))):
+        if folder.is_dir():
+            return PoseFolder(folder)
+    files = _files(root, KEYPOINT_CSV)
+    rows: dict[str, tuple[np.ndarray, Frame]] = {}
+    for path in sorted(files, key=lambda path: "resize" in path.name):  # these win
+        frame = table_frame(path)
+        rows |= {name: (points, frame) for name, points in read_keypoint_table(path).items()}
+    label = ", ".join(str(path) for path in files)
+    return KeypointTable(rows, size_of, label) if files else None

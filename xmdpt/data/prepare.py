@@ -1,0 +1,143 @@
+"""From a data set that exists to its index: every picture is read once and checked."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from xmdpt.data.annotations import SPLITS
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.index import INDEX, write_index, write_lists
+from xmdpt.data.keypoints import FRAME_MARGIN
+from xmdpt.data.overlap import near_across, near_pairs, shared_names, thumbnail
+from xmdpt.data.stores import DataError
+from xmdpt.data.survey import Survey
+from xmdpt.files import fingerprint, resumable_dir, write_json
+
+LOW_RESOLUTION = (256, 256)
+WHITE = 245
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One picture, read and decoded: SHA-256 of its bytes, thumbnail, key points."""
+
+    digest: str
+    thumbnail: np.ndarray
+    keypoints: np.ndarray
+    padded: bool
+    """Whether it looks like the low-resolution DeepFashion: 256x256 between white sides."""
+
+
+def _between_white_sides(image: Image.Image) -> bool:
+    if image.size[::-1] != LOW_RESOLUTION:
+        return False
+    pixels = np.asarray(image)
+    left, right = pixels[:, : FRAME_MARGIN - 2], pixels[:, 2 - FRAME_MARGIN :]
+    return bool(min(left.min(), right.min()) >= WHITE)
+
+
+def _read(data: DeepFashion, name: str) -> Reading | DataError:
+    try:
+        image = data.store.image(name)
+        digest = hashlib.sha256(data.store.content(name)).hexdigest()
+        return Reading(digest, thumbnail(image), data.keypoints(name), _between_white_sides(image))
+    except DataError as error:
+        return error
+
+
+def read_all(
+    data: DeepFashion,
+    names: Sequence[str],
+    progress: Callable[[Iterable], Iterable] = tqdm,
+) -> dict[str, Reading]:
+    """Read every picture and its key points, on all cores; raises DataError that names the bad."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = dict(
+            zip(names, progress(pool.map(lambda name: _read(data, name), names)), strict=True)
+        )
+    bad = [str(result) for result in done.values() if isinstance(result, DataError)]
+    if bad:
+        more = f" (and {len(bad) - 1} more: {'; '.join(bad[1:4])})" if len(bad) > 1 else ""
+        raise DataError(bad[0] + more)
+    readings = {name: result for name, result in done.items() if isinstance(result, Reading)}
+    if all(reading.padded for reading in readings.values()):
+        raise DataError(
+            f"{data.raw}: these are DeepFashion's low-resolution pictures (256x256 with white "
+            "sides); the field uses img_highres: put it beside them"
+        )
+    return readings
+
+
+def overlap_report(
+    found: Survey, data: DeepFashion, readings: dict[str, Reading]
+) -> dict[str, Any]:
+    """What the splits share, and the pairs of nearly the same picture, in plain types."""
+    train, test = found.pictures["train"], found.pictures["test"]
+    thumbnails = {name: reading.thumbnail for name, reading in readings.items()}
+    both = shared_names(train, test)
+    return {
+        "shared": {what: names for what, (names, _) in both.items()},
+        "of_test": {what: count for what, (_, count) in both.items()},
+        "near_pairs": {
+            split: near_pairs(found.pairs[split], thumbnails, data.picture) for split in SPLITS
+        },
+        "near_across": near_across(train, test, thumbnails, data.picture),
+    }
+
+
+def _check_replaceable(root: Path) -> None:
+    if root.exists() and not (root / INDEX).is_file() and any(root.iterdir()):
+        raise DataError(
+            f"{root}: holds something else than the index of a data set, which would replace it; "
+            "name another folder as data.root"
+        )
+
+
+def make_index(
+    found: Survey, root: str | Path, progress: Callable[[Iterable], Iterable] = tqdm
+) -> dict[str, Any]:
+    """Write the index of a surveyed data set to the folder `root`; returns `overlap_report`.
+
+    With it go survey.json and overlap.json. Raises DataError where something is missing, or a
+    picture or key point file cannot be read; then `root` stays as it was.
+    """
+    found.require()
+    root, data = Path(root), found.open()
+    _check_replaceable(root)
+    readings = read_all(data, found.names, progress)
+    overlap = overlap_report(found, data, readings)
+    digests = {name: reading.digest for name, reading in readings.items()}
+    with resumable_dir(root, fingerprint(digests, str(found.root))) as folder:
+        keypoints = {name: reading.keypoints for name, reading in readings.items()}
+        write_lists(folder, found.pictures, found.pairs)
+        write_index(folder, root, found.root, data.store, digests, keypoints)
+        write_json(folder / "survey.json", found.as_json())
+        write_json(folder / "overlap.json", overlap)
+    return overlap
+
+
+def overlap_tables(overlap: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """The report in tables, by title; of long lists the first rows."""
+    counts = pd.DataFrame(
+        [
+            {"": what, "of the test half": overlap["of_test"][what], "also in training": len(names)}
+            for what, names in overlap["shared"].items()
+        ]
+    )
+    tables = {"what both halves hold": counts}
+    lists = {f"{split} pairs": pairs for split, pairs in overlap["near_pairs"].items()}
+    for what, pairs in (lists | {"training and test pictures": overlap["near_across"]}).items():
+        title = f"{what} of nearly the same picture: {len(pairs)}"
+        columns = ["first", "second", "mean difference in grey levels"]
+        tables[title] = pd.DataFrame(pairs[:SHOWN], columns=columns)
+    return tables

@@ -1,0 +1,268 @@
+"""Where pictures lie: folders of files, and the LMDBs of NTED's and PIDM's tools.
+
+A store gives the bytes of a picture by its name (see `xmdpt.data.pairs.canonical`).
+"""
+
+import io
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import lmdb
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from xmdpt.data.pairs import mangle
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+LMDB_NAME = re.compile(r"(\d+)-(\d+)")
+"""An LMDB's folder is named after the (height, width) of its pictures: 256-256."""
+
+
+class DataError(ValueError):
+    """A data set that cannot be used; the message names the file and the cure."""
+
+
+def decode_picture(content: bytes, where: object) -> Image.Image:
+    """The RGB picture in the bytes of a file; `where` they come from is what an error names."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        reason = str(error) if "truncated" in str(error) else "unknown format"
+        raise DataError(f"{where}: not a readable picture ({reason}); copy it anew") from None
+
+
+def squash(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W, 3) of `size` (H, W), whatever the aspect was: PIL's bicubic, as in the field."""
+    if image.size != size[::-1]:
+        image = image.resize(size[::-1], Image.Resampling.BICUBIC)
+    return np.array(image)  # a copy: torch wants to own what it wraps
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such picture") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_picture(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """uint8 (H, W, 3) of a file; with `size` (H, W) squashed to it by PIL's bicubic."""
+    image = decode_picture(_read(Path(path)), path)
+    return squash(image, size or image.size[::-1])
+
+
+def find_files(root: Path) -> Iterator[str]:
+    """Pictures below `root` as relative paths; hidden folders and those of poses are left out."""
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if name[0] != "." and name != "pose")
+        base = Path(folder).relative_to(root)
+        for name in sorted(files):
+            if name.lower().endswith(SUFFIXES) and name[0] != ".":
+                yield (base / name).as_posix()
+
+
+class FolderStore:
+    """Picture files below `root`.
+
+    `places` says where each lies. Without, a picture is looked for: in a folder `img_highres`,
+    where there is one (beside it, `img/` is often the low-resolution version), then under its own
+    name, then under any path that means the same picture, nested or mangled.
+    """
+
+    def __init__(self, root: Path, places: Mapping[str, str] | None = None):
+        self.root = root
+        self.places = places
+        self._highres = [] if places is not None else _highres_folders(root)
+
+    def __str__(self) -> str:
+        shown = self._highres[0] if self._highres else self.root
+        return f"picture files in {shown}"
+
+    @cached_property
+    def _found(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in find_files(self.root):
+            found[mangle(path)].append(path)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._found if self.places is None else self.places)
+
+    def place(self, name: str) -> str | None:
+        """Path below `root`; None if there is no such picture."""
+        if self.places is not None:
+            return self.places.get(name)
+        below = name.removeprefix("img/")
+        for folder in self._highres:
+            for path in (folder / below, folder / "img" / below):
+                if path.is_file():
+                    return path.relative_to(self.root).as_posix()
+        if (self.root / name).is_file():
+            return name
+        found = self._found.get(mangle(name), [])
+        found = [path for path in found if "img_highres" in PurePosixPath(path).parts] or found
+        if len(found) > 1:
+            raise DataError(f"{self.root}: {name} could be {found[0]} or {found[1]}; move one away")
+        return found[0] if found else None
+
+    def path(self, name: str) -> Path:
+        """The file of a picture."""
+        place = self.place(name)
+        if place is None:
+            raise DataError(f"{self.root / name}: no such picture")
+        return self.root / place
+
+    def content(self, name: str) -> bytes:
+        """The bytes of a picture's file."""
+        return _read(self.path(name))
+
+    def image(self, name: str) -> Image.Image:
+        """The RGB picture as stored."""
+        path = self.path(name)
+        return decode_picture(_read(path), path)
+
+    def size_of(self, name: str) -> tuple[int, int]:
+        """(H, W) of a picture as stored."""
+        path = self.path(name)
+        try:
+            with Image.open(path) as image:
+                return image.size[::-1]
+        except (UnidentifiedImageError, OSError):
+            raise DataError(f"{path}: not a readable picture; copy it anew") from None
+
+
+def _highres_folders(root: Path) -> list[Path]:
+    return [path for pattern in ("img_highres", "*/img_highres") for path in root.glob(pattern)]
+
+
+_environments: dict[Path, tuple[tuple[int, ...], lmdb.Environment]] = {}
+
+
+def _environment(folder: Path) -> lmdb.Environment:
+    """The open LMDB: LMDB refuses to open one twice in a process.
+
+    Without lock, since we only read, nothing is written beside it, and forked workers share it.
+    """
+    folder = folder.resolve()
+    try:
+        status = (folder / "data.mdb").stat()
+        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        known = _environments.get(folder)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        if known is not None:
+            known[1].close()
+        opened = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
+    except (lmdb.Error, OSError) as error:
+        reason = str(error).removeprefix(f"{folder}: ")
+        raise DataError(f"{folder}: not a readable LMDB ({reason}); copy it anew") from None
+    _environments[folder] = (stamp, opened)
+    return opened
+
+
+class LmdbStore:
+    """An LMDB folder named after its pictures' height and width, such as 256-256.
+
+    Keys are picture paths that end in .png, values PNG files of that size; the key `length`
+    holds the number of pictures.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        height, width = LMDB_NAME.fullmatch(folder.name).groups()  # type: ignore[union-attr]
+        self.size = (int(height), int(width))
+        length = self._get("length")
+        if length is None:
+            raise DataError(
+                f"{folder}: holds no key 'length', so writing it was not finished; "
+                "make or copy it anew"
+            )
+        try:
+            self.length = int(length)
+        except ValueError:
+            raise DataError(f"{folder}: key 'length' is {length!r}, not a number") from None
+
+    def __str__(self) -> str:
+        return f"LMDB {self.folder}"
+
+    def __len__(self) -> int:
+        return _environment(self.folder).stat()["entries"] - 1
+
+    def _get(self, key: str) -> bytes | None:
+        with _environment(self.folder).begin() as transaction:
+            value = transaction.get(key.encode())
+        return None if value is None else bytes(value)
+
+    def place(self, name: str) -> str | None:
+        """Key of a picture; None if there is no such picture."""
+        stem = str(PurePosixPath(name).with_suffix(""))
+        for key in (f"{stem}.png", f"{stem}.jpg", name):
+            with _environment(self.folder).begin() as transaction, transaction.cursor() as cursor:
+                if cursor.set_key(key.encode()):
+                    return key
+        return None
+
+    def content(self, name: str) -> bytes:
+        """The bytes of a picture's PNG file."""
+        key = self.place(name)
+        if key is None:
+            raise DataError(f"{self.folder}: holds no picture {name}")
+        return self._get(key) or b""
+
+    def image(self, name: str) -> Image.Image:
+        """The RGB picture as stored; raises DataError where it has another size than it should."""
+        image = decode_picture(self.content(name), f"{self.folder}: {name}")
+        if image.size[::-1] != self.size:
+            height, width = image.size[::-1]
+            raise DataError(
+                f"{self.folder}: {name} is {height}x{width} (height x width), not "
+                f"{self.size[0]}x{self.size[1]} as the folder's name says; make the LMDB anew"
+            )
+        return image
+
+    def size_of(self, name: str) -> tuple[int, int]:
+        """(H, W) of a picture as stored."""
+        return self.size
+
+
+Store = FolderStore | LmdbStore
+
+
+def lmdb_folders(root: Path) -> list[Path]:
+    """The LMDBs below `root`, smallest pictures first."""
+    found = [
+        path.parent for pattern in ("*-*", "*/*-*") for path in root.glob(f"{pattern}/data.mdb")
+    ]
+    named = [folder for folder in found if LMDB_NAME.fullmatch(folder.name)]
+    return sorted(named, key=lambda folder: [int(side) for side in folder.name.split("-")])
+
+
+def open_store(root: Path, size: int) -> Store:
+    """The best source of squared pictures of `size` pixels below `root`.
+
+    That is an LMDB of just this size, which equals squashing the originals; else the files, which
+    are squashed by the reader; else the smallest LMDB that is at least as high.
+    Raises DataError where there is none.
+    """
+    folders = lmdb_folders(root)
+    exact = [folder for folder in folders if folder.name == f"{size}-{size}"]
+    if exact:
+        return LmdbStore(exact[0])
+    if next(find_files(root), None) is not None:
+        return FolderStore(root)
+    high = [folder for folder in folders if int(folder.name.split("-")[0]) >= size]
+    if high:
+        return LmdbStore(high[0])
+    if folders:
+        raise DataError(
+            f"{root}: holds pictures of {folders[-1].name} only, too small for data.size {size}; "
+            f"put {size}-{size}/ or img_highres/ there"
+        )
+    raise DataError(f"{root}: holds no pictures: no picture files, no LMDB such as {size}-{size}/")

@@ -1,0 +1,261 @@
+"""What a data set that exists holds, what it lacks, and where that is to be had."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xmdpt.data.annotations import (
+    SPLITS,
+    Keypoints,
+    Pair,
+    Split,
+    list_file,
+    open_keypoints,
+    pair_files,
+    read_list,
+    read_pairs,
+)
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import NESTED, mangle, parse_result_name, result_name
+from xmdpt.data.stores import (
+    DataError,
+    LmdbStore,
+    Store,
+    find_files,
+    lmdb_folders,
+    open_store,
+)
+
+EXPECTED = {
+    "pictures": 52_712,
+    "train pictures": 48_674,
+    "test pictures": 4_038,
+    "train pairs": 101_966,
+    "test pairs": 8_570,
+    "key points": 52_712,
+    "joints": 18,
+}
+"""DeepFashion In-shop, as the field uses it."""
+
+PICTURES = """\
+pictures: DeepFashion's In-shop Clothes Retrieval benchmark, file Img/img_highres.zip, from
+  https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html
+  Its licence allows non-commercial research only: fill in the agreement form there, and the
+  password of the archive comes by e-mail. Unzip it to {root}/img_highres/WOMEN/..., .../MEN/...
+  (or put an LMDB that NTED's or PIDM's tools made of it there: {root}/{size}-{size}/)"""
+PAIRS = """\
+{split} pairs: {split}_pairs.txt, linked from NTED's README
+  https://github.com/RenYurui/Neural-Texture-Extraction-Distribution
+  (or fasion-resize-pairs-{split}.csv, linked from https://github.com/tengteng95/Pose-Transfer);
+  put it into {root}/. Of a data set of your own: pairs-{split}.csv with the columns from,to"""
+KEYPOINTS = """\
+key points: pose.rar, linked from NTED's README
+  https://github.com/RenYurui/Neural-Texture-Extraction-Distribution
+  Unpack it to {root}/pose/WOMEN/..., .../MEN/... (or put fasion-resize-annotation-train.csv and
+  -test.csv, linked from https://github.com/tengteng95/Pose-Transfer, into {root}/).
+  Of a data set of your own: keypoints.csv, see docs/data.md"""
+LISTS = (
+    "{split}.lst is not there: the {split} pictures are those in its pairs. DeepFashion's is in "
+    "fashion_data/ of https://github.com/tengteng95/Pose-Transfer"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a survey; `expected` is of the whole DeepFashion."""
+
+    what: str
+    found: int
+    expected: int | None = None
+    where: str = ""
+
+
+@dataclass
+class Survey:
+    """What is below `root`; a set with anything in `missing` cannot be used."""
+
+    root: Path
+    size: int
+    findings: list[Finding] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    pictures: dict[Split, list[str]] = field(default_factory=dict)
+    """The usable ones: listed, there, with key points."""
+    pairs: dict[Split, list[Pair]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The usable pictures of both splits, each once."""
+        return list(dict.fromkeys(name for split in self.pictures for name in self.pictures[split]))
+
+    def table(self) -> pd.DataFrame:
+        """The findings, one a row."""
+        rows = [
+            {
+                "what": line.what,
+                "found": f"{line.found:,}",
+                "DeepFashion has": "" if line.expected is None else f"{line.expected:,}",
+                "": "" if line.expected in (None, line.found) else "differs",
+                "where": line.where,
+            }
+            for line in self.findings
+        ]
+        return pd.DataFrame(rows, columns=["what", "found", "DeepFashion has", "", "where"])
+
+    def __str__(self) -> str:
+        parts = [f"{self.root}:"]
+        if self.findings:
+            parts += [self.table().to_string(index=False)]
+        parts += [f"note: {note}" for note in self.notes]
+        parts += [f"MISSING {cure}" for cure in self.missing]
+        return "\n".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Findings and notes in plain types."""
+        return {"findings": [vars(line) for line in self.findings], "notes": self.notes}
+
+    def require(self) -> None:
+        """Raise DataError that says what is missing, if anything is."""
+        if self.missing:
+            first = "; ".join(cure.partition("\n")[0] for cure in self.missing)
+            raise DataError(f"{self.root}: missing: {first} (the survey says where to get it)")
+
+    def open(self) -> DeepFashion:
+        """The data set."""
+        return DeepFashion(self.root, self.size)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _open_pictures(found: Survey) -> Store | None:
+    root = found.root
+    if not lmdb_folders(root) and next(find_files(root), None) is None:
+        found.missing.append(PICTURES.format(root=root, size=found.size))
+        return None
+    store = open_store(root, found.size)
+    found.findings.append(
+        Finding("pictures", len(store), EXPECTED["pictures"], str(store).replace(f"{root}/", ""))
+    )
+    if isinstance(store, LmdbStore):
+        if store.length != len(store):
+            found.notes.append(f"{store}: 'length' says {store.length}, but it holds {len(store)}")
+        if store.size != (found.size, found.size):
+            found.notes.append(
+                f"{store} is resized a second time, to {found.size}x{found.size}: not quite what "
+                f"the paper's code sees; {found.size}-{found.size}/ or img_highres/ would be"
+            )
+    return store
+
+
+def _read_annotations(found: Survey, split: Split) -> None:
+    """Lists and pairs of a split, and what there is to say about them."""
+    root = found.root
+    files = pair_files(root, split)
+    if not files:
+        found.missing.append(PAIRS.format(root=root, split=split))
+        return
+    pairs = found.pairs[split] = read_pairs(files[0])
+    for other in files[1:]:
+        if set(read_pairs(other)) != set(pairs):
+            found.notes.append(f"{other.name} names other pairs than {files[0].name}, which counts")
+    paired = dict.fromkeys(name for pair in pairs for name in pair)
+    listing = list_file(root, split)
+    if listing is None:
+        found.notes.append(LISTS.format(split=split))
+    listed = list(paired) if listing is None else read_list(listing)
+    unlisted = sorted(set(paired) - set(listed))
+    if unlisted:
+        found.notes.append(
+            f"{len(unlisted)} pictures of the {split} pairs are not in {split}.lst and are added "
+            f"to it: {_some(unlisted)}"
+        )
+    found.pictures[split] = list(dict.fromkeys([*listed, *unlisted]))
+    where = listing.name if listing else files[0].name
+    for what, names, source in (
+        (f"{split} pictures", listed, where),
+        (f"{split} pairs", pairs, files[0].name),
+    ):
+        found.findings.append(Finding(what, len(names), EXPECTED[what], source))
+
+
+def _leave_out(found: Survey, split: Split, names: set[str], what: str) -> None:
+    """Take pictures that lack something out of the list; in pairs they cannot be spared."""
+    lacking = [name for name in found.pictures[split] if name in names]
+    needed = sorted({name for pair in found.pairs[split] for name in pair} & names)
+    if needed:
+        found.missing.append(
+            f"{len(needed)} pictures that {split} pairs name have no {what}: {_some(needed)}; "
+            f"copy them anew, or take the pairs out"
+        )
+    elif lacking:
+        found.notes.append(
+            f"{len(lacking)} {split} pictures have no {what} and are left out: {_some(lacking)}"
+        )
+    found.pictures[split] = [name for name in found.pictures[split] if name not in names]
+
+
+def _check_names(found: Survey, names: list[str]) -> None:
+    """Results are named after pairs of file names: these must be unique and readable."""
+    own = [name for name in names if not NESTED.search(name)]
+    known: dict[str, str] = {}
+    for name in own:
+        other = known.setdefault(mangle(name), name)
+        if other != name:
+            found.missing.append(f"names of their own for {other} and {name}: rename the files")
+            return
+    for name in own:
+        try:
+            parse_result_name(result_name(name, name))
+        except ValueError:
+            found.missing.append(f"a name without '_2_', '_to_' or '___' for {name}: rename it")
+            return
+
+
+def _check_pictures(found: Survey, store: Store, keypoints: Keypoints | None) -> None:
+    ordered = sorted(found.names)
+    names = set(ordered)
+    lost = {name for name in ordered if store.place(name) is None}
+    posed = {name for name in ordered if keypoints is not None and name in keypoints}
+    for split in found.pictures:
+        _leave_out(found, split, lost, "picture file")
+        if keypoints is not None:
+            _leave_out(found, split, names - lost - posed, "key points")
+    _check_names(found, ordered)
+    if keypoints is not None:
+        where = str(keypoints).replace(f"{found.root}/", "")
+        found.findings.append(Finding("key points", len(posed), EXPECTED["key points"], where))
+    if posed and keypoints is not None:
+        joints = len(keypoints.read(min(posed)))
+        found.findings.append(Finding("joints", joints, EXPECTED["joints"]))
+
+
+def survey(root: str | Path, size: int) -> Survey:
+    """Look through a data set that exists, for squared pictures of `size` pixels.
+
+    What is not there at all is listed in `missing`, with where to get it; what is there but
+    cannot be read raises DataError.
+    """
+    found = Survey(Path(root), size)
+    store = _open_pictures(found)
+    for split in SPLITS:
+        _read_annotations(found, split)
+    size_of = store.size_of if store is not None else lambda name: (size, size)
+    keypoints = open_keypoints(found.root, size_of)
+    if keypoints is None:
+        found.missing.append(KEYPOINTS.format(root=found.root))
+    if store is not None:
+        _check_pictures(found, store, keypoints)
+    _drop_expectations(found)
+    return found
+
+
+def _drop_expectations(found: Survey) -> None:
+    """Only pictures named as DeepFashion's are are held against its counts."""
+    if found.names and not any(NESTED.search(name) for name in found.names):
+        found.findings = [
+            Finding(line.what, line.found, None, line.where) for line in found.findings
+        ]

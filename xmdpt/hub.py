@@ -1,0 +1,59 @@
+"""Weights of other people's networks, by hub name or local folder: found, or named as missing."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from huggingface_hub import constants
+from safetensors import SafetensorError
+from torch import nn
+
+from xmdpt.config import ConfigError
+from xmdpt.files import fingerprint
+
+Loaded = TypeVar("Loaded")
+
+
+def is_folder(name: str) -> bool:
+    """Whether `name` means a local folder, there or not, rather than a repository on the hub."""
+    return Path(name).is_dir() or name.startswith((".", "/", "~")) or name.count("/") != 1
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of an error, on one line."""
+    return " ".join(str(error).split()).partition(". ")[0][:160]
+
+
+def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> Loaded:
+    """Call `load(name)`, where `name` is a folder with config.json or a hub repository.
+
+    Raises ConfigError, one line that names the setting, what is missing and where it goes.
+    """
+    local = is_folder(name)
+    if local and not Path(name).is_dir():
+        raise ConfigError(f"{setting}: no folder {name}; put the weights there, or name others")
+    if local and not (Path(name) / "config.json").is_file():
+        raise ConfigError(f"{setting}: {name} holds no config.json, so no network")
+    try:
+        return load(name)
+    except (OSError, SafetensorError) as error:
+        if local:
+            raise ConfigError(
+                f"{setting}: {name} holds no readable weights ({_reason(error)}); copy it anew"
+            ) from None
+        raise ConfigError(
+            f"{setting}: {name} is no folder here, not in {constants.HF_HUB_CACHE}, and the hub "
+            f"did not give it ({_reason(error)}). Where there is a network it is fetched; else "
+            f"run `hf download {name} --local-dir {Path(name).name}` elsewhere, bring the folder "
+            f"here and set {setting} to it. The profile `synthetic` needs none of this"
+        ) from None
+
+
+def weights_key(networks: Iterable[nn.Module]) -> str:
+    """A name for exact weights: their sums and sums of absolute values."""
+    tensors = (tensor for network in networks for tensor in network.state_dict().values())
+    sums = (
+        torch.stack([t.sum(dtype=torch.float64), t.abs().sum(dtype=torch.float64)]) for t in tensors
+    )
+    return fingerprint([pair.tolist() for pair in sums])

@@ -1,0 +1,5 @@
+"""What stops a training."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says at which step and what remains."""
