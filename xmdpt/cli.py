@@ -210,6 +210,47 @@ def generate(
 
 
 @app.command()
+def demo(
+    weights: Annotated[
+        Path | None, typer.Option(help="Pipeline folder; default: the small weights that ship.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Default: the first free from 7860.")] = None,
+    detector: Annotated[str | None, typer.Option(help="RT-DETR: hub name or folder.")] = None,
+    pose_estimator: Annotated[str | None, typer.Option(help="ViTPose: the same.")] = None,
+    device: Annotated[str | None, typer.Option(help="Default: a GPU where there is one.")] = None,
+) -> None:
+    """Open a page to try it: upload a photo, drag the joints of a pose, draw, download.
+
+    Example: xmdpt demo --port 8000.
+    """
+    import signal
+    import threading
+    from contextlib import suppress
+
+    from xmdpt.data.deepfashion import DataError
+
+    try:
+        from xmdpt.demo.page import serve
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise BadInput("the page needs Gradio: pip install 'xmdpt[demo]'") from None
+    from xmdpt.photos.people import DETECTOR, POSE_ESTIMATOR, PeopleFinder
+    from xmdpt.photos.weights import load_pipeline
+
+    try:
+        finder = PeopleFinder(detector or DETECTOR, pose_estimator or POSE_ESTIMATOR)
+        with serve(load_pipeline(weights, device), finder, host, port) as address:
+            print(f"open {address} (Ctrl-C ends it)", flush=True)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+    except (DataError, OSError) as error:  # OSError: no such port is free
+        raise BadInput(str(error)) from None
+
+
+@app.command()
 def report() -> None:
     """Write reports/index.html from what is in reports/."""
     from xmdpt.report import write_report

@@ -1,0 +1,1 @@
+"""The page of `xmdpt demo`: a person, a pose to drag about, pictures."""

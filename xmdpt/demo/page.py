@@ -1,0 +1,305 @@
+"""The page and its server: Gradio without anything that leaves the machine."""
+
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+# Before Gradio is imported: it would report to its makers, and look for newer versions.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
+from xmdpt.photos.draw import Prepared, draw
+from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH
+from xmdpt.photos.joints import check_keypoints, from_rows
+from xmdpt.photos.loading import PhotoError
+from xmdpt.photos.marking import save_picture
+from xmdpt.photos.people import PeopleFinder
+from xmdpt.photos.subjects import (
+    CANVAS,
+    Framed,
+    Subject,
+    read_keypoints_subject,
+    read_photo_subject,
+)
+from xmdpt.pipeline import XMDPTPipeline
+
+MAX_UPLOAD = "20mb"
+MAX_PICTURES = 8
+MAX_STEPS = 100
+MAX_WAITING = 16
+MAX_SESSIONS = 64
+PHOTO_TYPES = [".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"]
+
+# The browser itself refuses whatever is not this server's: fonts, scripts, pictures, requests.
+POLICY = "; ".join((
+    "default-src 'self'",
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Gradio's page is built of inline scripts
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "worker-src 'self' blob:",
+    "object-src 'none'",
+    "frame-ancestors 'none'",
+))  # fmt: skip
+
+
+class KeepInside:
+    """ASGI middleware: sends POLICY with every answer, and fetches nothing for anybody.
+
+    Gradio's file route would load an address for a client; no path with one gets that far.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [
+                    (b"content-security-policy", POLICY.encode()),
+                    (b"referrer-policy", b"no-referrer"),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+                message["headers"] = [*message.get("headers", []), *headers]
+            await send(message)
+
+        if scope["type"] == "http" and ":/" in scope["path"]:
+            await with_policy({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await self.app(scope, receive, with_policy)
+
+
+def _refuse_addresses(page: gr.Blocks) -> None:
+    """Let no component download what a client names by address instead of uploading it."""
+
+    def guarded(move):
+        async def only_files(path: str | None) -> str | None:
+            if path is not None and "://" in path:
+                raise gr.Error("upload a file; addresses are not fetched")
+            return await move(path)
+
+        return only_files
+
+    for block in page.blocks.values():
+        if isinstance(block, gr.components.Component):
+            block.async_move_resource_to_block_cache = guarded(
+                block.async_move_resource_to_block_cache
+            )
+
+
+@cache
+def stored_poses() -> dict[str, list[list[int]]]:
+    """Name -> 18 joints [x, y] on CANVAS, [-1, -1] missing; of people rendered by xmdpt."""
+    return json.loads(files("xmdpt.demo").joinpath("poses.json").read_text())
+
+
+def parse_pose(text: str) -> np.ndarray:
+    """The editor's JSON, or whatever a client sent in its place -> (18, 2) on CANVAS, checked."""
+    try:
+        points = from_rows(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise PhotoError(f"the pose: {error}") from None
+    return check_keypoints(points, "the pose", CANVAS)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Show what cannot be used as a message on the page, without the server's folders."""
+    try:
+        yield
+    except PhotoError as error:
+        raise gr.Error(
+            str(error).replace(os.environ["GRADIO_TEMP_DIR"], ""), duration=None
+        ) from None
+
+
+class Studio:
+    """What the page does, with one pipeline and one finder for everybody."""
+
+    def __init__(self, pipe: XMDPTPipeline, finder: PeopleFinder) -> None:
+        self.pipe = pipe
+        self.finder = finder
+        pipe.set_progress_bar_config(disable=True)
+
+    def _read(self, path: str, person: float | None, pose: bool) -> Framed:
+        number = int(person) if person else None
+        subject = Subject(Path(path), person=number, flag="Person number")
+        if pose and not subject.is_photo:
+            return read_keypoints_subject(subject)
+        return read_photo_subject(subject, self.finder, want_keypoints=pose)
+
+    def take_source(
+        self, path: str | None, person: float | None
+    ) -> tuple[Image.Image | None, Image.Image | None]:
+        """An uploaded photo -> the framed picture, to be kept and to be shown."""
+        if path is None:
+            return None, None
+        with _one_line():
+            picture = self._read(path, person, pose=False).picture
+        return picture, picture
+
+    def take_pose(self, path: str | None, person: float | None) -> str | dict:
+        """An uploaded photo or key point file -> the editor's JSON."""
+        if path is None:
+            return gr.skip()
+        with _one_line():
+            points = self._read(path, person, pose=True).keypoints
+        return json.dumps(np.rint(points).astype(int).tolist())
+
+    def draw(
+        self,
+        source: Image.Image | None,
+        pose: str,
+        seed: float,
+        count: float,
+        steps: float,
+        guidance: float,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 (how Gradio finds it)
+    ) -> tuple[list[tuple[str, str]], str]:
+        """Draw; returns the gallery, best first, and the best picture's file, all marked."""
+        with _one_line():
+            if source is None:
+                raise PhotoError("choose a photo of the person first")
+            count, steps = int(count), int(steps)
+            if not (1 <= count <= MAX_PICTURES and 1 <= steps <= MAX_STEPS):
+                raise PhotoError(f"at most {MAX_PICTURES} pictures of {MAX_STEPS} steps")
+            first = int(seed) % 2**31
+            drawn = draw(
+                self.pipe,
+                Prepared(source, parse_pose(pose)),
+                range(first, first + count),
+                num_inference_steps=steps,
+                guidance_scale=float(guidance),
+                progress=lambda done: progress((done, steps), unit="steps"),
+            )
+        folder = Path(os.environ["GRADIO_TEMP_DIR"]) / secrets.token_hex(16)
+        gallery = []
+        for index in sorted(range(count), key=lambda index: -drawn.scores[index]):
+            path = folder / f"xmdpt-seed-{drawn.seeds[index]}.png"
+            save_picture(drawn.pictures[index], path)
+            gallery.append((str(path), f"seed {drawn.seeds[index]}"))
+        return gallery, gallery[0][0]
+
+
+def build_page(studio: Studio) -> gr.Blocks:
+    """The page; its parts keep nothing on the server for longer than an hour."""
+    poses = stored_poses()
+    with (
+        gr.Blocks(title="xmdpt", analytics_enabled=False, delete_cache=(600, 3600)) as page,
+        gr.Row(),
+    ):
+        with gr.Column():
+            gr.Markdown("### 1. The person")
+            photo = gr.File(
+                label="Photo (up to 20 MB)", file_types=PHOTO_TYPES, type="filepath", height=120
+            )
+            person = gr.Number(label="Person number, if there are several", precision=0, value=None)
+            source = gr.State()  # never read back from the browser
+            shown = gr.Image(label="What is drawn from", interactive=False, height=360, buttons=[])
+        with gr.Column():
+            gr.Markdown("### 2. The pose")
+            chosen = gr.Dropdown(list(poses), value=next(iter(poses)), label="Start from")
+            upload = gr.File(
+                label="or a photo, or joints (.txt, .json)", type="filepath", height=120,
+                file_types=[*PHOTO_TYPES, ".txt", ".json"],
+            )  # fmt: skip
+            editor = pose_editor(poses[next(iter(poses))])
+        with gr.Column():
+            gr.Markdown("### 3. The picture")
+            seed = gr.Number(label="First seed", value=0, precision=0)
+            count = gr.Slider(1, MAX_PICTURES, value=2, step=1, label="Pictures; the best is first")
+            with gr.Accordion("More", open=False):
+                steps = gr.Slider(1, MAX_STEPS, value=50, step=1, label="Steps")
+                guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")
+            button = gr.Button("Draw", variant="primary", elem_id="draw")
+            gallery = gr.Gallery(
+                label="Pictures", columns=2, height=420, buttons=["download"], elem_id="pictures",
+                interactive=False,
+            )  # fmt: skip
+            best = gr.File(label="Download", interactive=False, height=80)
+            gr.Markdown("Every picture says that it was generated. Ask the people you draw.")
+    with page:
+        private = {"api_visibility": "private"}
+        changed = [photo.change, person.submit]
+        gr.on(changed, studio.take_source, [photo, person], [source, shown], **private)
+        chosen.input(lambda name: json.dumps(poses[name]), chosen, editor, **private)
+        upload.upload(studio.take_pose, [upload, person], editor, **private)
+        gr.on(
+            [button.click], studio.draw, [source, editor, seed, count, steps, guidance],
+            [gallery, best], concurrency_limit=1, **private,
+        )  # fmt: skip
+    _refuse_addresses(page)
+    return page.queue(max_size=MAX_WAITING)
+
+
+def pose_editor(joints: list[list[int]]) -> gr.HTML:
+    """A canvas with joints to drag; its value is the JSON that `parse_pose` reads."""
+    colors = ["rgb({}, {}, {})".format(*color[::-1]) for color in COLORS]
+    return gr.HTML(
+        json.dumps(joints),
+        html_template=f'<canvas width="{ASPECT_WIDTH}" height="{ASPECT_HEIGHT}"></canvas>'
+        '<p class="note"></p><p>Drag a joint; double-click drops or adds one.</p>',
+        css_template="canvas { width: 100%; max-width: 340px; touch-action: none; cursor: grab; }",
+        js_on_load=files("xmdpt.demo").joinpath("editor.js").read_text(),
+        limbs=[list(limb) for limb in LIMBS],
+        colors=colors,
+        names=[name.replace("_", " ") for name in JOINTS],
+        elem_id="editor",
+    )
+
+
+@contextmanager
+def serve(
+    pipe: XMDPTPipeline,
+    finder: PeopleFinder,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+) -> Iterator[str]:
+    """Run the page until the block ends; yields its address.
+
+    Uploads and pictures lie in a temporary folder, the only one that the server reads files from,
+    and are gone afterwards. `port`: None takes the first free one from 7860.
+    """
+    sans, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    with tempfile.TemporaryDirectory(prefix="xmdpt-demo-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder).resolve())
+        page = build_page(Studio(pipe, finder))
+        try:
+            _, address, _ = page.launch(
+                server_name=host,
+                server_port=port,
+                share=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                max_file_size=MAX_UPLOAD,
+                theme=gr.themes.Default(font=sans, font_mono=mono),
+                footer_links=[],
+                run_history=False,
+                enable_monitoring=False,
+                ssr_mode=False,
+                pwa=False,
+                mcp_server=False,
+                state_session_capacity=MAX_SESSIONS,
+                app_kwargs={"middleware": [Middleware(KeepInside)]},
+            )
+            yield address
+        finally:
+            page.close(verbose=False)
+            if before is None:
+                os.environ.pop("GRADIO_TEMP_DIR", None)
+            else:
+                os.environ["GRADIO_TEMP_DIR"] = before
