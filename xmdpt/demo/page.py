@@ -204,16 +204,16 @@ def build_page(studio: Studio) -> gr.Blocks:
         with gr.Column():
             gr.Markdown("### 1. The person")
             photo = gr.File(
-                label="Photo (up to 20 MB)", file_types=PHOTO_TYPES, type="filepath", height=120
+                label="Photo (up to 20 MB)", file_types=PHOTO_TYPES, type="filepath", height=150
             )
-            person = gr.Number(label="Person number, if there are several", precision=0, value=None)
+            person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
             source = gr.State()  # never read back from the browser
             shown = gr.Image(label="What is drawn from", interactive=False, height=360, buttons=[])
         with gr.Column():
             gr.Markdown("### 2. The pose")
             chosen = gr.Dropdown(list(poses), value=next(iter(poses)), label="Start from")
             upload = gr.File(
-                label="or a photo, or joints (.txt, .json)", type="filepath", height=120,
+                label="or a photo, or joints (.txt, .json)", type="filepath", height=150,
                 file_types=[*PHOTO_TYPES, ".txt", ".json"],
             )  # fmt: skip
             editor = pose_editor(poses[next(iter(poses))])
@@ -226,8 +226,8 @@ def build_page(studio: Studio) -> gr.Blocks:
                 guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")
             button = gr.Button("Draw", variant="primary", elem_id="draw")
             gallery = gr.Gallery(
-                label="Pictures", columns=2, height=420, buttons=["download"], elem_id="pictures",
-                interactive=False,
+                label="Pictures", columns=2, height=420, object_fit="contain",
+                buttons=["download"], elem_id="pictures", interactive=False,
             )  # fmt: skip
             best = gr.File(label="Download", interactive=False, height=80)
             gr.Markdown("Every picture says that it was generated. Ask the people you draw.")
