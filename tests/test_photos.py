@@ -345,7 +345,12 @@ def test_rescaled_limbs_have_the_sources_lengths_and_the_poses_directions():
     rng = np.random.default_rng(0)
     pose, source = rng.uniform(0, 300, (18, 2)), rng.uniform(0, 300, (18, 2))
     scaled = rescale_pose(pose, source)
-    np.testing.assert_allclose(limb_lengths(scaled)[2:], limb_lengths(source)[2:])
+    own, theirs = limb_lengths(pose), limb_lengths(source)
+    limbs = [0, 3, 4, *range(6, 14)]
+    np.testing.assert_allclose(limb_lengths(scaled)[limbs], theirs[limbs])
+    overall = np.median(theirs[limbs] / own[limbs])
+    widths = [2, 5, *range(14, 18)]
+    np.testing.assert_allclose(limb_lengths(scaled)[widths], overall * own[widths])
     np.testing.assert_allclose(scaled[NECK], pose[NECK])
     for parent, child in ((1, 0), (2, 3), (3, 4), (1, 11), (12, 13), (0, 15), (15, 17)):
         before, after = pose[child] - pose[parent], scaled[child] - scaled[parent]
@@ -366,6 +371,16 @@ def test_rescaling_where_joints_are_missing():
     assert (scaled[6] == -1).all() and missing(scaled).sum() == 1
     assert limb_lengths(scaled)[4] == pytest.approx(limb_lengths(source)[7])
     np.testing.assert_allclose(scaled[7] - scaled[5], 2 * (body()[7] - body()[5]))
+
+
+def test_a_turned_pose_keeps_its_narrow_shoulders():
+    turned = body()
+    turned[[2, 5], 0] = 48, 52
+    scaled = rescale_pose(turned, body(1.5))
+    assert scaled[5, 0] - scaled[2, 0] == pytest.approx(1.5 * 4)
+
+
+def test_no_limb_in_common():
     legs, head = np.full((18, 2), -1.0), np.full((18, 2), -1.0)
     legs[8:14], head[[0, 14, 15]] = body()[8:14], body()[[0, 14, 15]]
     with pytest.raises(ValueError, match="no limb in common"):
@@ -456,7 +471,9 @@ def test_a_pose_in_the_sources_proportions(tmp_path):
     prepared = prepare(source, Subject(tmp_path / "pose.txt"), NoFinder(), rescale=True)
     lengths = limb_lengths(prepared.keypoints)
     np.testing.assert_allclose(
-        lengths[[0, *range(2, 18)]], limb_lengths(body(2.0))[[0, *range(2, 18)]]
+        lengths[[0, *range(2, 18)]],
+        limb_lengths(body(2.0))[[0, *range(2, 18)]],
+        rtol=1e-3,  # frames are whole pixels
     )
 
 
