@@ -89,8 +89,15 @@ def test_imagenet_normalization_is_a_switch():
 # DINOv2
 
 
+def cubic(x):
+    """PyTorch's bicubic kernel, a = -3/4, at distances x."""
+    x, a = x.abs(), -0.75
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return torch.where(x <= 1, near, a * (x**3 - 5 * x**2 + 8 * x - 4)) * (x < 2)
+
+
 def test_positions_are_resampled_as_dinov2s_release_does():
-    """Bicubic keeps a plane: cell i reads it at (i + 1/2) 37 / 16.1 - 1/2, not at 37 / 16."""
+    """Cell i reads the table around (i + 1/2) 37 / 16.1 - 1/2, not 37 / 16."""
     rows, columns = torch.meshgrid(torch.arange(37.0), torch.arange(37.0), indexing="ij")
     plane = torch.stack([columns, rows], dim=-1).reshape(1, 37 * 37, 2)
     table = torch.cat([torch.full((1, 1, 2), -7.0), plane], dim=1)
@@ -98,8 +105,9 @@ def test_positions_are_resampled_as_dinov2s_release_does():
     assert fitted.shape == (1, 257, 2) and (fitted[:, 0] == -7).all()
     grid = fitted[0, 1:].reshape(16, 16, 2)
     places = (torch.arange(16) + 0.5) * 37 / 16.1 - 0.5
-    torch.testing.assert_close(grid[5, 1:15, 0], places[1:15], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(grid[1:15, 5, 1], places[1:15], rtol=1e-4, atol=1e-4)
+    expected = cubic(places[:, None] - torch.arange(37)) @ torch.arange(37.0)
+    torch.testing.assert_close(grid[5, 1:15, 0], expected[1:15], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(grid[1:15, 5, 1], expected[1:15], rtol=1e-4, atol=1e-4)
     small = torch.randn(1, 257, 4)
     assert fit_positions(small, 16) is small
 
@@ -137,11 +145,12 @@ def test_encoders_are_frozen_and_in_float32(folder):
 
 def test_a_name_is_found_in_the_hubs_cache(folder, offline):
     repository = offline / "models--facebook--dinov2-giant"
-    snapshot = repository / "snapshots" / "0123abcd"
+    commit = "0123abcd" * 5
+    snapshot = repository / "snapshots" / commit
     snapshot.parent.mkdir(parents=True)
     snapshot.symlink_to(folder)
     (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("0123abcd")
+    (repository / "refs" / "main").write_text(commit)
     x = to_signed(pictures(1))
     assert torch.equal(make_encoder(GIANT)(x), make_encoder(str(folder))(x))
 
