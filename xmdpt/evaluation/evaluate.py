@@ -135,7 +135,7 @@ def evaluate_pairs(
     if network is not None:
         network = network.to(device)
     tables = []
-    with tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress) as bar:
+    with tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress or None) as bar:
         for batch in batches(matches, rules.batch_size):
             tables.append(_score_batch(batch, rules, size, network, device))
             bar.update(len(batch))
@@ -163,7 +163,9 @@ def pooled_features(
     read, device = _reader(rules, size), _device(device)
     known: dict[bytes, np.ndarray] = {}
     rows = []
-    with tqdm(total=len(pictures), desc="features", unit="picture", disable=not progress) as bar:
+    with tqdm(
+        total=len(pictures), desc="features", unit="picture", disable=not progress or None
+    ) as bar:
         for batch in batches(pictures, rules.batch_size, rules.drop_last):
             read_batch = [read(path) for path in batch]
             digests = [hashlib.sha256(picture.tobytes()).digest() for picture in read_batch]
