@@ -176,7 +176,8 @@ class SampleConfig(Section):
     guidance_power: float = Field(gt=0)
     batch_size: PositiveInt
     precision: Precision
-    checkpoints: list[Checkpoint] = Field(min_length=1)
+    checkpoints: dict[Checkpoint, PositiveInt | None] = Field(min_length=1)
+    """How many test pairs are drawn from each, spread evenly over all; null means all."""
 
 
 class EvaluateConfig(Section):

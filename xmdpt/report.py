@@ -169,7 +169,7 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
     labels = BASELINES | {
         name: f"{title} after {steps} steps" for name, steps in config.train.checkpoints.items()
     }
-    ours = config.sample.checkpoints[-1]
+    ours = list(config.sample.checkpoints)[-1]
     return {
         "name": run,
         "title": title,
