@@ -5,65 +5,17 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 from PIL import Image
 
 from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
+from xmdpt.labels import BASELINES, METRICS
 
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
 WIDEST = 1600  # pixels
-
-
-class Metric(NamedTuple):
-    """How a metric is shown: heading, whether higher is better, decimals, and what it is."""
-
-    label: str
-    higher: bool
-    decimals: int
-    about: str
-
-
-METRICS = {
-    "st_lpips": Metric(
-        "st_lpips",
-        False,
-        3,
-        "ST-LPIPS (AlexNet), a perceptual distance that forgives small shifts. A stand-in: it is "
-        "not LPIPS, and its values compare with no published LPIPS.",
-    ),
-    "fd_effnet": Metric(
-        "fd_effnet",
-        False,
-        1,
-        "Fréchet distance between the results and all training pictures, in features of "
-        "EfficientNet-Lite0. A stand-in: it is not FID, and its values compare with no published "
-        "FID.",
-    ),
-    "silhouette_iou": Metric(
-        "silhouette IoU",
-        True,
-        3,
-        "Overlap of the person's outline with the true one; tells whether the pose is followed.",
-    ),
-    "ssim": Metric("SSIM", True, 3, "Structural similarity to the true picture."),
-    "psnr": Metric("PSNR (dB)", True, 2, "Peak signal-to-noise ratio against the true picture."),
-    "ssim_pidm": Metric(
-        "SSIM at 256", True, 3, "SSIM after enlarging to 256x256, by PIDM's rules."
-    ),
-    "psnr_pidm": Metric(
-        "PSNR at 256", True, 2, "PSNR after enlarging to 256x256, by PIDM's rules."
-    ),
-    "lpips": Metric("LPIPS", False, 3, "Learned perceptual distance to the true picture."),
-    "fid": Metric("FID", False, 2, "Fréchet Inception distance to the training pictures."),
-}
-BASELINES = {
-    "copy_source": "copy the source",
-    "mean_picture": "mean training picture",
-    "nearest_pose": "training picture in the nearest pose",
-}
 OURS = {"ablation", "main", "after"}
 VAE_ROWS = {"before": "as it started", "after": "decoder fine-tuned"}
 NOTEBOOKS = {
@@ -99,8 +51,7 @@ def _number(value: float | None, metric: str) -> str:
 
 
 def _interval(row: dict[str, Any], metric: str) -> str:
-    low = row.get(f"{metric}_low", row.get("low", {}).get(metric))
-    high = row.get(f"{metric}_high", row.get("high", {}).get(metric))
+    low, high = (row.get(end, {}).get(metric) for end in ("low", "high"))
     return (
         "" if low is None or high is None else f"{_number(low, metric)} to {_number(high, metric)}"
     )
