@@ -122,7 +122,13 @@ def _pixel_metrics(
 def ssim_of(prediction: np.ndarray, target: np.ndarray, rules: SSIM) -> float:
     """Return the structural similarity that a protocol's record defines."""
     full = 255.0 if rules.data_range == "full" else None
-    return ssim(prediction, target, rules.sigma, window=rules.window, data_range=full)
+    if rules.borders == "cut":
+        return ssim(prediction, target, rules.sigma, window=rules.window, data_range=full)
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    a, b = (torch.tensor(x, dtype=torch.float64).movedim(-1, 0)[None] for x in (prediction, target))
+    value = structural_similarity_index_measure(a, b, sigma=rules.sigma, data_range=full)
+    return value.item()
 
 
 def _read_results(batch: Sequence[Match], own: Size, pool: ThreadPoolExecutor) -> list[np.ndarray]:

@@ -46,6 +46,9 @@ class SSIM:
     """Side of a uniform window instead, with sample covariance."""
     data_range: Literal["prediction", "full"] = "prediction"
     """The prediction's own maximum minus minimum, or 255."""
+    borders: Literal["cut", "reflected"] = "cut"
+    """Whether windows must fit into the picture, or it is continued by its mirror image, as
+    torchmetrics does since 1.4.2: white margins then count more."""
 
 
 @dataclass(frozen=True)
@@ -171,10 +174,10 @@ PATN = Protocol(
 _AS_RESULTS = Resize(None, "pil lanczos")
 LEFFA = Protocol(
     name="leffa",
-    about="Leffa's rules: the results' size, SSIM of range 1, LPIPS on SqueezeNet, FID on "
+    about="Leffa's rules: the results' size, SSIM by torchmetrics, LPIPS on SqueezeNet, FID on "
     "TensorFlow's Inception by pytorch-fid and by clean-fid",
     pixels=(_AS_RESULTS,),
-    ssim=(SSIM(data_range="full"),),
+    ssim=(SSIM(data_range="full", borders="reflected"),),
     perceptual=(Perceptual("lpips_squeeze", "squeeze", (_AS_RESULTS,)),),
     frechet=(
         replace(PYTORCH_FID, steps=(_AS_RESULTS,)),
