@@ -26,6 +26,14 @@ def draw_person(path, keypoints_path, color, lean):
     np.savetxt(keypoints_path, joints)
 
 
+def body(scale=1.0, shift=(0.0, 0.0)) -> np.ndarray:
+    """A standing person about 100 wide and 300 high."""
+    points = [(50, 20), (50, 60), (25, 62), (15, 110), (12, 155), (75, 62), (85, 110), (88, 155),
+              (35, 160), (33, 230), (32, 300), (65, 160), (67, 230), (68, 300), (45, 14), (55, 14),
+              (38, 18), (62, 18)]  # fmt: skip
+    return np.array(points, float) * scale + shift
+
+
 def write_dataset(root, people=4, views=3):
     """People 0.. in one colour each, `views` pictures of each; the last is the test person."""
     names = {"train": [], "test": []}

@@ -56,7 +56,7 @@ def is_here(host: str) -> bool:
 def address(tiny_vae):
     heard.clear()
     pipe = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
-    with serve(pipe, PeopleFinder("nowhere", "nowhere", "nowhere")) as address:
+    with serve(pipe, PeopleFinder("./none", "./none", "./none")) as address:
         yield address.rstrip("/")
 
 
@@ -179,7 +179,7 @@ def test_bad_input_is_a_message(client, photo):
     done, output = draw(client, json.dumps([[-1, -1]] * 18), "b")
     assert not done and "needs 4" in output["error"]
     done, output = take_pose(client, file, "b")  # a photo, and no detector on this machine
-    assert not done and "cannot load nowhere" in output["error"]
+    assert not done and "--detector ./none: no folder" in output["error"]
 
 
 def test_uploads_have_a_limit(client):

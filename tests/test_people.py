@@ -235,14 +235,24 @@ def test_the_background_turns_white(finder, photo, tmp_path):
         finder.cut_out(photo, (60, 0, 90, 20), "me.jpg")
 
 
-def test_models_that_cannot_be_loaded_are_one_line(folders, photo, tmp_path):
-    broken = tmp_path / "broken"
+def test_models_that_cannot_be_loaded_are_one_line(folders, photo, tmp_path, monkeypatch):
+    broken, nowhere = tmp_path / "broken", tmp_path / "nowhere"
     detector(broken)
     whole = (broken / "model.safetensors").read_bytes()
     (broken / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    for name in (tmp_path / "nowhere", broken):
-        with pytest.raises(PhotoError, match=r"cannot load .*joints as a file") as error:
-            PeopleFinder(detector=name).boxes(photo)
-        assert str(name) in str(error.value) and len(str(error.value).splitlines()) == 1
-    with pytest.raises(PhotoError, match=r"cannot load .*leave the background"):
-        PeopleFinder(segmenter=tmp_path / "nowhere").cut_out(photo, (0, 0, 9, 9))
+    box = (0, 0, 50, 50)
+    for finder, ask, says in (
+        (PeopleFinder(nowhere), lambda f: f.boxes(photo), "--detector .*nowhere: no folder"),
+        (PeopleFinder(broken), lambda f: f.boxes(photo), "--detector .*broken: cannot be loaded"),
+        (PeopleFinder(folders[1]), lambda f: f.boxes(photo), "--detector .*joints as a file"),
+        (PeopleFinder(pose_estimator=folders[0]), lambda f: f.keypoints(photo, box),
+         "--pose-estimator .*is a rt_detr, not a vitpose"),
+        (PeopleFinder(segmenter=nowhere), lambda f: f.cut_out(photo, box), "leave the background"),
+    ):  # fmt: skip
+        with pytest.raises(PhotoError, match=says) as error:
+            ask(finder)
+        assert len(str(error.value).splitlines()) == 1
+    # A name of the hub that is not in the cache, and no network.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(PhotoError, match=r"hf download nobody/none --local-dir none"):
+        PeopleFinder("nobody/none").boxes(photo)

@@ -13,7 +13,8 @@ from xmdpt.data.features import Encoders, cache_features
 from xmdpt.encoders import make_encoder
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
-from xmdpt.training.run import train_run, warm_start
+from xmdpt.training.invariance import InvarianceProbe, pick_views
+from xmdpt.training.run import build_model, train_run, warm_start
 from xmdpt.training.train import Trainer, TrainingError, draw_batch
 
 
@@ -36,7 +37,8 @@ def settings():
 @pytest.fixture(scope="module")
 def features(data, encoders, settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache") / "features"
-    cache_features(folder, data.pictures("train"), data, encoders, settings, iter, shard_size=4)
+    names = data.pictures("train") + data.pictures("test")
+    cache_features(folder, names, data, encoders, settings, iter, shard_size=4)
     return folder
 
 
@@ -130,7 +132,8 @@ def test_source_tokens_on_the_fly_train_the_same(
     for changes in ({"storage": "fp32"}, {"storage": "fp32", "source_tokens": "on_the_fly"}):
         changed = settings.model_copy(update=changes)
         folder = tmp_path / str(len(losses))
-        cache_features(folder, data.pictures("train"), data, encoders, changed, iter)
+        names = data.pictures("train") + data.pictures("test")
+        cache_features(folder, names, data, encoders, changed, iter)
         fp32 = config.train.model_copy(update={"precision": "fp32"})
         history = train_run(config.model_copy(update={"train": fp32}), folder, tmp_path / "run")
         losses.append(history["loss"])
@@ -201,3 +204,24 @@ def test_warm_start_lets_mipnet_alone_differ(tmp_path):
         warm_start(make_model(aggregation="concat"), str(tmp_path))
     with pytest.raises(ConfigError, match="holds no model"):
         warm_start(model, str(tmp_path / "absent"))
+
+
+# Invariance of the condition vector
+
+
+def test_the_probe_sees_the_source_and_a_fixed_pose(features, data, config):
+    cache = FeatureCache(features)
+    views = pick_views(data.pictures("train"), people=2, views=2)
+    model = build_model(config, cache)
+    with torch.no_grad():
+        for weight in model.canet.parameters():
+            weight.normal_()
+    probe = InvarianceProbe(cache, views)
+    assert torch.equal(probe.pose[0], probe.pose[-1])
+    cosines = probe(model)
+    assert set(cosines) == {"cosine_person", "cosine_people"}
+    assert all(-1 <= value <= 1 for value in cosines.values())
+    twice = InvarianceProbe(cache, [[views[0][0]] * 2, [views[1][0]] * 2])(model)
+    assert twice["cosine_person"] == pytest.approx(1, abs=1e-6)
+    assert twice["cosine_people"] < 1 - 1e-6
+    assert InvarianceProbe(cache, [])(model) == {}

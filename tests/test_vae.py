@@ -15,7 +15,7 @@ from xmdpt.files import resumable_dir
 from xmdpt.perceptual import LPIPS, make_perceptual
 from xmdpt.pictures import to_signed
 from xmdpt.training.errors import TrainingError
-from xmdpt.training.vae import Reconstruction, load_vae, reconstruct, train_vae, vae_key
+from xmdpt.training.vae import Reconstruction, VAETrainer, load_vae, reconstruct, train_vae, vae_key
 
 SETTINGS = load_config("profiles/smoke.yaml").vae.model_copy(
     update={"init": "somewhere", "steps": 4, "crop": 32, "learning_rate": 1e-2, "save_every": 2,
@@ -102,6 +102,15 @@ def test_resuming_equals_training_on(pictures, tiny_vae, tmp_path, whole):
         assert (tmp_path / "stopped" / name).read_bytes() == (
             tmp_path / "whole" / name
         ).read_bytes()
+
+
+def test_the_learning_rate_falls_to_nothing_at_the_end(pictures, tiny_vae):
+    settings = SETTINGS.model_copy(update={"learning_rate": 0.1, "decay_steps": 2})
+    trainer = VAETrainer(
+        copy.deepcopy(tiny_vae), lambda row: pictures[row], len(pictures), settings, 0
+    )
+    rates = [trainer.optimizer.param_groups[0]["lr"] for _ in trainer.run(settings.steps)]
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.05])
 
 
 def test_latents_of_a_wholly_trained_one_have_unit_variance(pictures, tiny_vae, tmp_path):

@@ -309,13 +309,16 @@ def demo(
 
     try:
         finder = PeopleFinder(detector or DETECTOR, pose_estimator or POSE_ESTIMATOR)
-        with serve(load_pipeline(weights, device), finder, host, port) as address:
+        pipe = load_pipeline(weights, device)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind
+        with suppress(KeyboardInterrupt), serve(pipe, finder, host, port) as address:
             print(f"open {address} (Ctrl-C ends it)", flush=True)
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            with suppress(KeyboardInterrupt):
-                threading.Event().wait()
-    except (DataError, OSError) as error:  # OSError: no such port is free
+            threading.Event().wait()
+    except DataError as error:
         raise BadInput(str(error)) from None
+    except OSError as error:
+        reason = str(error).partition(". ")[0]
+        raise BadInput(f"{reason}; choose another --host or --port") from None
 
 
 @app.command()

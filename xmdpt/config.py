@@ -74,6 +74,8 @@ class VAEConfig(Section):
     crop: PositiveInt
     """Side in pixels of the random crop trained on; `data.size` means whole pictures."""
     learning_rate: float = Field(gt=0)
+    decay_steps: int = Field(ge=0)
+    """Over that many last steps the learning rate falls linearly to 0."""
     ema_decay: float = Field(ge=0, lt=1)
     precision: Precision
     reconstruction: Literal["mse", "l1"]
@@ -174,7 +176,8 @@ class SampleConfig(Section):
     guidance_power: float = Field(gt=0)
     batch_size: PositiveInt
     precision: Precision
-    checkpoints: list[Checkpoint] = Field(min_length=1)
+    checkpoints: dict[Checkpoint, PositiveInt | None] = Field(min_length=1)
+    """How many test pairs are drawn from each, spread evenly over all; null means all."""
 
 
 class EvaluateConfig(Section):

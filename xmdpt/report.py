@@ -110,7 +110,7 @@ def dataset_of(config: Config) -> str:
     """What the numbers were computed on, in words."""
     if config.evaluate.protocol == "synthetic":
         return "rendered people, not DeepFashion"
-    return f"the data set in {config.data.root}, protocol {config.evaluate.protocol}"
+    return f"the data set in {config.data.raw}, protocol {config.evaluate.protocol}"
 
 
 def _run_section(root: Path, run: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
     labels = BASELINES | {
         name: f"{title} after {steps} steps" for name, steps in config.train.checkpoints.items()
     }
-    ours = config.sample.checkpoints[-1]
+    ours = list(config.sample.checkpoints)[-1]
     return {
         "name": run,
         "title": title,

@@ -115,8 +115,8 @@ def cache_bytes(shapes: Shapes, settings: FeaturesConfig, count: int) -> dict[st
     }
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.3g} GB"
+def _readable(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _check_disk(folder: Path, shapes: Shapes, settings: FeaturesConfig, missing: int) -> None:
@@ -130,10 +130,10 @@ def _check_disk(folder: Path, shapes: Shapes, settings: FeaturesConfig, missing:
             for change in smaller
         ]
         raise DataError(
-            f"{folder.parent}: the features need {_gigabytes(need)} and the disk has "
-            f"{_gigabytes(free)} free; make room, put the folder on a larger disk, or set "
-            f"features.storage: fp8 ({_gigabytes(takes[0])}), and with it "
-            f"features.source_tokens: on_the_fly ({_gigabytes(takes[1])})"
+            f"{folder.parent}: the features need {_readable(need)} and the disk has "
+            f"{_readable(free)} free; make room, put the folder on a larger disk, or set "
+            f"features.storage: fp8 ({_readable(takes[0])}), and with it "
+            f"features.source_tokens: on_the_fly ({_readable(takes[1])})"
         )
     if 2 * need > free:
         print(
@@ -282,8 +282,8 @@ def cache_features(
     """
     shapes = encoders.shapes(data.size)
     sizes = cache_bytes(shapes, settings, len(names))
-    listed = ", ".join(f"{name} {_gigabytes(size)}" for name, size in sizes.items())
-    print(f"features of {len(names)} pictures: {listed}; {_gigabytes(sum(sizes.values()))} in all")
+    listed = ", ".join(f"{name} {_readable(size)}" for name, size in sizes.items())
+    print(f"features of {len(names)} pictures: {listed}; {_readable(sum(sizes.values()))} in all")
     shards = dict(enumerate(names[i : i + shard_size] for i in range(0, len(names), shard_size)))
     key = _key(names, data, encoders, settings)
     with resumable_dir(folder, fingerprint(key, shard_size)) as work:

@@ -1,7 +1,13 @@
 """Names of pictures and of results: DeepFashion's folders, their mangled form, pairs of them."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
 
 NESTED = re.compile(r"(WOMEN|MEN)/([^/]+)/id_(\d{8})/(\d{2})_(\d)_([a-z]+)(?:\.\w+)?$")
 MANGLED = r"fashion(?:WOMEN|MEN)[A-Za-z_]+?id\d{10}_\d[a-z]+"
@@ -83,3 +89,10 @@ def outfit(name: str | Path) -> str:
     """Return what a picture shows, colour included: garments of one item come in several."""
     found = NESTED.search(canonical(name))
     return "/".join(found.groups()[:4]) if found else item(name)
+
+
+def spread(items: Sequence[T], count: int | None) -> list[T]:
+    """`count` of the items at even distances, in their order, first and last among them; or all."""
+    if count is None or count >= len(items):
+        return list(items)
+    return [items[round(index)] for index in np.linspace(0, len(items) - 1, count)]

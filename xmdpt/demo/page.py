@@ -196,53 +196,67 @@ class Studio:
 
 def build_page(studio: Studio) -> gr.Blocks:
     """The page; its parts keep nothing on the server for longer than an hour."""
-    poses = stored_poses()
-    with (
-        gr.Blocks(title="xmdpt", analytics_enabled=False, delete_cache=(600, 3600)) as page,
-        gr.Row(),
-    ):
-        with gr.Column():
-            gr.Markdown("### 1. The person")
-            photo = gr.File(
-                label="Photo (up to 20 MB)", file_types=PHOTO_TYPES, type="filepath", height=150
-            )
-            person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
-            source = gr.State()  # never read back from the browser
-            shown = gr.Image(label="What is drawn from", interactive=False, height=360, buttons=[])
-        with gr.Column():
-            gr.Markdown("### 2. The pose")
-            chosen = gr.Dropdown(list(poses), value=next(iter(poses)), label="Start from")
-            upload = gr.File(
-                label="or a photo, or joints (.txt, .json)", type="filepath", height=150,
-                file_types=[*PHOTO_TYPES, ".txt", ".json"],
-            )  # fmt: skip
-            editor = pose_editor(poses[next(iter(poses))])
-        with gr.Column():
-            gr.Markdown("### 3. The picture")
-            seed = gr.Number(label="First seed", value=0, precision=0)
-            count = gr.Slider(1, MAX_PICTURES, value=2, step=1, label="Pictures; the best is first")
-            with gr.Accordion("More", open=False):
-                steps = gr.Slider(1, MAX_STEPS, value=50, step=1, label="Steps")
-                guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")
-            button = gr.Button("Draw", variant="primary", elem_id="draw")
-            gallery = gr.Gallery(
-                label="Pictures", columns=2, height=420, object_fit="contain",
-                buttons=["download"], elem_id="pictures", interactive=False,
-            )  # fmt: skip
-            best = gr.File(label="Download", interactive=False, height=80)
-            gr.Markdown("Every picture says that it was generated. Ask the people you draw.")
-    with page:
-        private = {"api_visibility": "private"}
-        changed = [photo.change, person.submit]
-        gr.on(changed, studio.take_source, [photo, person], [source, shown], **private)
-        chosen.input(lambda name: json.dumps(poses[name]), chosen, editor, **private)
-        upload.upload(studio.take_pose, [upload, person], editor, **private)
-        gr.on(
-            [button.click], studio.draw, [source, editor, seed, count, steps, guidance],
-            [gallery, best], concurrency_limit=1, **private,
-        )  # fmt: skip
+    private = {"api_visibility": "private"}
+    kept = (600, 3600)  # swept every ten minutes
+    with gr.Blocks(title="xmdpt", analytics_enabled=False, delete_cache=kept) as page, gr.Row():
+        source = _person_column(studio, private)
+        editor = _pose_column(studio, private)
+        _picture_column(studio, source, editor, private)
     _refuse_addresses(page)
     return page.queue(max_size=MAX_WAITING)
+
+
+def _person_column(studio: Studio, events: dict) -> gr.State:
+    """Upload of the person; returns the framed picture, which is never read from a browser."""
+    with gr.Column():
+        gr.Markdown("### 1. The person")
+        photo = gr.File(
+            label="Photo (up to 20 MB)", file_types=PHOTO_TYPES, type="filepath", height=150
+        )
+        person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
+        shown = gr.Image(label="What is drawn from", interactive=False, height=360, buttons=[])
+        source = gr.State()
+    changed = [photo.change, person.submit]
+    gr.on(changed, studio.take_source, [photo, person], [source, shown], **events)
+    return source
+
+
+def _pose_column(studio: Studio, events: dict) -> gr.HTML:
+    """Poses to start from, upload of one, and the editor, which is returned."""
+    poses = stored_poses()
+    first = next(iter(poses))
+    with gr.Column():
+        gr.Markdown("### 2. The pose")
+        chosen = gr.Dropdown(list(poses), value=first, label="Start from")
+        upload = gr.File(
+            label="or a photo, or joints (.txt, .json)", type="filepath", height=150,
+            file_types=[*PHOTO_TYPES, ".txt", ".json"],
+        )  # fmt: skip
+        person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
+        editor = pose_editor(poses[first])
+    chosen.input(lambda name: json.dumps(poses[name]), chosen, editor, **events)
+    gr.on([upload.upload, person.submit], studio.take_pose, [upload, person], editor, **events)
+    return editor
+
+
+def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML, events: dict) -> None:
+    """Seeds, the button, the pictures and the best one's file."""
+    with gr.Column():
+        gr.Markdown("### 3. The picture")
+        seed = gr.Number(label="First seed", value=0, precision=0)
+        count = gr.Slider(1, MAX_PICTURES, value=2, step=1, label="Pictures; the best is first")
+        with gr.Accordion("More", open=False):
+            steps = gr.Slider(1, MAX_STEPS, value=50, step=1, label="Steps")
+            guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")
+        button = gr.Button("Draw", variant="primary", elem_id="draw")
+        gallery = gr.Gallery(
+            label="Pictures", columns=2, height=420, object_fit="contain", buttons=["download"],
+            elem_id="pictures", interactive=False,
+        )  # fmt: skip
+        best = gr.File(label="Download", interactive=False, height=80)
+        gr.Markdown("Every picture says that it was generated. Ask the people you draw.")
+    inputs = [source, editor, seed, count, steps, guidance]
+    button.click(studio.draw, inputs, [gallery, best], concurrency_limit=1, **events)
 
 
 def pose_editor(joints: list[list[int]]) -> gr.HTML:

@@ -195,7 +195,7 @@ def evaluate_pairs(
     }
     networks = {name: network for name, network in built.items() if network is not None}
     tables = []
-    bar = tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress)
+    bar = tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress or None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
         for batch in batches(matches, BATCH):
             tables.append(_score_batch(batch, rules, own, networks, device, pool))

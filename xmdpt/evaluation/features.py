@@ -68,7 +68,7 @@ def pooled_features(
     """
     known: dict[bytes, np.ndarray] = {}
     rows = []
-    bar = tqdm(total=len(pictures), desc=rules.name, unit="picture", disable=not progress)
+    bar = tqdm(total=len(pictures), desc=rules.name, unit="picture", disable=not progress or None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
         for batch in batches(pictures, rules.batch_size, rules.drop_last):
             read = list(pool.map(read_picture, batch))

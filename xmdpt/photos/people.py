@@ -2,21 +2,27 @@
 
 import os
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torchvision.ops import nms
 from transformers import (
+    AutoConfig,
     AutoImageProcessor,
     AutoModelForObjectDetection,
     AutoModelForUniversalSegmentation,
+    BaseImageProcessor,
+    PreTrainedConfig,
+    VitPoseConfig,
     VitPoseForPoseEstimation,
 )
 from transformers import logging as transformers_logging
 from transformers.modeling_utils import PreTrainedModel
 
 from xmdpt.data.keypoints import from_coco17
+from xmdpt.hub import is_folder
 from xmdpt.photos.framing import Box
 from xmdpt.photos.joints import JOINT_SCORE
 from xmdpt.photos.loading import PhotoError
@@ -29,23 +35,34 @@ PERSON_SCORE = 0.5
 MASK_SCORE = 0.5
 
 
-def _load(kind: type, name: str, cure: str) -> tuple[object, PreTrainedModel]:
-    """A processor and a model by hub name or from a local folder."""
+def _load(kind: type, name: str, option: str) -> tuple[BaseImageProcessor, PreTrainedModel]:
+    """A processor and a model by hub name or from a local folder; `option` names them."""
+    if is_folder(name) and not (Path(name) / "config.json").is_file():
+        raise PhotoError(f"{option} {name}: no folder with a config.json")
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
+        if kind is VitPoseForPoseEstimation:  # no Auto class, which would look at the type
+            _require_type(AutoConfig.from_pretrained(name), VitPoseConfig)
         processor = AutoImageProcessor.from_pretrained(name)
         model = kind.from_pretrained(name, use_safetensors=True)
-    # Whatever the loader trips over (hub, JSON, safetensors, shapes), the cure is the same.
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+    except Exception as error:  # hub, JSON, safetensors and shapes each raise their own
+        reason = " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
+        if is_folder(name):
+            raise PhotoError(f"{option} {name}: cannot be loaded ({reason})") from None
         raise PhotoError(
-            f"cannot load {name}: {reason[0]} (a hub name needs the network once; a local folder "
-            f"needs config.json, preprocessor_config.json, model.safetensors); {cure}"
+            f"{option} {name}: is not on this machine, and the hub did not give it; run "
+            f"`hf download {name} --local-dir {Path(name).name}` where there is a network, and "
+            f"name that folder with {option} ({reason})"
         ) from None
     finally:
         transformers_logging.set_verbosity(verbosity)
     return processor, model.eval()
+
+
+def _require_type(config: PreTrainedConfig, wanted: type[PreTrainedConfig]) -> None:
+    if not isinstance(config, wanted):
+        raise ValueError(f"is a {config.model_type}, not a {wanted.model_type}")
 
 
 def _is_person(model: PreTrainedModel, label: int) -> bool:
@@ -70,30 +87,31 @@ class PeopleFinder:
         device: str | torch.device = "cpu",
     ) -> None:
         self.names = {
-            "detector": str(detector),
-            "pose": str(pose_estimator),
-            "segmenter": str(segmenter),
+            "--detector": str(detector),
+            "--pose-estimator": str(pose_estimator),
+            "--segmenter": str(segmenter),
         }
         self.device = torch.device(device)
 
-    @cached_property
-    def _detector(self) -> tuple:
-        cure = "or give the joints as a file and no network is needed"
-        processor, model = _load(AutoModelForObjectDetection, self.names["detector"], cure)
+    def _get(self, kind: type, option: str) -> tuple[BaseImageProcessor, PreTrainedModel]:
+        try:
+            processor, model = _load(kind, self.names[option], option)
+        except PhotoError as error:
+            other = "leave the background" if option == "--segmenter" else "give joints as a file"
+            raise PhotoError(f"{error}; or {other}") from None
         return processor, model.to(self.device)
 
     @cached_property
-    def _pose(self) -> tuple:
-        cure = "or give the joints as a file and no network is needed"
-        processor, model = _load(VitPoseForPoseEstimation, self.names["pose"], cure)
-        return processor, model.to(self.device)
+    def _detector(self) -> tuple[BaseImageProcessor, PreTrainedModel]:
+        return self._get(AutoModelForObjectDetection, "--detector")
 
     @cached_property
-    def _segmenter(self) -> tuple:
-        cure = "or leave the background as it is"
-        name = self.names["segmenter"]
-        processor, model = _load(AutoModelForUniversalSegmentation, name, cure)
-        return processor, model.to(self.device)
+    def _pose(self) -> tuple[BaseImageProcessor, PreTrainedModel]:
+        return self._get(VitPoseForPoseEstimation, "--pose-estimator")
+
+    @cached_property
+    def _segmenter(self) -> tuple[BaseImageProcessor, PreTrainedModel]:
+        return self._get(AutoModelForUniversalSegmentation, "--segmenter")
 
     @torch.no_grad()
     def boxes(self, photo: Image.Image) -> list[tuple[Box, float]]:
@@ -124,7 +142,9 @@ class PeopleFinder:
         pose = processor.post_process_pose_estimation(outputs, boxes=boxes)[0][0]
         points, scores = pose["keypoints"].double().numpy(), pose["scores"].double().numpy()
         if len(points) != 17:
-            raise PhotoError(f"{self.names['pose']}: finds {len(points)} joints, not COCO's 17")
+            raise PhotoError(
+                f"{self.names['--pose-estimator']}: finds {len(points)} joints, not COCO's 17"
+            )
         return from_coco17(points, scores, threshold=JOINT_SCORE)
 
     @torch.no_grad()

@@ -10,6 +10,10 @@ PARENTS = {child: parent for parent, child in LIMBS}
 ORDER = (1, 0, 2, 5, 8, 11, 3, 6, 9, 12, 4, 7, 10, 13, 14, 15, 16, 17)
 """Parents before children."""
 
+TURNING = [JOINTS.index(f"{side}_{part}") for side in ("right", "left")
+           for part in ("shoulder", "eye", "ear")]  # fmt: skip
+"""Joints at the ends of widths, which shrink when a body turns: they say nothing of proportions."""
+
 
 def _mirrored(joint: int) -> int:
     name = JOINTS[joint]
@@ -31,29 +35,29 @@ def rescale_pose(pose: np.ndarray, source: np.ndarray) -> np.ndarray:
     """Give `pose` (18, 2) the limb lengths of `source` (18, 2), both in one undistorted frame.
 
     The root stays where it is (the neck; of a part without a neck, its first joint), and so do
-    the directions of all limbs. A limb that the source lacks takes its mirror image's length;
-    failing that, its own times the median ratio of the others. Limbs that point at the camera
-    look short in either picture: the rule knows lengths in the picture only. Missing joints stay
-    missing. Raises ValueError if the two skeletons have no limb in common.
+    the directions of all limbs. Torso, neck, arms and legs take the source's lengths; a limb that
+    the source lacks takes its mirror image's. Widths (shoulders, eyes, ears), which depend on the
+    view, and limbs known of neither side grow by the median ratio of the others. Lengths are
+    those in the picture: a limb that points at the camera looks short in either. Missing joints
+    stay missing. Raises ValueError if the two skeletons have no such limb in common.
     """
     pose = np.asarray(pose, np.float64)
     own, theirs = limb_lengths(pose), limb_lengths(np.asarray(source, np.float64))
     mirror = theirs[[_mirrored(joint) for joint in range(len(JOINTS))]]
     theirs = np.where(np.isnan(theirs), mirror, theirs)
+    theirs[TURNING] = np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(own > 0, theirs / own, np.nan)
     if np.isnan(ratios).all():
         raise ValueError("source and pose have no limb in common: proportions cannot be compared")
-    ratios = np.where(np.isnan(ratios), np.nanmedian(ratios), ratios)
+    overall = np.nanmedian(ratios)
+    ratios = np.where(np.isnan(ratios), overall, ratios)
     absent = missing(pose)
     scaled = pose.copy()
     for joint in ORDER:
-        anchor = PARENTS.get(joint)
-        ratio = ratios[joint]
+        anchor, ratio = PARENTS.get(joint), ratios[joint]
         while anchor is not None and absent[anchor]:
-            anchor = PARENTS.get(anchor)
-            ratio = np.nanmedian(ratios)
-        if absent[joint] or anchor is None:
-            continue
-        scaled[joint] = scaled[anchor] + (pose[joint] - pose[anchor]) * ratio
+            anchor, ratio = PARENTS.get(anchor), overall
+        if not absent[joint] and anchor is not None:
+            scaled[joint] = scaled[anchor] + (pose[joint] - pose[anchor]) * ratio
     return scaled

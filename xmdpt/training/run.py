@@ -13,6 +13,7 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.encoders import make_encoder
 from xmdpt.files import atomic_path, file_digest, fingerprint, resumable_dir
 from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.training.invariance import InvarianceProbe, pick_views
 from xmdpt.training.train import StepReport, Trainer
 
 
@@ -90,11 +91,13 @@ def train_run(
 ) -> pd.DataFrame:
     """Train `config.model` and keep its EMA weights as `out`/ablation and `out`/main.
 
-    Returns the history: means of the losses over each `log_every` steps. Interrupted, the same
+    Returns the history: means of the losses over each `log_every` steps, and then how alike the
+    EMA model's condition vectors of test people are (`InvarianceProbe`). Interrupted, the same
     call goes on from the last saved state, to the same weights.
     """
     cache = FeatureCache(features)
-    pairs = DeepFashion(config.data.root, config.data.size).pairs("train")
+    data = DeepFashion(config.data.root, config.data.size)
+    pairs = data.pairs("train")
     torch.manual_seed(config.seed)
     model = build_model(config, cache)
     if config.train.init is not None:
@@ -103,13 +106,14 @@ def train_run(
     on_the_fly = "source_tokens" not in cache.stored
     encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
     trainer = Trainer(model, batches, config.train, encoder)
+    probe = InvarianceProbe(cache, pick_views(data.pictures("test")), encoder)
     with resumable_dir(out, _key(config, cache, pairs)) as work:
         rows = _start(trainer, work)
         window: list[StepReport] = []
         for report in trainer.run(config.train.steps):
             window.append(report)
             if report.step % config.train.log_every == 0 or report.step == config.train.steps:
-                rows.append(_mean_rows(window))
+                rows.append(_mean_rows(window) | probe(trainer.ema.model))
                 on_log(rows[-1])
                 window = []
             for name, step in config.train.checkpoints.items():

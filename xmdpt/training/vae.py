@@ -202,6 +202,12 @@ class VAETrainer:
         device = self.accelerator.device
         return crops.contiguous(memory_format=torch.channels_last).to(device), noise.to(device)
 
+    def _learning_rate(self) -> float:
+        """Constant but for a linear decay that ends with the run."""
+        config = self.config
+        fall = (config.steps - self.step) / config.decay_steps if config.decay_steps else 1.0
+        return config.learning_rate * min(1.0, fall)
+
     def _train_step(self, pictures: np.ndarray) -> VAEProgress:
         crops, noise = self._draw(pictures)
         with autocast(crops.device, self.config.precision):
@@ -216,6 +222,8 @@ class VAETrainer:
                 "vae.learning_rate or train in fp32. The last saved state stays in the hidden "
                 "folder beside the autoencoder's"
             )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
         self.optimizer.step()
         self.ema.update(self.vae)
         self.step += 1

@@ -1,0 +1,207 @@
+"""`generate`: from files to pictures, the weights it takes, and the command that runs it."""
+
+import sys
+
+import numpy as np
+import pytest
+from conftest import SIZE, body, draw_person, make_model
+from PIL import Image
+
+from xmdpt import XMDPTPipeline, cli
+from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
+from xmdpt.diffusion import make_scheduler
+from xmdpt.photos import weights
+from xmdpt.photos.draw import closeness, contact_sheet, draw, prepare
+from xmdpt.photos.framing import whole_frame
+from xmdpt.photos.loading import PhotoError
+from xmdpt.photos.marking import MARK
+from xmdpt.photos.retarget import limb_lengths
+from xmdpt.photos.subjects import CANVAS, Subject, read_photo_subject
+
+
+class NoFinder:
+    """Stands where detectors would be loaded, and must not be asked."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"a detector was asked for its {name}")
+
+
+@pytest.fixture
+def person(tmp_path):
+    """A drawn person, 44x64 pixels, with 14 joints in the annotation frame."""
+    draw_person(tmp_path / "me.png", tmp_path / "me.txt", (200, 30, 30), 0)
+    return tmp_path / "me.png", tmp_path / "me.txt"
+
+
+# From files to pictures
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_vae):
+    pipe = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_a_framed_photo_and_annotations_are_read_as_the_data_sets_are(person):
+    photo, annotation = person
+    said = []
+    prepared = prepare(
+        Subject(photo), Subject(annotation, units="annotation"), NoFinder(), say=said.append
+    )
+    points = annotation_to_pixels(np.loadtxt(annotation), (SIZE, SIZE))
+    np.testing.assert_allclose(prepared.keypoints_at(SIZE), points, atol=1e-9)
+    expected = Image.open(photo).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    assert np.array_equal(prepared.source_at(SIZE), np.array(expected))
+    assert np.array_equal(prepared.skeleton_at(SIZE), draw_skeleton(points, (SIZE, SIZE)))
+    [line] = said
+    assert "4 of 18 joints missing: right eye, left eye, right ear, left ear" in line
+
+
+def test_a_large_photo_is_cut_to_the_person(tmp_path):
+    photo = Image.new("RGB", (1000, 600), (0, 90, 0))
+    photo.save(tmp_path / "field.png")
+    points = body(1, (400, 200))
+    np.savetxt(tmp_path / "field.txt", points)
+    subject = Subject(tmp_path / "field.png", tmp_path / "field.txt")
+    framed = read_photo_subject(subject, NoFinder(), want_keypoints=True)
+    np.testing.assert_allclose(framed.frame.points_out(framed.keypoints, CANVAS), points)
+    height = np.ptp(framed.keypoints[:, 1]) / CANVAS[0]
+    assert 0.7 < height < 0.95
+    assert framed.picture.size == (framed.frame.width, framed.frame.height)
+    whole = Subject(tmp_path / "field.png", tmp_path / "field.txt", crop=False)
+    framed = read_photo_subject(whole, NoFinder(), want_keypoints=True)
+    assert framed.frame == whole_frame((1000, 600))
+    np.testing.assert_allclose(framed.frame.points_out(framed.keypoints, CANVAS), points)
+
+
+def test_a_pose_in_the_sources_proportions(tmp_path):
+    Image.new("RGB", (750, 1101)).save(tmp_path / "me.png")
+    np.savetxt(tmp_path / "me.txt", body(2.0, (200, 200)))
+    np.savetxt(tmp_path / "pose.txt", body(3.0))
+    source = Subject(tmp_path / "me.png", tmp_path / "me.txt")
+    prepared = prepare(source, Subject(tmp_path / "pose.txt"), NoFinder(), rescale=True)
+    lengths = limb_lengths(prepared.keypoints)
+    np.testing.assert_allclose(
+        lengths[[0, *range(2, 18)]],
+        limb_lengths(body(2.0))[[0, *range(2, 18)]],
+        rtol=1e-3,  # frames are whole pixels
+    )
+
+
+def test_seeds_make_pictures_that_do_not_depend_on_each_other(pipe, person):
+    prepared = prepare(
+        Subject(person[0]), Subject(person[1], units="annotation"), NoFinder(), say=str
+    )
+    steps = []
+    many = draw(pipe, prepared, [3, 4, 5], num_inference_steps=2, progress=steps.append)
+    one = draw(pipe, prepared, [4], num_inference_steps=2)
+    assert steps == [1, 2]
+    near = np.asarray(many.pictures[1]).astype(int) - np.asarray(one.pictures[0])
+    assert np.abs(near).max() <= 2
+    assert not np.array_equal(many.pictures[0], many.pictures[1])
+    assert many.best == int(np.argmax(many.scores)) and len(many.scores) == 3
+    sheet = contact_sheet(many)
+    width, height = many.source.size
+    assert sheet.width == 5 * width and sheet.height > height
+    assert np.array_equal(
+        np.asarray(sheet)[:height, 2 * width : 3 * width], many.pictures[many.best]
+    )
+
+
+@pytest.mark.parametrize("ranking", ["tokens", "st_lpips"])
+def test_the_source_is_closest_to_itself(people, ranking):
+    paths = sorted((people / "img").rglob("*.jpg"))
+    pictures = [np.array(Image.open(path).resize((SIZE, SIZE))) for path in paths]
+    scores = closeness(pictures[0], pictures, ranking, "efficientnet_lite0")
+    assert int(np.argmax(scores)) == 0
+    same = np.array([path.parent == paths[0].parent for path in paths])
+    assert np.mean(scores, where=same) > np.mean(scores, where=~same)
+
+
+# Weights and the command
+
+
+@pytest.fixture(scope="module")
+def folder(pipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def run(monkeypatch, *words) -> int:
+    monkeypatch.setattr(sys, "argv", ["xmdpt", *map(str, words)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return stop.code or 0
+    return 0
+
+
+def test_the_command_draws(folder, person, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("xmdpt.photos.people.PeopleFinder.boxes", NoFinder().__getattr__)
+    out, sheet = tmp_path / "out/out.png", tmp_path / "out/sheet.jpg"
+    words = ["generate", "--source", person[0], "--pose", person[1], "--pose-units", "annotation",
+             "--out", out, "--weights", folder, "--steps", 2, "--num", 2]  # fmt: skip
+    assert run(monkeypatch, *words, "--sheet", sheet) == 0
+    assert "the best of 2: seed" in capsys.readouterr().out
+    with Image.open(out) as made:
+        assert made.size == (SIZE, round(SIZE * 1101 / 750)) and made.info["Software"] == MARK
+    assert sorted(path.name for path in out.parent.iterdir()) == ["out.png", "sheet.jpg"]
+    assert run(monkeypatch, *words, "--no-mark") == 0
+    with Image.open(out) as made:
+        assert "Software" not in made.info
+
+
+@pytest.mark.parametrize("bad, text", [
+    (["--source", "none.jpg"], "no such picture"),
+    (["--pose", "none.json"], "no such key point file"),
+    (["--out", "out.bmp"], "written as"),
+    (["--out", "me.png"], "what you gave"),
+    (["--weights", "nowhere"], "model_index.json"),
+    (["--source", "me.txt"], "is a photo"),
+    (["--pose-units", "pixels", "--pose-keypoints", "me.txt"], "too many"),
+])  # fmt: skip
+def test_bad_input_is_one_line(folder, person, tmp_path, monkeypatch, capsys, bad, text):
+    monkeypatch.chdir(tmp_path)
+    words = {"--source": "me.png", "--pose": "me.txt", "--pose-units": "annotation",
+             "--out": "out.png", "--weights": folder, "--steps": 1}  # fmt: skip
+    words |= dict(zip(bad[::2], bad[1::2], strict=True))
+    before = sorted(tmp_path.iterdir())
+    assert run(monkeypatch, "generate", *[w for pair in words.items() for w in pair]) == 2
+    error = capsys.readouterr().err
+    assert text in error and error.startswith("error: ") and len(error.splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_weights_that_are_broken(folder, tmp_path):
+    file = "transformer/diffusion_pytorch_model.safetensors"
+    for name in (
+        "model_index.json",
+        "vae/config.json",
+        "scheduler/scheduler_config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "transformer/config.json",
+        file,
+    ):
+        target = tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((folder / name).read_bytes())
+    weights.load_pipeline(tmp_path, "cpu")
+    whole = (folder / file).read_bytes()
+    (tmp_path / file).write_bytes(whole[: len(whole) // 2])  # half-downloaded
+    with pytest.raises(PhotoError, match="cannot be loaded") as error:
+        weights.load_pipeline(tmp_path, "cpu")
+    assert len(str(error.value).splitlines()) == 1
+    (tmp_path / file).rename(tmp_path / file.replace("safetensors", "bin"))  # never unpickled
+    with pytest.raises(PhotoError, match="cannot be loaded"):
+        weights.load_pipeline(tmp_path, "cpu")
+
+
+def test_the_weights_that_ship_are_found_or_missed(folder, tmp_path, monkeypatch):
+    assert weights.load_pipeline(device="cpu").size == 128
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    with pytest.raises(PhotoError, match=r"small weights .* are not there"):
+        weights.load_pipeline()
+    (tmp_path / "xmdpt-synthetic").symlink_to(folder)
+    assert weights.load_pipeline(device="cpu").size == SIZE

@@ -1,0 +1,83 @@
+"""Does the condition vector show the person, whatever the view? Asked along training (Fig. 5)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xmdpt.data.cache import FeatureCache
+from xmdpt.data.pairs import outfit, spread
+from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.pictures import to_signed
+
+PEOPLE, VIEWS = 8, 4
+
+
+def pick_views(names: Sequence[str], people: int = PEOPLE, views: int = VIEWS) -> list[list[str]]:
+    """Up to `views` pictures of each of up to `people` people, spread evenly over all of them.
+
+    Pictures of one person in other clothes count as another person. Empty where fewer than two
+    people have two pictures each: nothing can be compared then.
+    """
+    by_person = defaultdict(list)
+    for name in sorted(names):
+        by_person[outfit(name)].append(name)
+    several = [pictures for pictures in by_person.values() if len(pictures) > 1]
+    if len(several) < 2:
+        return []
+    return [spread(pictures, views) for pictures in spread(several, people)]
+
+
+def mean_cosines(vectors: Tensor, people: Sequence[int]) -> tuple[float, float]:
+    """Mean cosine similarity of vectors (K, D) within people, and between people.
+
+    `people` (K,) says whose each vector is. A vector is not compared with itself.
+    """
+    unit = F.normalize(vectors.double(), dim=1)
+    cosines = unit @ unit.T
+    owner = torch.as_tensor(people, device=vectors.device)
+    same = owner[:, None] == owner
+    other_view = same & ~torch.eye(len(owner), dtype=torch.bool, device=vectors.device)
+    return cosines[other_view].mean().item(), cosines[~same].mean().item()
+
+
+class InvarianceProbe:
+    """The condition vectors of views of some people, all with one and the same target pose.
+
+    The paper plots their similarity within a person. Between people it is the control: a vector
+    that ignores the source altogether would be just as similar there. Without views it tells
+    nothing.
+    """
+
+    def __init__(
+        self, cache: FeatureCache, views: list[list[str]], source_encoder: nn.Module | None = None
+    ):
+        """`source_encoder` makes source tokens where the cache holds photos in their place."""
+        self.people = [person for person, pictures in enumerate(views) for _ in pictures]
+        if not self.people:
+            return
+        names = [name for pictures in views for name in pictures]
+        rows = np.array([cache.rows[name] for name in names])
+        flips = np.zeros(len(rows), dtype=int)
+        self.pose = cache.read("pose_tokens", rows[:1], flips[:1]).expand(len(rows), -1, -1)
+        mean = cache.read("moments", rows, flips).chunk(2, dim=1)[0]
+        self.latent = mean * cache.scaling_factor
+        if source_encoder is None:
+            self.source = cache.read("source_tokens", rows, flips)
+        else:
+            device = next(source_encoder.parameters()).device
+            photos = to_signed(cache.read_pictures(rows, flips).numpy()).to(device)
+            with torch.no_grad():
+                self.source = source_encoder(photos)
+
+    @torch.no_grad()
+    def __call__(self, model: XMDPTTransformer2DModel) -> dict[str, float]:
+        """`cosine_person` and `cosine_people` of the model's condition vectors."""
+        if not self.people:
+            return {}
+        inputs = (tensor.to(model.device) for tensor in (self.pose, self.source, self.latent))
+        within, between = mean_cosines(model.encode_condition(*inputs), self.people)
+        return {"cosine_person": within, "cosine_people": between}
