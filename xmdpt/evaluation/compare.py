@@ -23,8 +23,10 @@ from xmdpt.evaluation.results import (
 from xmdpt.evaluation.summary import Scores, TrainingStatistics, score_folder, score_table
 from xmdpt.files import atomic_path, write_json
 
-LIBRARIES = ("xmdpt", "torch", "torchvision", "torch-fidelity", "torchmetrics", "lpips", "scikit-image", "scipy",
-             "numpy", "pillow", "opencv-python-headless")  # fmt: skip
+LIBRARIES = (
+    *("xmdpt", "torch", "torchvision", "torch-fidelity", "torchmetrics", "lpips"),
+    *("scikit-image", "scipy", "numpy", "pillow", "opencv-python-headless"),
+)
 """What decides numbers: a result is told with their versions."""
 
 
