@@ -1,4 +1,4 @@
-"""How metrics and baselines are shown, wherever a table of them stands."""
+"""How metrics, baselines and limits are shown, wherever a table of them stands."""
 
 from typing import NamedTuple
 
@@ -74,3 +74,10 @@ BASELINES = {
     "mean_picture": "mean training picture",
     "nearest_pose": "training picture in the nearest pose",
 }
+"""Answers without any learning: what a method must beat."""
+
+LIMITS = {
+    "reconstruction": "the true picture through the autoencoder",
+    "truth": "the true pictures as a collection",
+}
+"""No answers, since they know the truth: what a method cannot be expected to beat."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
-from xmdpt.labels import BASELINES, METRICS
+from xmdpt.labels import BASELINES, LIMITS, METRICS
 
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
 WIDEST = 1600  # pixels
@@ -57,25 +57,31 @@ def _interval(row: dict[str, Any], metric: str) -> str:
     )
 
 
-def _best(scores: dict[str, dict[str, Any]], metric: str) -> float:
+def _best(scores: dict[str, dict[str, Any]], metric: str) -> float | None:
     choose = max if METRICS[metric].higher else min
-    return choose(row[metric] for row in scores.values() if row.get(metric) is not None)
+    rivals = (row for name, row in scores.items() if name not in LIMITS)
+    return choose((row[metric] for row in rivals if row.get(metric) is not None), default=None)
 
 
 def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> dict[str, Any]:
-    """Headings, rows and explanations of a table of metrics; the best of a column is marked."""
+    """Headings, rows (in the order of `labels`) and explanations of a table of metrics.
+
+    The best of a column is marked; `LIMITS` do not compete.
+    """
     shown = [name for name in METRICS if any(row.get(name) is not None for row in scores.values())]
     rows = []
-    for name, row in scores.items():
+    for name in sorted(scores, key=[*labels, *scores].index):
+        row, limit = scores[name], name in LIMITS
         cells = [
             {
                 "value": _number(row.get(metric), metric),
                 "interval": _interval(row, metric),
-                "best": row.get(metric) == _best(scores, metric),
+                "best": not limit and row.get(metric) == _best(scores, metric),
             }
             for metric in shown
         ]
-        rows.append({"label": labels.get(name, name), "ours": name in OURS, "cells": cells})
+        kind = "limit" if limit else "ours" if name in OURS else ""
+        rows.append({"label": labels.get(name, name), "kind": kind, "cells": cells})
     return {"metrics": [METRICS[name] for name in shown], "rows": rows}
 
 
@@ -117,15 +123,14 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
     config = load_config(root / "params.yaml", run=run)
     title, figures = config.experiments[run].title, root / "reports/figures"
     scores = read_scores(root / f"reports/metrics/{run}.json")
-    labels = BASELINES | {
-        name: f"{title} after {steps} steps" for name, steps in config.train.checkpoints.items()
-    }
+    checkpoints = config.train.checkpoints.items()
+    labels = {name: f"{title} after {steps} steps" for name, steps in checkpoints}
     ours = list(config.sample.checkpoints)[-1]
     return {
         "name": run,
         "title": title,
         "start": start_of(config),
-        "table": score_table(scores, labels),
+        "table": score_table(scores, labels | BASELINES | LIMITS),
         "verdict": verdict(scores, ours),
         "pairs": int(next(iter(scores.values()), {}).get("count", 0)),
         "grid": data_uri(figures / f"grid_{run}.png"),

@@ -1,9 +1,9 @@
-"""What a method must beat: three ways to answer a test pair without any learning.
+"""What a method must beat, and what it cannot: answers without learning, answers from the truth.
 
 They are written as result folders, so that the code that scores a method scores them too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ from PIL import Image
 
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
-from xmdpt.labels import BASELINES
+from xmdpt.evaluation.results import batches
+from xmdpt.labels import BASELINES, LIMITS
 
+BATCH = 16  # pictures that pass the autoencoder at a time
 MISMATCH = 64.0  # pixels of the 256-high frame: what a joint seen in one pose only is charged
 
 
@@ -67,4 +69,32 @@ def write_baselines(
         answers = (data.picture(source), mean, data.picture(nearest[target]))
         for path, picture in zip(folders.values(), answers, strict=True):
             Image.fromarray(picture).save(path / result_name(source, target))
+    return folders
+
+
+def write_limits(
+    folder: str | Path,
+    data: DeepFashion,
+    pairs: Sequence[tuple[str, str]],
+    rebuild: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, Path]:
+    """Write the result folders of `LIMITS` below `folder` and return them by name.
+
+    For each (source, target) pair: `reconstruction`, the target through the autoencoder, whose
+    encoder and decoder are `rebuild`, uint8 (N, size, size, 3) to the same; `truth`, the target.
+    A latent diffusion model can at best draw the former; the latter's distance to the training
+    pictures is what a perfect method has, since test people are other people.
+    """
+    folders = {name: Path(folder) / name for name in LIMITS}
+    for path in folders.values():
+        path.mkdir(parents=True, exist_ok=True)
+    sources: dict[str, list[str]] = {}
+    for source, target in pairs:
+        sources.setdefault(target, []).append(source)
+    for targets in batches(list(sources), BATCH):
+        truth = np.stack([data.picture(target) for target in targets])
+        for target, *answers in zip(targets, rebuild(truth), truth, strict=True):
+            for path, picture in zip(folders.values(), answers, strict=True):
+                for source in sources[target]:
+                    Image.fromarray(picture).save(path / result_name(source, target))
     return folders

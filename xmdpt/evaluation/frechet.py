@@ -70,7 +70,7 @@ def frechet_infinity(
     return float(np.polyfit([1 / size for size in sizes], distances, 1)[1])
 
 
-def _kernel_blocks(a: Tensor, b: Tensor, rows: int = 2048) -> Iterator[Tensor]:
+def _kernel_blocks(a: Tensor, b: Tensor, rows: int = 256) -> Iterator[Tensor]:
     """The cubic kernel (x y / D + 1)^3 of rows of a (N, D) with all of b (M, D), in blocks."""
     for block in a.split(rows):
         yield (block @ b.T / a.shape[1] + 1) ** 3

@@ -20,7 +20,7 @@ from xmdpt.evaluation.features import Statistics
 from xmdpt.evaluation.preparation import follows_results
 from xmdpt.evaluation.protocols import PIDM, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import Pair
-from xmdpt.labels import METRICS
+from xmdpt.labels import LIMITS, METRICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,11 +55,11 @@ class TrainingStatistics:
         return {name: len(statistics.features) for name, statistics in found.items()}
 
 
-def _pidm_pixels(folder: Path, reference_dir: Path) -> pd.DataFrame:
+def _pidm_pixels(folder: Path, reference_dir: Path, only: Collection[Pair] | None) -> pd.DataFrame:
     """SSIM and PSNR at PIDM's 256x256, as columns ssim_pidm and psnr_pidm."""
     rules = replace(PIDM, perceptual=())
     with warnings.catch_warnings(action="ignore"):  # that results are squashed is the point
-        pairs = evaluate_pairs(folder, reference_dir, rules, progress=False)
+        pairs = evaluate_pairs(folder, reference_dir, rules, only=only, progress=False)
     return pairs[["ssim", "psnr"]].add_suffix("_pidm")
 
 
@@ -83,7 +83,7 @@ def score_folder(
     rules, options = train.rules, {"weights": weights, "device": device, "progress": progress}
     pairs = evaluate_pairs(folder, reference_dir, rules, only=only, **options)
     if enlarged:
-        pairs = pairs.join(_pidm_pixels(folder, reference_dir))
+        pairs = pairs.join(_pidm_pixels(folder, reference_dir, only))
     statistics = train.at(result_size(folder / pairs["result"][0]))
     values = evaluate(folder, reference_dir, statistics, rules, pairs=pairs, **options)
     metrics = [column for column in pairs.columns if column not in LABELS]
@@ -107,15 +107,20 @@ def summarise(
 
     Under another protocol than `pidm`, its SSIM and PSNR are added as `ssim_pidm`, `psnr_pidm`.
     `low` and `high` hold the 95 % bootstrap interval over people of every metric of single
-    pictures.
+    pictures. A folder named `truth` has the distances to the training pictures alone.
     """
     rules = get_protocol(protocol)
     train = TrainingStatistics(train_dir, rules, progress=progress)
     options = {"enlarged": rules.name != PIDM.name, "progress": progress}
-    return {
+    scores = {
         name: score_folder(Path(folder), Path(reference_dir), train, seed, **options)
         for name, folder in folders.items()
     }
+    if "truth" in scores:  # compared with itself it is perfect, which says nothing
+        row = scores["truth"]
+        single = {*row["low"], "low", "high"}
+        scores["truth"] = {key: row[key] for key in row.keys() - single}
+    return scores
 
 
 def _round(value: float) -> float:
@@ -126,10 +131,10 @@ def score_frame(scores: Scores) -> pd.DataFrame:
     """Return the plain numbers of scores: a row per result folder, a column per metric."""
     known = [metric for metric in METRICS if any(metric in row for row in scores.values())]
     rows = {name: {metric: row.get(metric) for metric in known} for name, row in scores.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=known)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=known, dtype=float)
 
 
-def _cell(row: Mapping[str, Any], key: str, best: float) -> str:
+def _cell(row: Mapping[str, Any], key: str, best: float | None) -> str:
     value, digits = row.get(key), METRICS[key].decimals
     if value is None:
         return ""
@@ -143,13 +148,15 @@ def _cell(row: Mapping[str, Any], key: str, best: float) -> str:
 def score_table(scores: Scores, caption: str) -> str:
     """Return a Markdown table: arrows point to better, the best of each column is bold.
 
-    In brackets are the intervals of metrics of single pictures.
+    In brackets are the intervals of metrics of single pictures. `LIMITS` do not compete.
     """
     frame = score_frame(scores)
     arrows = [f"{key} {'↑' if METRICS[key].higher else '↓'}" for key in frame.columns]
-    best = {key: frame[key].max() if METRICS[key].higher else frame[key].min() for key in frame}
+    rivals = frame.drop(index=list(LIMITS), errors="ignore")
+    best = {key: rivals[key].max() if METRICS[key].higher else rivals[key].min() for key in frame}
     rows = [["", *arrows]] + [
-        [name, *(_cell(row, key, best[key]) for key in frame)] for name, row in scores.items()
+        [name, *(_cell(row, key, None if name in LIMITS else best[key]) for key in frame)]
+        for name, row in scores.items()
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
