@@ -1,19 +1,23 @@
-"""The Frechet distance against closed forms and against scipy's matrix square root."""
+"""Distances of feature sets against closed forms, scipy's matrix root and torchmetrics' kernel."""
 
 import numpy as np
 import pytest
-import torch
 from scipy import linalg
 
-from xmdpt.evaluation.frechet import InceptionFeatures, frechet_distance, moments
-from xmdpt.evaluation.protocols import PIDM
+from xmdpt.evaluation.frechet import (
+    frechet_distance,
+    frechet_infinity,
+    kernel_distance,
+    kernel_within,
+    moments,
+)
 
 
 def _covariance(rng: np.random.Generator, width: int, samples: int) -> np.ndarray:
     return np.cov(rng.normal(size=(samples, width)) * rng.uniform(0.1, 2, width), rowvar=False)
 
 
-@pytest.mark.parametrize("width", [2, 17, 64])
+@pytest.mark.parametrize("width", [2, 17, 64, 300])
 def test_equals_the_matrix_square_root(width):
     rng = np.random.default_rng(width)
     a, b = _covariance(rng, width, 3 * width), _covariance(rng, width, 5 * width)
@@ -75,18 +79,65 @@ def test_bad_features():
         frechet_distance(np.zeros((3, 4)), np.zeros((3, 5)))
 
 
-def test_inception_input():
-    """The protocol's odd scale is torchvision's `transform_input`, applied to [0, 1]."""
-    from torchvision.models import inception_v3
+@pytest.mark.slow
+def test_the_width_of_inception():
+    """2048 features of fewer pictures, as in the field: exact by the smaller Gram matrix."""
+    rng = np.random.default_rng(5)
+    a, b = (rng.normal(size=(n, 2048)) * rng.uniform(0.1, 1, 2048) for n in (300, 400))
+    (mean_a, cov_a), (mean_b, cov_b) = moments(a), moments(b)
+    root = np.linalg.svd((a - mean_a) @ (b - mean_b).T, compute_uv=False).sum()
+    root /= np.sqrt(299 * 399)
+    expected = ((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * root
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
 
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    theirs = inception_v3(weights=None, init_weights=False, transform_input=True).eval()
-    state = theirs.state_dict()
-    mine = InceptionFeatures(state, 299, PIDM.frechet_scale, PIDM.frechet_offset)
-    theirs.fc = torch.nn.Identity()
-    pictures = torch.rand(1, 3, 256, 176) * 2 - 1
-    unit = torch.nn.functional.interpolate((pictures + 1) / 2, (299, 299), mode="bilinear")
-    with torch.no_grad():
-        torch.testing.assert_close(mine.pooled(pictures), theirs(unit))
-    assert mine.pooled(pictures).shape == (1, 2048)
+
+def test_infinity_takes_the_bias_away():
+    """Results of just the right distribution: the distance is above 0, its limit about 0."""
+    plain, limits = [], []
+    for seed in range(8):
+        features = np.random.default_rng(seed).normal(size=(400, 16))
+        reference = (np.zeros(16), np.eye(16))
+        plain.append(frechet_distance(features, reference))
+        limits.append(frechet_infinity(features, reference, seed))
+    assert min(plain) > 0.15
+    assert abs(np.mean(limits)) < 0.2 * np.mean(plain)
+
+
+def test_infinity_of_full_size_is_the_distance():
+    """Where all subsets agree (copies of two points), the limit is the distance of any of them."""
+    features = np.tile([[0.0], [2.0]], (500, 1))
+    reference = (np.array([1.0]), np.array([[4.0]]))
+    assert frechet_distance(features, reference) == pytest.approx(1, abs=0.01)  # (2 - 1)^2
+    assert frechet_infinity(features, reference) == pytest.approx(1, abs=0.01)
+
+
+def test_infinity_needs_more_results_than_features():
+    features = np.random.default_rng(0).normal(size=(15, 8))
+    assert np.isnan(frechet_infinity(features, (np.zeros(8), np.eye(8))))
+
+
+def test_kernel_distance_equals_torchmetrics():
+    torch = pytest.importorskip("torch")
+    poly_mmd = pytest.importorskip("torchmetrics.image.kid").poly_mmd
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(50, 12)), rng.normal(size=(50, 12)) + 0.3
+    expected = poly_mmd(torch.tensor(a), torch.tensor(b)).item()
+    assert kernel_distance(a, b) == pytest.approx(expected, rel=1e-9)
+    assert kernel_distance(a, b, kernel_within(b)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_kernel_distance_by_hand():
+    """One feature: the kernel of x and y is (x y + 1)^3; sets of different sizes."""
+    a, b = np.array([[0.0], [1.0], [2.0]]), np.array([[1.0], [3.0]])
+    within_a = (1 + 1 + 27) / 3
+    across = (1 + 1 + 8 + 64 + 27 + 343) / 6
+    assert kernel_distance(a, b) == pytest.approx(within_a + 64 - 2 * across)
+
+
+def test_kernel_distance_has_no_bias():
+    """Two samples of one distribution: above and below 0, whereas Frechet's is always above."""
+    rng = np.random.default_rng(4)
+    pairs = [rng.normal(size=(2, 30, 8)) for _ in range(200)]
+    distances = np.array([kernel_distance(a, b) for a, b in pairs])
+    assert abs(distances.mean()) < 3 * distances.std() / np.sqrt(len(distances))
+    assert min(frechet_distance(a, b) for a, b in pairs[:20]) > 0.5

@@ -106,12 +106,6 @@ def test_page_without_results_says_what_is_missing(tmp_path):
     assert "mean nothing" in page
 
 
-def test_intervals_may_be_flat(made):
-    path = made / "reports/metrics/base_b.json"
-    path.write_text(json.dumps({"main": {"ssim": 0.5, "ssim_low": 0.25, "ssim_high": 0.75}}))
-    assert "0.250 to 0.750" in write_report(made).read_text()
-
-
 def test_verdict_knows_which_way_is_better():
     scores = {
         "main": {"ssim": 0.8, "st_lpips": 0.3, "psnr": 10},

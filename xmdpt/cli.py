@@ -1,5 +1,6 @@
 """The command line: `xmdpt COMMAND --help`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -116,6 +117,73 @@ def survey(
         found.require()
         if read:
             print(f"{len(read_all(found.open(), found.names)):,} pictures are readable")
+    except DataError as error:
+        raise BadInput(str(error)) from None
+
+
+@app.command()
+def evaluate(
+    generated: Annotated[
+        list[Path], typer.Argument(help="Folders of results, one per method, named after it.")
+    ],
+    reference: Annotated[Path, typer.Option(help="Folder or data set with the true pictures.")],
+    train: Annotated[
+        Path | None, typer.Option(help="The same with the training pictures, for FID and KID.")
+    ] = None,
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="Whose rules; may be given again. Default: pidm.")
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Score only the pairs of this test_pairs.txt or .csv.")
+    ] = None,
+    own_pairs: Annotated[
+        bool,
+        typer.Option("--own-pairs", help="Each method on all its pairs, not the shared ones."),
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Write the tables (Markdown) here.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder with networks' files; default: torch.hub's.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Of training statistics; default: ~/.cache/xmdpt.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
+    device: Annotated[str | None, typer.Option(help="Default: a GPU where there is one.")] = None,
+) -> None:
+    """Score methods' pictures under the field's protocols: pidm, cfld, cfld-512, pcdms, patn,
+    leffa, clean, and synthetic (offline stand-ins). docs/evaluation.md tells them apart.
+
+    Examples:
+    xmdpt evaluate results/xmdpt --reference data/deepfashion --train data/deepfashion,
+    xmdpt evaluate results/* --reference test/ --protocol pidm --protocol cfld --json scores.json.
+    """
+    from xmdpt.data.stores import DataError
+    from xmdpt.evaluation.compare import compare, named, write_comparisons
+    from xmdpt.evaluation.features import default_cache
+
+    for path in filter(None, (json, table)):
+        if path.is_dir() or (path.is_file() and not os.access(path, os.W_OK)):
+            raise BadInput(f"{path}: cannot be written; name a file")
+    if weights is not None and not weights.is_dir():
+        raise BadInput(f"{weights}: no such folder; --weights names one with networks' files")
+    try:
+        comparisons = []
+        for comparison in compare(
+            named(generated),
+            reference,
+            train,
+            list(dict.fromkeys(protocol or ["pidm"])),
+            pairs_file=pairs,
+            own_pairs=own_pairs,
+            seed=seed,
+            weights=weights,
+            cache_dir=cache or default_cache(),
+            device=device,
+        ):
+            print(comparison.as_markdown(), flush=True)
+            comparisons.append(comparison)
+        write_comparisons(comparisons, json, table)
     except DataError as error:
         raise BadInput(str(error)) from None
 

@@ -181,7 +181,8 @@ class SampleConfig(Section):
 
 
 class EvaluateConfig(Section):
-    protocol: Literal["synthetic", "pidm"]
+    protocol: Literal["synthetic", "pidm", "cfld", "cfld-512", "pcdms", "patn", "leffa", "clean"]
+    """Whose rules score the pictures; docs/evaluation.md has them."""
 
 
 class Experiment(Section):

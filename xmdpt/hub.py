@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TypeVar
 
 import torch
 from huggingface_hub import constants
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from xmdpt.config import ConfigError
 from xmdpt.files import fingerprint
@@ -47,6 +48,38 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
             f"did not give it ({_reason(error)}). Where there is a network it is fetched; else "
             f"run `hf download {name} --local-dir {Path(name).name}` elsewhere, bring the folder "
             f"here and set {setting} to it. The profile `synthetic` needs none of this"
+        ) from None
+
+
+class MissingWeights(ConfigError):
+    """Weights are neither on disk nor to be had; the message says which, and where they go."""
+
+
+def load_checkpoint(url: str, use: str, folder: str | Path | None = None) -> dict[str, Tensor]:
+    """Load a state dict published as a file: from `folder`, torch.hub's folder, or `url`.
+
+    `use` says what for. Raises MissingWeights, one line that names the file, where it goes and
+    where it comes from.
+    """
+    hub = Path(torch.hub.get_dir()) / "checkpoints"
+    name = url.rpartition("/")[2]
+    places = [Path(place) / name for place in (folder, hub) if place is not None]
+    for path in filter(Path.is_file, places):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise MissingWeights(
+                f"{use}: {path} holds no readable weights ({_reason(error)}); fetch {url} anew"
+            ) from None
+    try:
+        return torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise MissingWeights(
+            f"{use} needs {' or '.join(map(str, places))}, which is not there and could not be "
+            f"fetched ({_reason(error)}): bring {url} there. The profile `paper` needs it, "
+            "`synthetic` does not"
         ) from None
 
 

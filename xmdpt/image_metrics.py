@@ -1,4 +1,7 @@
-"""Picture by picture metrics on uint8 (H, W, 3): SSIM, PSNR and the overlap of silhouettes."""
+"""Picture by picture metrics: SSIM, PSNR and the overlap of silhouettes.
+
+Pictures are (H, W, 3) from 0 to 255: uint8, or float32 where a resizing filter left it so.
+"""
 
 import numpy as np
 from scipy import ndimage
@@ -9,34 +12,43 @@ Picture = np.ndarray
 
 def _check(prediction: Picture, target: Picture) -> None:
     for picture in (prediction, target):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise ValueError(f"need uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
+        if picture.dtype not in (np.uint8, np.float32) or picture.shape[2:] != (3,):
+            raise ValueError(
+                f"need uint8 or float32 (H, W, 3), not {picture.dtype} {picture.shape}"
+            )
     if prediction.shape != target.shape:
         raise ValueError(f"pictures of different sizes: {prediction.shape} and {target.shape}")
 
 
-def ssim(prediction: Picture, target: Picture, sigma: float = 1.2) -> float:
-    """Return the structural similarity in [-1, 1] as PIDM's protocol computes it.
+def ssim(
+    prediction: Picture,
+    target: Picture,
+    sigma: float | None = 1.2,
+    *,
+    window: int | None = None,
+    data_range: float | None = None,
+) -> float:
+    """Return the structural similarity in [-1, 1]; by default as PIDM's protocol computes it.
 
-    Gaussian window of `sigma` pixels, no sample covariance, mean over channels and pixels; the
-    data range is the prediction's own maximum minus minimum (255 where the prediction is flat).
+    Mean over channels and pixels, with a Gaussian window of `sigma` pixels and no sample
+    covariance, or, where sigma is None, a uniform one of `window` pixels' side with it. Without
+    `data_range` it is the prediction's own maximum minus minimum (255 where that is flat).
     """
     _check(prediction, target)
     prediction, target = prediction.astype(np.float64), target.astype(np.float64)
+    gaussian = {"gaussian_weights": True, "sigma": sigma, "use_sample_covariance": False}
     value = structural_similarity(
         target,
         prediction,
-        gaussian_weights=True,
-        sigma=sigma,
-        use_sample_covariance=False,
         channel_axis=-1,
-        data_range=float(np.ptp(prediction)) or 255.0,
+        data_range=data_range or float(np.ptp(prediction)) or 255.0,
+        **({"win_size": window} if sigma is None else gaussian),
     )
     return float(value)
 
 
 def psnr(prediction: Picture, target: Picture) -> float:
-    """Return the peak signal-to-noise ratio in dB of pictures in [0, 1]; infinite if identical."""
+    """Return the peak signal-to-noise ratio in dB for a peak of 255; infinite if identical."""
     _check(prediction, target)
     error = np.mean((prediction.astype(np.float64) - target) ** 2) / 255**2
     return float(-10 * np.log10(error)) if error else float("inf")

@@ -1,15 +1,49 @@
 """Learned perceptual distances between pictures: ST-LPIPS, and LPIPS where its weights are."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision import models
 
-from xmdpt.config import ConfigError
 from xmdpt.encoders import package_weights
+from xmdpt.hub import MissingWeights, load_checkpoint
+
+
+class Trunk(NamedTuple):
+    """A torchvision network that LPIPS looks into: its stages end before the layers `ends`."""
+
+    builder: str
+    url: str
+    channels: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
+ALEX = Trunk(
+    "alexnet",
+    models.AlexNet_Weights.IMAGENET1K_V1.url,
+    (64, 192, 384, 256, 256),
+    (2, 5, 8, 10, 12),
+)
+TRUNKS = {
+    "alex": ALEX,
+    "vgg": Trunk(
+        "vgg16",
+        models.VGG16_Weights.IMAGENET1K_V1.url,
+        (64, 128, 256, 512, 512),
+        (4, 9, 16, 23, 30),
+    ),
+    "squeeze": Trunk(
+        "squeezenet1_1",
+        models.SqueezeNet1_1_Weights.IMAGENET1K_V1.url,
+        (64, 128, 256, 384, 384, 512, 512),
+        (2, 5, 8, 10, 11, 12, 13),
+    ),
+}
 
 
 class Blur(nn.Module):
@@ -27,17 +61,16 @@ class Blur(nn.Module):
 
 
 class _LayerDistance(nn.Module):
-    """LPIPS' scheme on AlexNet's five stages: unit-length channels, weighted squared differences.
+    """LPIPS' scheme on a trunk's stages: unit-length channels, weighted squared differences.
 
-    Frozen, yet differentiable in its inputs. Subclasses give `stages` and load the weights.
+    Frozen, yet differentiable in its inputs. Subclasses give `stages`, each with the number of its
+    `channels`, and load the weights.
     """
 
-    channels = (64, 192, 384, 256, 256)
-
-    def __init__(self, stages: list[nn.Sequential]) -> None:
+    def __init__(self, stages: Sequence[nn.Sequential], channels: Sequence[int]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
-        self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1, bias=False) for width in self.channels)
+        self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1, bias=False) for width in channels)
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
 
@@ -47,7 +80,7 @@ class _LayerDistance(nn.Module):
         self.to(memory_format=torch.channels_last)  # two thirds of the time on a CPU
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Map pictures (B, 3, H, W) in [-1, 1] to the five stages' unit-length features."""
+        """Map pictures (B, 3, H, W) in [-1, 1] to the stages' unit-length features."""
         x = (pictures - self.shift) / self.scale
         x = x.contiguous(memory_format=torch.channels_last)
         layers = []
@@ -84,7 +117,7 @@ class STLPIPS(_LayerDistance):
             (nn.Conv2d(384, 256, 3, padding=1),),
             (nn.Conv2d(256, 256, 3, padding=1),),
         )
-        super().__init__([nn.Sequential(*layer, nn.ReLU()) for layer in layers])
+        super().__init__([nn.Sequential(*layer, nn.ReLU()) for layer in layers], ALEX.channels)
         path = "weights/vST0.0/alex_shift_tolerant.pth"
         weights = package_weights("stlpips_pytorch", "stlpips_pytorch", path)
         # The file names its layers otherwise, in the same order: first the scaling, as here.
@@ -94,46 +127,46 @@ class STLPIPS(_LayerDistance):
 
 
 class LPIPS(_LayerDistance):
-    """LPIPS on AlexNet, version 0.1 (Zhang et al., 2018), the one of published tables.
+    """LPIPS, version 0.1 (Zhang et al., 2018): the one of published tables, on one of `TRUNKS`.
 
-    `alexnet` is torchvision's state dict, `heads` that of the package `lpips` (alex, v0.1), whose
-    five tensors are named lin0.model.1.weight and so on.
+    `trunk` is the state dict of torchvision's network, `heads` that of the package `lpips`, whose
+    tensors are named lin0.model.1.weight and so on.
     """
 
-    def __init__(self, alexnet: Mapping[str, Tensor], heads: Mapping[str, Tensor]) -> None:
-        from torchvision.models import alexnet as build
-
-        features = build(weights=None).features
-        state = {k.removeprefix("features."): v for k, v in alexnet.items() if "features." in k}
+    def __init__(
+        self, trunk: Mapping[str, Tensor], heads: Mapping[str, Tensor], net: str = "alex"
+    ) -> None:
+        layout = TRUNKS[net]
+        features = getattr(models, layout.builder)(weights=None).features
+        state = {k.removeprefix("features."): v for k, v in trunk.items() if "features." in k}
         features.load_state_dict(state)
-        cuts = (0, 2, 5, 8, 10, 12)  # after each ReLU
-        super().__init__([features[a:b] for a, b in itertools.pairwise(cuts)])
+        stages = [features[a:b] for a, b in itertools.pairwise((0, *layout.ends))]
+        super().__init__(stages, layout.channels)
         for index, head in enumerate(self.heads):
             head.load_state_dict({"weight": heads[f"lin{index}.model.1.weight"]})
         self._freeze()
 
 
-def published_lpips() -> LPIPS:
-    """LPIPS with its own weights: torchvision's AlexNet and the heads of the package `lpips`.
+def published_lpips(net: str = "alex", folder: str | Path | None = None) -> LPIPS:
+    """LPIPS with its own weights: torchvision's trunk and the heads of the package `lpips`.
 
-    AlexNet's file is taken from torch.hub's folder, or fetched into it. Raises ConfigError where
-    it is missing and cannot be fetched.
+    The trunk's file is taken from `folder` or torch.hub's, or fetched into the latter. Raises
+    MissingWeights where it is in neither and cannot be fetched.
     """
-    from torchvision.models import AlexNet_Weights
-
-    weights = AlexNet_Weights.IMAGENET1K_V1
-    heads = package_weights("lpips", "lpips", "weights/v0.1/alex.pth")
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    url = TRUNKS[net].url
+    trunk = load_checkpoint(url, f"LPIPS on {net}", folder)
+    heads = package_weights("lpips", "lpips", f"weights/v0.1/{net}.pth")
     try:
-        alexnet = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise ConfigError(
-            f"LPIPS needs AlexNet's weights, which are not at {path} and could not be fetched "
-            f"({error}); bring {weights.url} there, or set vae.perceptual: st_lpips"
-        ) from None
-    return LPIPS(alexnet, heads)
+        return LPIPS(trunk, heads, net)
+    except RuntimeError:  # torch lists every tensor that does not fit
+        raise MissingWeights(f"LPIPS on {net}: not its weights; fetch {url} anew") from None
 
 
 def make_perceptual(name: str) -> nn.Module:
-    """The perceptual distance of that name, `st_lpips` or `lpips`: pictures a, b -> (B,)."""
-    return STLPIPS() if name == "st_lpips" else published_lpips()
+    """The perceptual loss `st_lpips` or `lpips`: pictures a, b -> (B,)."""
+    if name == "st_lpips":
+        return STLPIPS()
+    try:
+        return published_lpips()
+    except MissingWeights as error:
+        raise MissingWeights(f"{error}; or set vae.perceptual: st_lpips") from None

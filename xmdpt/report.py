@@ -5,65 +5,17 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 from PIL import Image
 
 from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
+from xmdpt.labels import BASELINES, LIMITS, METRICS
 
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
 WIDEST = 1600  # pixels
-
-
-class Metric(NamedTuple):
-    """How a metric is shown: heading, whether higher is better, decimals, and what it is."""
-
-    label: str
-    higher: bool
-    decimals: int
-    about: str
-
-
-METRICS = {
-    "st_lpips": Metric(
-        "st_lpips",
-        False,
-        3,
-        "ST-LPIPS (AlexNet), a perceptual distance that forgives small shifts. A stand-in: it is "
-        "not LPIPS, and its values compare with no published LPIPS.",
-    ),
-    "fd_effnet": Metric(
-        "fd_effnet",
-        False,
-        1,
-        "Fréchet distance between the results and all training pictures, in features of "
-        "EfficientNet-Lite0. A stand-in: it is not FID, and its values compare with no published "
-        "FID.",
-    ),
-    "silhouette_iou": Metric(
-        "silhouette IoU",
-        True,
-        3,
-        "Overlap of the person's outline with the true one; tells whether the pose is followed.",
-    ),
-    "ssim": Metric("SSIM", True, 3, "Structural similarity to the true picture."),
-    "psnr": Metric("PSNR (dB)", True, 2, "Peak signal-to-noise ratio against the true picture."),
-    "ssim_pidm": Metric(
-        "SSIM at 256", True, 3, "SSIM after enlarging to 256x256, by PIDM's rules."
-    ),
-    "psnr_pidm": Metric(
-        "PSNR at 256", True, 2, "PSNR after enlarging to 256x256, by PIDM's rules."
-    ),
-    "lpips": Metric("LPIPS", False, 3, "Learned perceptual distance to the true picture."),
-    "fid": Metric("FID", False, 2, "Fréchet Inception distance to the training pictures."),
-}
-BASELINES = {
-    "copy_source": "copy the source",
-    "mean_picture": "mean training picture",
-    "nearest_pose": "training picture in the nearest pose",
-}
 OURS = {"ablation", "main", "after"}
 VAE_ROWS = {"before": "as it started", "after": "decoder fine-tuned"}
 NOTEBOOKS = {
@@ -99,32 +51,37 @@ def _number(value: float | None, metric: str) -> str:
 
 
 def _interval(row: dict[str, Any], metric: str) -> str:
-    low = row.get(f"{metric}_low", row.get("low", {}).get(metric))
-    high = row.get(f"{metric}_high", row.get("high", {}).get(metric))
+    low, high = (row.get(end, {}).get(metric) for end in ("low", "high"))
     return (
         "" if low is None or high is None else f"{_number(low, metric)} to {_number(high, metric)}"
     )
 
 
-def _best(scores: dict[str, dict[str, Any]], metric: str) -> float:
+def _best(scores: dict[str, dict[str, Any]], metric: str) -> float | None:
     choose = max if METRICS[metric].higher else min
-    return choose(row[metric] for row in scores.values() if row.get(metric) is not None)
+    rivals = (row for name, row in scores.items() if name not in LIMITS)
+    return choose((row[metric] for row in rivals if row.get(metric) is not None), default=None)
 
 
 def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> dict[str, Any]:
-    """Headings, rows and explanations of a table of metrics; the best of a column is marked."""
+    """Headings, rows (in the order of `labels`) and explanations of a table of metrics.
+
+    The best of a column is marked; `LIMITS` do not compete.
+    """
     shown = [name for name in METRICS if any(row.get(name) is not None for row in scores.values())]
     rows = []
-    for name, row in scores.items():
+    for name in sorted(scores, key=[*labels, *scores].index):
+        row, limit = scores[name], name in LIMITS
         cells = [
             {
                 "value": _number(row.get(metric), metric),
                 "interval": _interval(row, metric),
-                "best": row.get(metric) == _best(scores, metric),
+                "best": not limit and row.get(metric) == _best(scores, metric),
             }
             for metric in shown
         ]
-        rows.append({"label": labels.get(name, name), "ours": name in OURS, "cells": cells})
+        kind = "limit" if limit else "ours" if name in OURS else ""
+        rows.append({"label": labels.get(name, name), "kind": kind, "cells": cells})
     return {"metrics": [METRICS[name] for name in shown], "rows": rows}
 
 
@@ -166,15 +123,14 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
     config = load_config(root / "params.yaml", run=run)
     title, figures = config.experiments[run].title, root / "reports/figures"
     scores = read_scores(root / f"reports/metrics/{run}.json")
-    labels = BASELINES | {
-        name: f"{title} after {steps} steps" for name, steps in config.train.checkpoints.items()
-    }
+    checkpoints = config.train.checkpoints.items()
+    labels = {name: f"{title} after {steps} steps" for name, steps in checkpoints}
     ours = list(config.sample.checkpoints)[-1]
     return {
         "name": run,
         "title": title,
         "start": start_of(config),
-        "table": score_table(scores, labels),
+        "table": score_table(scores, labels | BASELINES | LIMITS),
         "verdict": verdict(scores, ours),
         "pairs": int(next(iter(scores.values()), {}).get("count", 0)),
         "grid": data_uri(figures / f"grid_{run}.png"),

@@ -1,9 +1,9 @@
-"""What a method must beat: three ways to answer a test pair without any learning.
+"""What a method must beat, and what it cannot: answers without learning, answers from the truth.
 
 They are written as result folders, so that the code that scores a method scores them too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,35 +11,25 @@ from PIL import Image
 
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
+from xmdpt.evaluation.results import batches
+from xmdpt.labels import BASELINES, LIMITS
 
-BASELINES = ("copy_source", "mean_picture", "nearest_pose")
+BATCH = 16  # pictures that pass the autoencoder at a time
 MISMATCH = 64.0  # pixels of the 256-high frame: what a joint seen in one pose only is charged
 
 
-def pose_distances(
-    pose: np.ndarray, others: np.ndarray, mismatch: float = MISMATCH, centre: bool = False
-) -> np.ndarray:
+def pose_distances(pose: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the distances (T,) from a pose (J, 2) to others (T, J, 2), in pixels of the frame.
 
     The mean over joints of their Euclidean distance where both poses show the joint, and of
-    `mismatch` where one alone does; joints that neither shows do not count, and two poses without
-    any are at distance 0. `centre` first moves each pair's common joints to the same mean.
+    `MISMATCH` where one alone does; joints that neither shows do not count, and two poses without
+    any are at distance 0.
     """
     seen, others_seen = (pose != -1).all(axis=-1), (others != -1).all(axis=-1)
     both, one = seen & others_seen, seen ^ others_seen
     shift = np.where(both[..., None], pose - others, 0.0)  # (T, J, 2)
-    if centre:
-        common = both.sum(axis=1).clip(min=1)[:, None, None]
-        shift = np.where(both[..., None], shift - shift.sum(axis=1, keepdims=True) / common, 0.0)
-    total = np.linalg.norm(shift, axis=-1).sum(axis=1) + mismatch * one.sum(axis=1)
+    total = np.linalg.norm(shift, axis=-1).sum(axis=1) + MISMATCH * one.sum(axis=1)
     return total / (both | one).sum(axis=1).clip(min=1)
-
-
-def nearest_pose(
-    pose: np.ndarray, others: np.ndarray, mismatch: float = MISMATCH, centre: bool = False
-) -> int:
-    """Return the index of the nearest of others (T, J, 2), the first if tied."""
-    return int(pose_distances(pose, others, mismatch, centre).argmin())
 
 
 def mean_picture(data: DeepFashion) -> np.ndarray:
@@ -56,22 +46,19 @@ def result_pairs(generated_dir: str | Path, data: DeepFashion) -> list[tuple[str
 
 
 def write_baselines(
-    folder: str | Path,
-    data: DeepFashion,
-    pairs: Sequence[tuple[str, str]],
-    *,
-    centre: bool = False,
+    folder: str | Path, data: DeepFashion, pairs: Sequence[tuple[str, str]]
 ) -> dict[str, Path]:
     """Write one result folder per baseline below `folder` and return them by name.
 
     For each (source, target) pair of picture names: `copy_source`, the source itself;
     `mean_picture`, the mean training picture; `nearest_pose`, the training picture whose pose is
-    nearest the target's (see `pose_distances`). All are squared as the reader squares them.
+    nearest the target's (see `pose_distances`), the first if tied. All are squared as the reader
+    squares them.
     """
     train = data.pictures("train")
     poses = np.stack([data.keypoints(name) for name in train])
     nearest = {
-        target: train[nearest_pose(data.keypoints(target), poses, centre=centre)]
+        target: train[int(pose_distances(data.keypoints(target), poses).argmin())]
         for target in {target for _, target in pairs}
     }
     folders = {name: Path(folder) / name for name in BASELINES}
@@ -82,4 +69,32 @@ def write_baselines(
         answers = (data.picture(source), mean, data.picture(nearest[target]))
         for path, picture in zip(folders.values(), answers, strict=True):
             Image.fromarray(picture).save(path / result_name(source, target))
+    return folders
+
+
+def write_limits(
+    folder: str | Path,
+    data: DeepFashion,
+    pairs: Sequence[tuple[str, str]],
+    rebuild: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, Path]:
+    """Write the result folders of `LIMITS` below `folder` and return them by name.
+
+    For each (source, target) pair: `reconstruction`, the target through the autoencoder, whose
+    encoder and decoder are `rebuild`, uint8 (N, size, size, 3) to the same; `truth`, the target.
+    A latent diffusion model can at best draw the former; the latter's distance to the training
+    pictures is what a perfect method has, since test people are other people.
+    """
+    folders = {name: Path(folder) / name for name in LIMITS}
+    for path in folders.values():
+        path.mkdir(parents=True, exist_ok=True)
+    sources: dict[str, list[str]] = {}
+    for source, target in pairs:
+        sources.setdefault(target, []).append(source)
+    for targets in batches(list(sources), BATCH):
+        truth = np.stack([data.picture(target) for target in targets])
+        for target, *answers in zip(targets, rebuild(truth), truth, strict=True):
+            for path, picture in zip(folders.values(), answers, strict=True):
+                for source in sources[target]:
+                    Image.fromarray(picture).save(path / result_name(source, target))
     return folders

@@ -1,72 +1,89 @@
 """Score a folder of results against references under a protocol."""
 
-import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
-from xmdpt.data.deepfashion import read_picture
-from xmdpt.evaluation.frechet import Moments, frechet_distance, moments
-from xmdpt.evaluation.protocols import (
-    MissingWeights,
-    Protocol,
-    Size,
-    frechet_network,
-    get_protocol,
-    perceptual_network,
-    resize,
+from xmdpt.data.deepfashion import DataError, read_picture
+from xmdpt.evaluation.features import (
+    THREADS,
+    Statistics,
+    as_input,
+    picture_statistics,
+    pooled_features,
 )
+from xmdpt.evaluation.frechet import frechet_distance, frechet_infinity, kernel_distance
+from xmdpt.evaluation.networks import frechet_network, perceptual_network
+from xmdpt.evaluation.preparation import prepare, scored_sizes
+from xmdpt.evaluation.protocols import SSIM, Frechet, Perceptual, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import (
+    EvaluationWarning,
     Match,
+    Pair,
     batches,
+    kept,
     match_results,
     training_pictures,
 )
+from xmdpt.hub import MissingWeights
 from xmdpt.image_metrics import psnr, silhouette_iou, ssim
-from xmdpt.pictures import to_signed
 
 LABELS = ("result", "person", "source", "target")
+BATCH = 32  # pairs in memory at a time
+STRIP = 1.5  # times as wide as high: not one person any more
+
+Rules = TypeVar("Rules", Perceptual, Frechet)
 
 
 def _device(device: str | None) -> str:
     return device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _available(build: Callable[[Protocol], nn.Module], rules: Protocol) -> nn.Module | None:
+def _available(
+    build: Callable[[Rules, str | Path | None], nn.Module],
+    rules: Rules,
+    weights: str | Path | None,
+    device: str,
+) -> nn.Module | None:
     """Build a network, or warn that its metric is left out because its weights are missing."""
     try:
-        return build(rules)
+        return build(rules, weights).to(device)
     except MissingWeights as error:
-        warnings.warn(f"left out of protocol '{rules.name}': {error}", stacklevel=3)
+        warnings.warn(f"{rules.name} is left out: {error}", EvaluationWarning, stacklevel=3)
         return None
 
 
-def _reader(rules: Protocol, size: Size) -> Callable[[Path], np.ndarray]:
-    return lambda path: resize(read_picture(path), size, rules.resize)
-
-
-def _deep(pictures: Sequence[np.ndarray], rules: Protocol, device: str) -> Tensor:
-    small = [resize(picture, rules.deep_size, rules.deep_resize) for picture in pictures]
-    return to_signed(np.stack(small)).to(device)
+def result_size(path: Path) -> Size:
+    """Return a result's height and width; DataError if it is a strip of several pictures."""
+    height, width = read_picture(path).shape[:2]
+    if width > STRIP * height:
+        raise DataError(
+            f"{path} is {width}x{height}: a strip of several pictures? Cut out the generated one"
+        )
+    return height, width
 
 
 def _size(matches: Sequence[Match], rules: Protocol) -> Size:
-    """The size to score at; warns if results have another one and are squashed to it."""
-    height, width = read_picture(matches[0].result).shape[:2]
-    size = rules.size or (height, width)
-    if size != (height, width):
+    """The results' size; warns if the protocol squashes it."""
+    own = result_size(matches[0].result)
+    sizes = scored_sizes(rules.pixels, own)
+    if own not in sizes:
         warnings.warn(
-            f"results are {width}x{height}; protocol '{rules.name}' scores {size[1]}x{size[0]}: "
-            "they are squashed to it",
+            f"results in {matches[0].result.parent} are {own[1]}x{own[0]} (width x height); "
+            f"protocol '{rules.name}' scores {sizes[-1][1]}x{sizes[-1][0]}: they are squashed",
+            EvaluationWarning,
             stacklevel=3,
         )
-    return size
+    return own
 
 
 def _distinct(pictures: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
@@ -79,38 +96,73 @@ def _distinct(pictures: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[in
 @torch.no_grad()
 def _perceptual(
     network: nn.Module,
-    results: Sequence[np.ndarray],
-    references: Sequence[np.ndarray],
-    rules: Protocol,
+    sides: Sequence[Sequence[np.ndarray]],
+    rules: Perceptual,
+    own: Size,
     device: str,
 ) -> list[float]:
-    """Distances of one batch; a picture that several pairs share passes the network once."""
+    """Distances of a batch; a picture that several pairs share passes the network once."""
     layers = []
-    for pictures in (results, references):
+    for pictures in sides:
         distinct, rows = _distinct(pictures)
-        features = network.features(_deep(distinct, rules, device))
+        x = as_input(distinct, rules.steps, own, device)
+        features = network.features(x if rules.signed else (x + 1) / 2)
         layers.append([layer[torch.tensor(rows, device=device)] for layer in features])
     return network.distance(*layers).tolist()
 
 
+def _pixel_metrics(
+    result: np.ndarray, reference: np.ndarray, rules: Protocol, own: Size
+) -> dict[str, float]:
+    a, b = (prepare(picture, rules.pixels, own) for picture in (result, reference))
+    values = {one.name: ssim_of(a, b, one) for one in rules.ssim} | {"psnr": psnr(a, b)}
+    return values | ({"silhouette_iou": silhouette_iou(a, b)} if rules.silhouettes else {})
+
+
+def ssim_of(prediction: np.ndarray, target: np.ndarray, rules: SSIM) -> float:
+    """Return the structural similarity that a protocol's record defines."""
+    full = 255.0 if rules.data_range == "full" else None
+    if rules.borders == "cut":
+        return ssim(prediction, target, rules.sigma, window=rules.window, data_range=full)
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    a, b = (torch.tensor(x, dtype=torch.float64).movedim(-1, 0)[None] for x in (prediction, target))
+    value = structural_similarity_index_measure(a, b, sigma=rules.sigma, data_range=full)
+    return value.item()
+
+
+def _read_results(batch: Sequence[Match], own: Size, pool: ThreadPoolExecutor) -> list[np.ndarray]:
+    results = list(pool.map(read_picture, [match.result for match in batch]))
+    for match, picture in zip(batch, results, strict=True):
+        if picture.shape[:2] != own:
+            height, width = picture.shape[:2]
+            raise DataError(
+                f"{match.result} is {width}x{height}, others in its folder are {own[1]}x{own[0]} "
+                "(width x height); results of one method have one size"
+            )
+    return results
+
+
 def _score_batch(
-    batch: Sequence[Match], rules: Protocol, size: Size, network: nn.Module | None, device: str
+    batch: Sequence[Match],
+    rules: Protocol,
+    own: Size,
+    networks: Mapping[str, nn.Module],
+    device: str,
+    pool: ThreadPoolExecutor,
 ) -> pd.DataFrame:
     """Rows of `evaluate_pairs` for one batch."""
-    read = _reader(rules, size)
-    metrics = {
-        "ssim": lambda a, b: ssim(a, b, rules.ssim_sigma),
-        "psnr": psnr,
-        "silhouette_iou": silhouette_iou,
-    }
-    results = [read(match.result) for match in batch]
-    known = {path: read(path) for path in {match.reference for match in batch}}
+    results = _read_results(batch, own, pool)
+    paths = list(dict.fromkeys(match.reference for match in batch))
+    known = dict(zip(paths, pool.map(read_picture, paths), strict=True))
     references = [known[match.reference] for match in batch]
-    table = pd.DataFrame([{name: getattr(match, name) for name in LABELS} for match in batch])
-    for name in rules.pair_metrics:
-        table[name] = list(map(metrics[name], results, references))
-    if network is not None:
-        table[rules.perceptual] = _perceptual(network, results, references, rules, device)
+    labels = pd.DataFrame([{name: getattr(match, name) for name in LABELS} for match in batch])
+    scores = pool.map(_pixel_metrics, results, references, repeat(rules), repeat(own))
+    table = labels.join(pd.DataFrame(list(scores)))
+    for one in rules.perceptual:
+        if one.name in networks:
+            sides = (results, references)
+            table[one.name] = _perceptual(networks[one.name], sides, one, own, device)
     return table
 
 
@@ -119,6 +171,8 @@ def evaluate_pairs(
     reference_dir: str | Path,
     protocol: str | Protocol = "pidm",
     *,
+    only: Collection[Pair] | None = None,
+    weights: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -126,133 +180,125 @@ def evaluate_pairs(
 
     Columns: `result` (path in the folder), `person`, `source`, `target`, then the protocol's
     metrics of single pictures. Where it drops a partial batch, those rows lack the perceptual one.
-    Raises ValueError where no result has a reference, and warns of those that have none.
+    `only` keeps to these (source, target); `weights` is a folder to look for networks in first.
+    Raises DataError where no result has a reference, and warns of those that have none.
     """
     rules, device = get_protocol(protocol), _device(device)
     matches = match_results(generated_dir, reference_dir)
-    size = _size(matches, rules)
-    network = _available(perceptual_network, rules) if rules.perceptual else None
-    if network is not None:
-        network = network.to(device)
+    if only is not None:
+        matches = [match for match in matches if match.pair in only]
+        if not matches:
+            raise DataError(f"{generated_dir}: none of its results is of a pair to score")
+    own = _size(matches, rules)
+    built = {
+        one.name: _available(perceptual_network, one, weights, device) for one in rules.perceptual
+    }
+    networks = {name: network for name, network in built.items() if network is not None}
     tables = []
-    with tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress or None) as bar:
-        for batch in batches(matches, rules.batch_size):
-            tables.append(_score_batch(batch, rules, size, network, device))
+    bar = tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress or None)
+    with bar, ThreadPoolExecutor(THREADS) as pool:
+        for batch in batches(matches, BATCH):
+            tables.append(_score_batch(batch, rules, own, networks, device, pool))
             bar.update(len(batch))
     table = pd.concat(tables, ignore_index=True)
     table["result"] = [path.relative_to(generated_dir).as_posix() for path in table["result"]]
-    if network is not None and rules.drop_last:
-        kept = sum(map(len, batches(matches, rules.batch_size, drop_last=True)))
-        table.loc[kept:, rules.perceptual] = np.nan
+    for one in rules.perceptual:
+        if one.name in networks:
+            table.loc[kept(len(table), one.batch_size, one.drop_last) :, one.name] = np.nan
     return table
 
 
-def pooled_features(
-    pictures: Sequence[Path],
-    network: nn.Module,
-    rules: Protocol,
-    size: Size,
-    *,
-    device: str | None = None,
-    progress: bool = True,
-) -> np.ndarray:
-    """Return the Frechet network's features (N, D) of picture files, squashed to `size` first.
-
-    A picture met before, as baselines' are, does not pass the network again.
-    """
-    read, device = _reader(rules, size), _device(device)
-    known: dict[bytes, np.ndarray] = {}
-    rows = []
-    with tqdm(
-        total=len(pictures), desc="features", unit="picture", disable=not progress or None
-    ) as bar:
-        for batch in batches(pictures, rules.batch_size, rules.drop_last):
-            read_batch = [read(path) for path in batch]
-            digests = [hashlib.sha256(picture.tobytes()).digest() for picture in read_batch]
-            pairs = zip(digests, read_batch, strict=True)
-            new = {digest: picture for digest, picture in pairs if digest not in known}
-            if new:
-                features = network.pooled(_deep(list(new.values()), rules, device)).cpu().numpy()
-                known |= dict(zip(new, features, strict=True))
-            rows += [known[digest] for digest in digests]
-            bar.update(len(batch))
-    return np.stack(rows)
-
-
-def training_moments(
+def training_statistics(
     train_dir: str | Path,
-    protocol: str | Protocol = "pidm",
-    size: Size | None = None,
+    protocol: str | Protocol,
+    own: Size,
     *,
+    weights: str | Path | None = None,
+    cache_dir: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
-) -> Moments | None:
-    """Return mean and covariance of the training pictures' features, to be shared by calls.
+) -> dict[str, Statistics]:
+    """Return what the protocol's Frechet distances are taken against, to be shared by calls.
 
-    `train_dir` is a data set root with `train.lst`, or a folder whose pictures all count. `size`
-    (height, width) is the results', for a protocol that has none of its own. None where the
-    network's weights are missing, with a warning.
+    `train_dir` is a data set root with `train.lst`, or a folder whose pictures all count; `own`
+    (height, width) is the results' size, which some protocols bring training pictures to.
+    A distance whose network's weights are missing is left out with a warning.
     """
     rules, device = get_protocol(protocol), _device(device)
-    size = rules.size or size
-    if size is None:
-        raise ValueError(f"protocol '{rules.name}' scores at the results' size: give `size`")
-    network = _available(frechet_network, rules)
-    if network is None:
-        return None
-    files, network = training_pictures(train_dir), network.to(device)
-    return moments(pooled_features(files, network, rules, size, device=device, progress=progress))
+    files, found = training_pictures(train_dir), {}
+    for one in rules.frechet:
+        network = _available(frechet_network, one, weights, device)
+        if network is not None:
+            found[one.name] = picture_statistics(
+                files, network, one, own, device=device, cache_dir=cache_dir, progress=progress
+            )
+    return found
 
 
-def _frechet(
+def _distances(
     files: Sequence[Path],
-    train_dir: str | Path | Moments,
+    train: Mapping[str, Statistics],
     rules: Protocol,
+    weights: str | Path | None,
     device: str,
     progress: bool,
 ) -> dict[str, float]:
-    height, width = read_picture(files[0]).shape[:2]
-    size = rules.size or (height, width)
-    options = {"device": device, "progress": progress}
-    train = train_dir
-    if not isinstance(train, tuple):
-        train = training_moments(train, rules, size, **options)
-    network = _available(frechet_network, rules) if train is not None else None
-    if network is None:
-        return {}
-    features = pooled_features(files, network.to(device), rules, size, **options)
-    return {rules.frechet: frechet_distance(features, train)}
+    values: dict[str, float] = {}
+    if len(files) < 2:
+        message = "distances to the training pictures are left out: there is only one result"
+        warnings.warn(message, EvaluationWarning, stacklevel=3)
+        return values
+    own = result_size(files[0])
+    for one in rules.frechet:
+        if one.name not in train:
+            continue
+        reference, network = train[one.name], frechet_network(one, weights).to(device)
+        options = {"device": device, "progress": progress}
+        features = pooled_features(files, network, one, own, **options)
+        values[one.name] = frechet_distance(features, reference.moments)
+        infinity = frechet_infinity(features, reference.moments)
+        if not np.isnan(infinity):
+            values[f"{one.name}_infinity"] = infinity
+        distance = kernel_distance(features, reference.features, reference.within)
+        values[one.kernel] = distance
+    return values
 
 
 def evaluate(
     generated_dir: str | Path,
     reference_dir: str | Path,
-    train_dir: str | Path | Moments | None = None,
+    train_dir: str | Path | Mapping[str, Statistics] | None = None,
     protocol: str | Protocol = "pidm",
     *,
     pairs: pd.DataFrame | None = None,
+    weights: str | Path | None = None,
+    cache_dir: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
 ) -> dict[str, float]:
     """Score results named `<source>_2_<target>_vis.png` under a protocol: metric -> value.
 
     References lie anywhere below `reference_dir`, in DeepFashion's folders or flat under mangled
-    names. `train_dir` (a data set root with `train.lst`, a folder, or the moments that
-    `training_moments` returns) is what the Frechet distance is taken against; without it there is
-    none. `pairs` may hold the table of `evaluate_pairs`, if it was made already.
+    names. `train_dir` (a data set root with `train.lst`, a folder, or what `training_statistics`
+    returns) is what Frechet and kernel distances are taken against; without it there are none.
+    `pairs` may hold the table of `evaluate_pairs`, if it was made already; `weights` is a folder
+    to look for networks in first, `cache_dir` one to keep the training pictures' statistics in.
 
     `count` is the number of pairs; psnr averages the pairs that differ at all. Metrics whose
-    weights are not on disk are left out with a warning. Raises ValueError where no result has a
-    reference, or the protocol is unknown.
+    weights are not to be had are left out with a warning. Raises DataError where no result has a
+    reference, ConfigError where the protocol is unknown; both are ValueErrors.
     """
     rules, device = get_protocol(protocol), _device(device)
+    options = {"weights": weights, "device": device, "progress": progress}
     if pairs is None:
-        options = {"device": device, "progress": progress}
         pairs = evaluate_pairs(generated_dir, reference_dir, rules, **options)
     values = {name: mean_value(pairs[name]) for name in pairs.columns if name not in LABELS}
     if train_dir is not None:
         files = [Path(generated_dir) / name for name in pairs["result"]]
-        values |= _frechet(files, train_dir, rules, device, progress)
+        if not isinstance(train_dir, Mapping):
+            own = result_size(files[0])
+            train_dir = training_statistics(train_dir, rules, own, cache_dir=cache_dir, **options)
+        values |= _distances(files, train_dir, rules, **options)
     return values | {"count": float(len(pairs))}
 
 

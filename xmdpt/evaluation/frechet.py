@@ -1,11 +1,10 @@
-"""The Frechet distance between two sets of features, and the network behind published FIDs."""
+"""Distances between two sets of features: Frechet's, its limit without bias, and the kernel's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 Moments = tuple[np.ndarray, np.ndarray]
 
@@ -41,35 +40,56 @@ def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments) -> float:
     return max(float(difference @ difference) + trace.item(), 0.0)
 
 
-class InceptionFeatures(nn.Module):
-    """torchvision's ImageNet Inception v3 up to its 2048 pooled features: the field's FID network.
+def frechet_infinity(
+    features: np.ndarray, reference: Moments, seed: int = 0, points: int = 15
+) -> float:
+    """Return the Frechet distance extrapolated to infinitely many results.
 
-    Not the TensorFlow weights of other FID tools. Pictures in [0, 1] are stretched to `size`
-    (bilinear, no antialias) and brought to x * scale + offset, both per channel.
+    Over random subsets of `features` (N, D), of `points` sizes from N/2 to N, the distance is
+    fitted by a line in 1/size, whose value at 0 is returned (Chong and Forsyth, CVPR 2020). The
+    law holds where there are well more results than features: fewer than 2 D give nan.
     """
+    x = torch.as_tensor(features, dtype=torch.float64)
+    if len(x) < 2 * x.shape[1]:
+        return float("nan")
+    mean, cov = (torch.as_tensor(part, dtype=torch.float64) for part in reference)
+    values, vectors = torch.linalg.eigh(cov)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [round(len(x) * (1 + step / (points - 1)) / 2) for step in range(points)]
+    distances = []
+    for size in sizes:
+        subset = x[torch.randperm(len(x), generator=generator)[:size]]
+        own_mean = subset.mean(dim=0)
+        projected = (subset - own_mean) @ root
+        # tr (A^(1/2) B A^(1/2))^(1/2), where B is the subset's covariance
+        product = torch.linalg.eigvalsh(projected.T @ projected / (size - 1)).clamp(min=0)
+        spread = (subset - own_mean).square().sum() / (size - 1) + cov.trace()
+        shift = (own_mean - mean).square().sum()
+        distances.append((shift + spread - 2 * product.sqrt().sum()).item())
+    return float(np.polyfit([1 / size for size in sizes], distances, 1)[1])
 
-    def __init__(
-        self,
-        weights: Mapping[str, Tensor],
-        size: int,
-        scale: Sequence[float],
-        offset: Sequence[float],
-    ) -> None:
-        super().__init__()
-        from torchvision.models import inception_v3
 
-        self.size = size
-        self.register_buffer("scale", torch.tensor(scale).view(1, 3, 1, 1))
-        self.register_buffer("offset", torch.tensor(offset).view(1, 3, 1, 1))
-        self.net = inception_v3(weights=None, init_weights=False)
-        self.net.load_state_dict(weights)
-        self.net.fc = nn.Identity()
-        self.requires_grad_(False)
-        self.eval()
+def _kernel_blocks(a: Tensor, b: Tensor, rows: int = 256) -> Iterator[Tensor]:
+    """The cubic kernel (x y / D + 1)^3 of rows of a (N, D) with all of b (M, D), in blocks."""
+    for block in a.split(rows):
+        yield (block @ b.T / a.shape[1] + 1) ** 3
 
-    @torch.no_grad()
-    def pooled(self, pictures: Tensor) -> Tensor:
-        """Map pictures (B, 3, H, W) in [-1, 1] to features (B, 2048)."""
-        size = (self.size, self.size)
-        x = F.interpolate((pictures + 1) / 2, size, mode="bilinear", align_corners=False)
-        return self.net(x * self.scale + self.offset)
+
+def kernel_within(features: np.ndarray) -> float:
+    """Return the mean of the cubic kernel over all pairs of different rows of features (N, D)."""
+    x = torch.as_tensor(features, dtype=torch.float64)
+    total = sum(block.sum() for block in _kernel_blocks(x, x))
+    own = ((x.square().sum(dim=1) / x.shape[1] + 1) ** 3).sum()
+    return float((total - own) / (len(x) * (len(x) - 1)))
+
+
+def kernel_distance(a: np.ndarray, b: np.ndarray, within_b: float | None = None) -> float:
+    """Return the unbiased squared MMD of features (N, D) and (M, D): KID (Binkowski et al., 2018).
+
+    With all features instead of the mean over subsets that tools draw: the same expectation,
+    without their randomness. `within_b` is `kernel_within(b)`, if it is known.
+    """
+    x, y = (torch.as_tensor(part, dtype=torch.float64) for part in (a, b))
+    across = sum(block.sum() for block in _kernel_blocks(x, y)).item() / (len(x) * len(y))
+    return kernel_within(a) + (kernel_within(b) if within_b is None else within_b) - 2 * across

@@ -1,173 +1,233 @@
 """Protocols: everything that decides a number, written down.
 
 The same pixels score .64 to .80 in SSIM according to whose rules are applied: a number without its
-protocol says nothing.
+protocol says nothing. Here are records alone; `preparation`, `networks` and `evaluate` act on them.
+docs/evaluation.md says which paper used which.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import Literal
 
-import cv2
-import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor, nn
-
-from xmdpt.encoders import EfficientNetTokens, package_weights
-from xmdpt.evaluation.frechet import InceptionFeatures
-from xmdpt.perceptual import LPIPS, STLPIPS
+from xmdpt.config import ConfigError
 
 Size = tuple[int, int]  # height, width
+Filter = Literal[
+    "pil bicubic", "pil lanczos", "cv2 bilinear float", "cv2 cubic float", "pil bicubic float"
+]
+Triple = tuple[float, float, float]
 
 
-class MissingWeights(FileNotFoundError):
-    """Pretrained weights that a metric needs are not on disk; the message says which and where."""
+@dataclass(frozen=True)
+class Resize:
+    """Squash to `size`, None the results' own, by a library's filter."""
+
+    size: Size | None
+    filter: Filter
+
+
+@dataclass(frozen=True)
+class Pad:
+    """White columns on either side."""
+
+    columns: int
+
+
+Step = Resize | Pad
+
+
+@dataclass(frozen=True)
+class SSIM:
+    """One definition of structural similarity, under the name of its column."""
+
+    name: str = "ssim"
+    sigma: float | None = 1.5
+    """Of the Gaussian window, which is cut at 3.5 sigma and has no sample covariance."""
+    window: int | None = None
+    """Side of a uniform window instead, with sample covariance."""
+    data_range: Literal["prediction", "full"] = "prediction"
+    """The prediction's own maximum minus minimum, or 255."""
+    borders: Literal["cut", "reflected"] = "cut"
+    """Whether windows must fit into the picture, or it is continued by its mirror image, as
+    torchmetrics does since 1.4.2: white margins then count more."""
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """A learned distance between a result and its reference."""
+
+    name: str
+    net: Literal["alex", "vgg", "squeeze", "st_alex"]
+    """Trunk of LPIPS v0.1; st_alex is ST-LPIPS."""
+    steps: tuple[Step, ...]
+    signed: bool = True
+    """Whether the network is fed [-1, 1], as it was trained; else [0, 1]."""
+    batch_size: int = 64
+    drop_last: bool = False
+    """Whether the last batch is skipped if it is not full."""
+
+
+@dataclass(frozen=True)
+class Frechet:
+    """A distance between the features of all results and those of all training pictures."""
+
+    name: str
+    kernel: str
+    """Name of the kernel distance on the same features."""
+    network: Literal["torchvision inception", "tensorflow inception", "efficientnet_lite0"]
+    steps: tuple[Step, ...]
+    scale: Triple | None = None
+    offset: Triple | None = None
+    """The network is fed x * scale + offset of x in [0, 1]; None is the network's own way."""
+    batch_size: int = 64
+    drop_last: bool = False
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to score results; see `PROTOCOLS` for those known."""
+    """One way to score results against test and training pictures; `PROTOCOLS` has them."""
 
     name: str
     about: str
-
-    size: Size | None
-    """Height and width at which SSIM, PSNR and silhouettes are taken; None keeps the results'."""
-    resize: str
-    """How references, and results of another size, are squashed to it: library and filter."""
-    pair_metrics: tuple[str, ...]
-    """Metrics of single pictures, besides the perceptual one: ssim, psnr, silhouette_iou."""
-    ssim_sigma: float
-
-    deep_size: Size | None
-    """Size at which networks then see the pictures; None keeps `size`."""
-    deep_resize: str
-    perceptual: str | None
-    """Name of the perceptual metric: lpips (AlexNet, v0.1) or st_lpips, both fed [-1, 1]."""
-    frechet: str
-    """Name of the Frechet distance: fid or fd_effnet."""
-    frechet_network: str
-    frechet_size: int
-    """Side of the square that the network stretches pictures to."""
-    frechet_scale: tuple[float, float, float] | None
-    frechet_offset: tuple[float, float, float] | None
-    """The network is fed x * scale + offset of x in [0, 1]; None is the network's own scale."""
-    frechet_reference: str
-    """Whose pictures the results' distribution is held against."""
-    batch_size: int
-    drop_last: bool
-    """Whether networks skip the last batch if it is not full."""
+    pixels: tuple[Step, ...]
+    """How results and references are brought to the size of SSIM, PSNR and silhouettes. A picture
+    that has the size of a later step already enters there."""
+    ssim: tuple[SSIM, ...]
+    perceptual: tuple[Perceptual, ...]
+    frechet: tuple[Frechet, ...]
+    silhouettes: bool = False
 
 
+SQUARE = Resize((256, 256), "pil bicubic")
+NARROW = Resize((256, 176), "pil bicubic")
+
+# std / 0.5 and (mean - 0.5) / 0.5 of ImageNet: a formula for normalised pictures, applied to
+# pictures in [0, 1]. An oversight of the field's first script, and part of every number since.
+_ODD: dict[str, Triple] = {
+    "scale": (0.229 / 0.5, 0.224 / 0.5, 0.225 / 0.5),
+    "offset": ((0.485 - 0.5) / 0.5, (0.456 - 0.5) / 0.5, (0.406 - 0.5) / 0.5),
+}
+
+
+def _fid(*steps: Step, batch_size: int = 64, drop_last: bool = True) -> Frechet:
+    """FID as the field's first script has it, with torchvision's Inception."""
+    network = "torchvision inception"
+    return Frechet("fid", "kid", network, steps, batch_size=batch_size, drop_last=drop_last, **_ODD)
+
+
+def _lpips(*steps: Step, drop_last: bool = True, **options: bool) -> Perceptual:
+    return Perceptual("lpips", "alex", steps, drop_last=drop_last, **options)
+
+
+PYTORCH_FID = Frechet("fid", "kid", "tensorflow inception", (), (2.0,) * 3, (-1.0,) * 3)
+CLEAN_FID = Frechet(
+    "clean_fid",
+    "clean_kid",
+    "tensorflow inception",
+    (Resize((299, 299), "pil bicubic float"),),
+    scale=(255 / 128,) * 3,
+    offset=(-1.0,) * 3,
+)
+
+_SHRUNK = (SQUARE, Resize((256, 176), "cv2 bilinear float"))
 PIDM = Protocol(
     name="pidm",
     about="PIDM's rules, which X-MDPT's published numbers follow: 256x256 squash, SSIM sigma 1.2",
-    size=(256, 256),
-    resize="pil bicubic",
-    pair_metrics=("ssim", "psnr"),
-    ssim_sigma=1.2,
-    deep_size=(256, 176),
-    deep_resize="cv2 bilinear",
-    perceptual="lpips",
-    frechet="fid",
-    frechet_network="torchvision inception_v3 IMAGENET1K_V1",
-    frechet_size=299,
-    # std / 0.5 and (mean - 0.5) / 0.5 of ImageNet: a formula for normalised pictures, applied to
-    # pictures in [0, 1]. An oversight, and part of every published number.
-    frechet_scale=(0.229 / 0.5, 0.224 / 0.5, 0.225 / 0.5),
-    frechet_offset=((0.485 - 0.5) / 0.5, (0.456 - 0.5) / 0.5, (0.406 - 0.5) / 0.5),
-    frechet_reference="train",
-    batch_size=64,
-    drop_last=True,
+    pixels=(SQUARE,),
+    ssim=(SSIM(sigma=1.2),),
+    perceptual=(_lpips(*_SHRUNK),),
+    frechet=(_fid(*_SHRUNK),),
 )
 
+
+def _cfld(name: str, size: Size) -> Protocol:
+    squash = Resize(size, "pil bicubic")
+    return Protocol(
+        name=name,
+        about=f"CFLD's rules at {size[0]}x{size[1]}: antialiased squash, SSIM sigma 1.5 "
+        "(and window 51), nothing dropped",
+        pixels=(squash,),
+        ssim=(SSIM(), SSIM("ssim_win51", sigma=None, window=51, data_range="full")),
+        perceptual=(_lpips(squash, drop_last=False),),
+        frechet=(_fid(squash, drop_last=False),),
+    )
+
+
+_SHARPENED = (SQUARE, Resize((256, 176), "cv2 cubic float"))
+PCDMS = Protocol(
+    name="pcdms",
+    about="PCDMs' rules: 256x176 by a cubic filter that is not cut at black and white, SSIM sigma "
+    "1.2, LPIPS fed [0, 1], which makes it lower",
+    pixels=_SHARPENED,
+    ssim=(SSIM(sigma=1.2),),
+    perceptual=(_lpips(*_SHARPENED, signed=False),),
+    frechet=(_fid(*_SHARPENED, batch_size=128),),
+)
+PATN = Protocol(
+    name="patn",
+    about="PATN's and DPTN's rules: SSIM and PSNR with 40 white columns on either side, which "
+    "makes them higher; networks see 256x176",
+    pixels=(NARROW, Pad(40)),
+    ssim=(SSIM(),),
+    perceptual=(_lpips(NARROW),),
+    frechet=(_fid(NARROW),),
+)
+_AS_RESULTS = Resize(None, "pil lanczos")
+LEFFA = Protocol(
+    name="leffa",
+    about="Leffa's rules: the results' size, SSIM by torchmetrics, LPIPS on SqueezeNet, FID on "
+    "TensorFlow's Inception by pytorch-fid and by clean-fid",
+    pixels=(_AS_RESULTS,),
+    ssim=(SSIM(data_range="full", borders="reflected"),),
+    perceptual=(Perceptual("lpips_squeeze", "squeeze", (_AS_RESULTS,)),),
+    frechet=(
+        replace(PYTORCH_FID, steps=(_AS_RESULTS,)),
+        replace(CLEAN_FID, steps=(_AS_RESULTS, *CLEAN_FID.steps)),
+    ),
+)
+_OWN = Resize(None, "pil bicubic")
+CLEAN = Protocol(
+    name="clean",
+    about="textbook definitions for new work: the results' size, SSIM sigma 1.5 of range 255, "
+    "LPIPS on AlexNet and SqueezeNet, clean-fid on pictures as they are stored",
+    pixels=(_OWN,),
+    ssim=(SSIM(data_range="full"),),
+    perceptual=(
+        _lpips(_OWN, drop_last=False),
+        Perceptual("lpips_squeeze", "squeeze", (_OWN,)),
+    ),
+    frechet=(CLEAN_FID,),
+)
 SYNTHETIC = Protocol(
     name="synthetic",
     about="offline runs on rendered people: PIDM's SSIM and PSNR at the results' size, and "
     "stand-ins for the metrics whose networks no package ships; not comparable with published FID "
     "or LPIPS",
-    size=None,
-    resize="pil bicubic",
-    pair_metrics=("ssim", "psnr", "silhouette_iou"),
-    ssim_sigma=1.2,
-    deep_size=None,
-    deep_resize="cv2 bilinear",
-    perceptual="st_lpips",
-    frechet="fd_effnet",
-    frechet_network="efficientnet_lite0 ImageNet",
-    frechet_size=224,
-    frechet_scale=None,
-    frechet_offset=None,
-    frechet_reference="train",
-    batch_size=32,
-    drop_last=False,
+    pixels=(_OWN,),
+    ssim=(SSIM(sigma=1.2),),
+    perceptual=(Perceptual("st_lpips", "st_alex", (_OWN,), batch_size=32),),
+    frechet=(Frechet("fd_effnet", "kd_effnet", "efficientnet_lite0", (_OWN,), batch_size=32),),
+    silhouettes=True,
 )
 
-PROTOCOLS = {protocol.name: protocol for protocol in (PIDM, SYNTHETIC)}
-
-
-def get_protocol(protocol: str | Protocol) -> Protocol:
-    """Return the protocol of that name; ValueError lists those known."""
-    if isinstance(protocol, Protocol):
-        return protocol
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[protocol]
-
-
-def _pil_bicubic(picture: np.ndarray, size: Size) -> np.ndarray:
-    return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC))
-
-
-def _cv2_bilinear(picture: np.ndarray, size: Size) -> np.ndarray:
-    return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-RESIZERS: dict[str, Callable[[np.ndarray, Size], np.ndarray]] = {
-    "pil bicubic": _pil_bicubic,  # antialiased
-    "cv2 bilinear": _cv2_bilinear,  # not antialiased
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        PIDM,
+        _cfld("cfld", (256, 176)),
+        _cfld("cfld-512", (512, 352)),
+        PCDMS,
+        PATN,
+        LEFFA,
+        CLEAN,
+        SYNTHETIC,
+    )
 }
 
 
-def resize(picture: np.ndarray, size: Size | None, how: str) -> np.ndarray:
-    """Squash uint8 (H, W, 3) to `size` (height, width) as `how` of `RESIZERS` does; None keeps."""
-    if size is None or picture.shape[:2] == tuple(size):
-        return picture
-    return RESIZERS[how](picture, tuple(size))
-
-
-def hub_weights(file: str, use: str) -> dict[str, Tensor]:
-    """Load torchvision weights from torch hub's folder; nothing is downloaded.
-
-    Raises `MissingWeights` naming the file, where it goes, where it comes from and which profile
-    needs it.
-    """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
-    if not path.is_file():
-        raise MissingWeights(
-            f"{use} needs {path}, which is not there (profile 'paper' needs it): put "
-            f"https://download.pytorch.org/models/{file} there"
-        )
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def perceptual_network(protocol: Protocol) -> nn.Module:
-    """Build the protocol's perceptual metric: forward(a, b in [-1, 1]) -> (B,)."""
-    if protocol.perceptual == "st_lpips":
-        return STLPIPS()
-    alexnet = hub_weights("alexnet-owt-7be5be79.pth", "LPIPS")
-    try:
-        heads = package_weights("lpips", "lpips", "weights/v0.1/alex.pth")
-    except ModuleNotFoundError as error:
-        raise MissingWeights(f"LPIPS needs its linear heads (profile 'paper'): {error}") from None
-    return LPIPS(alexnet, heads)
-
-
-def frechet_network(protocol: Protocol) -> nn.Module:
-    """Build the protocol's Frechet network: pooled(pictures in [-1, 1]) -> (B, D)."""
-    if protocol.frechet == "fd_effnet":
-        return EfficientNetTokens()
-    weights = hub_weights("inception_v3_google-0cc3c7bd.pth", "FID")
-    scale, offset = protocol.frechet_scale, protocol.frechet_offset
-    return InceptionFeatures(weights, protocol.frechet_size, scale, offset)
+def get_protocol(protocol: str | Protocol) -> Protocol:
+    """Return the protocol of that name; ConfigError, a ValueError, lists those known."""
+    if isinstance(protocol, Protocol):
+        return protocol
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[protocol]

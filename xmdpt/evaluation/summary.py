@@ -1,49 +1,97 @@
 """Several result folders side by side: numbers with intervals, a table and a figure."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from xmdpt.data.deepfashion import read_picture
 from xmdpt.evaluation.evaluate import (
     LABELS,
     bootstrap_interval,
     evaluate,
     evaluate_pairs,
-    training_moments,
+    result_size,
+    training_statistics,
 )
-from xmdpt.evaluation.protocols import PIDM, get_protocol
-from xmdpt.evaluation.results import find_pictures
+from xmdpt.evaluation.features import Statistics
+from xmdpt.evaluation.preparation import follows_results
+from xmdpt.evaluation.protocols import PIDM, Protocol, Size, get_protocol
+from xmdpt.evaluation.results import Pair
+from xmdpt.labels import LIMITS, METRICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Scores = dict[str, dict[str, Any]]
 
-HIGHER_IS_BETTER = {
-    "ssim": True,
-    "psnr": True,
-    "silhouette_iou": True,
-    "st_lpips": False,
-    "fd_effnet": False,
-    "lpips": False,
-    "fid": False,
-    "ssim_pidm": True,
-    "psnr_pidm": True,
-}
 DIGITS = 5  # significant ones: what another number of threads does not change
 
 
-def _pidm_pixels(folder: Path, reference_dir: Path) -> pd.DataFrame:
+class TrainingStatistics:
+    """The training pictures' statistics under a protocol, made once for each size that counts."""
+
+    def __init__(self, train_dir: str | Path | None, rules: Protocol, **options: Any) -> None:
+        """`options` are those of `training_statistics`."""
+        self.train_dir, self.rules, self.options = train_dir, rules, options
+        self._known: dict[Size | None, Mapping[str, Statistics]] = {}
+
+    def at(self, own: Size) -> Mapping[str, Statistics] | None:
+        """For results of a size; None without training pictures."""
+        if self.train_dir is None:
+            return None
+        key = own if any(follows_results(one.steps) for one in self.rules.frechet) else None
+        if key not in self._known:
+            found = training_statistics(self.train_dir, self.rules, own, **self.options)
+            self._known[key] = found
+        return self._known[key]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many training pictures each distance was taken against, of those made."""
+        found = next(iter(self._known.values()), {})
+        return {name: len(statistics.features) for name, statistics in found.items()}
+
+
+def _pidm_pixels(folder: Path, reference_dir: Path, only: Collection[Pair] | None) -> pd.DataFrame:
     """SSIM and PSNR at PIDM's 256x256, as columns ssim_pidm and psnr_pidm."""
-    rules = replace(PIDM, perceptual=None)
+    rules = replace(PIDM, perceptual=())
     with warnings.catch_warnings(action="ignore"):  # that results are squashed is the point
-        pairs = evaluate_pairs(folder, reference_dir, rules, progress=False)
-    return pairs[list(PIDM.pair_metrics)].add_suffix("_pidm")
+        pairs = evaluate_pairs(folder, reference_dir, rules, only=only, progress=False)
+    return pairs[["ssim", "psnr"]].add_suffix("_pidm")
+
+
+def score_folder(
+    folder: Path,
+    reference_dir: Path,
+    train: TrainingStatistics,
+    seed: int,
+    only: Collection[Pair] | None = None,
+    *,
+    enlarged: bool = False,
+    weights: str | Path | None = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Score one result folder under the protocol of `train`: metric -> value, `low` and `high`.
+
+    `enlarged` adds PIDM's SSIM and PSNR at 256x256. Values are rounded, so that the same pictures
+    give the same bytes.
+    """
+    rules, options = train.rules, {"weights": weights, "device": device, "progress": progress}
+    pairs = evaluate_pairs(folder, reference_dir, rules, only=only, **options)
+    if enlarged:
+        pairs = pairs.join(_pidm_pixels(folder, reference_dir, only))
+    statistics = train.at(result_size(folder / pairs["result"][0]))
+    values = evaluate(folder, reference_dir, statistics, rules, pairs=pairs, **options)
+    metrics = [column for column in pairs.columns if column not in LABELS]
+    ends = {key: bootstrap_interval(pairs[key], seed, pairs["person"]) for key in metrics}
+    row: dict[str, Any] = {key: _round(value) for key, value in values.items()}
+    for index, end in enumerate(("low", "high")):
+        row[end] = {key: _round(interval[index]) for key, interval in ends.items()}
+    return row
 
 
 def summarise(
@@ -59,23 +107,19 @@ def summarise(
 
     Under another protocol than `pidm`, its SSIM and PSNR are added as `ssim_pidm`, `psnr_pidm`.
     `low` and `high` hold the 95 % bootstrap interval over people of every metric of single
-    pictures. Values are rounded, so that the same pictures give the same bytes.
+    pictures. A folder named `truth` has the distances to the training pictures alone.
     """
     rules = get_protocol(protocol)
-    first = find_pictures(next(iter(folders.values())))[0]
-    height, width = read_picture(first).shape[:2]
-    train = training_moments(train_dir, rules, (height, width), progress=progress)
-    scores: Scores = {}
-    for name, folder in folders.items():
-        pairs = evaluate_pairs(folder, reference_dir, rules, progress=progress)
-        if rules.name != PIDM.name:
-            pairs = pairs.join(_pidm_pixels(folder, Path(reference_dir)))
-        values = evaluate(folder, reference_dir, train, rules, pairs=pairs, progress=progress)
-        metrics = [column for column in pairs.columns if column not in LABELS]
-        ends = {key: bootstrap_interval(pairs[key], seed, pairs["person"]) for key in metrics}
-        scores[name] = {key: _round(value) for key, value in values.items()}
-        for index, end in enumerate(("low", "high")):
-            scores[name][end] = {key: _round(interval[index]) for key, interval in ends.items()}
+    train = TrainingStatistics(train_dir, rules, progress=progress)
+    options = {"enlarged": rules.name != PIDM.name, "progress": progress}
+    scores = {
+        name: score_folder(Path(folder), Path(reference_dir), train, seed, **options)
+        for name, folder in folders.items()
+    }
+    if "truth" in scores:  # compared with itself it is perfect, which says nothing
+        row = scores["truth"]
+        single = {*row["low"], "low", "high"}
+        scores["truth"] = {key: row[key] for key in row.keys() - single}
     return scores
 
 
@@ -84,29 +128,47 @@ def _round(value: float) -> float:
 
 
 def score_frame(scores: Scores) -> pd.DataFrame:
-    """Return the plain numbers of `summarise`: a row per result folder, a column per metric."""
-    known = [metric for metric in HIGHER_IS_BETTER if any(metric in row for row in scores.values())]
+    """Return the plain numbers of scores: a row per result folder, a column per metric."""
+    known = [metric for metric in METRICS if any(metric in row for row in scores.values())]
     rows = {name: {metric: row.get(metric) for metric in known} for name, row in scores.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=known)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=known, dtype=float)
+
+
+def _cell(row: Mapping[str, Any], key: str, best: float | None) -> str:
+    value, digits = row.get(key), METRICS[key].decimals
+    if value is None:
+        return ""
+    text = f"{value:.{digits}f}"
+    text = f"**{text}**" if value == best else text
+    if key in row.get("low", {}):
+        text += f" ({row['low'][key]:.{digits}f} to {row['high'][key]:.{digits}f})"
+    return text
 
 
 def score_table(scores: Scores, caption: str) -> str:
-    """Return a Markdown table: arrows point to better, the best of each column is bold."""
+    """Return a Markdown table: arrows point to better, the best of each column is bold.
+
+    In brackets are the intervals of metrics of single pictures. `LIMITS` do not compete.
+    """
     frame = score_frame(scores)
-    arrows = [f"{key} {'↑' if HIGHER_IS_BETTER[key] else '↓'}" for key in frame.columns]
-    lines = ["| | " + " | ".join(arrows) + " |", "|---" * (len(arrows) + 1) + "|"]
-    best = {key: max if HIGHER_IS_BETTER[key] else min for key in frame.columns}
-    for name, row in frame.iterrows():
-        cells = []
-        for key, value in row.items():
-            text = f"{value:.4g}"
-            cells.append(f"**{text}**" if value == best[key](frame[key]) else text)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    arrows = [f"{key} {'↑' if METRICS[key].higher else '↓'}" for key in frame.columns]
+    rivals = frame.drop(index=list(LIMITS), errors="ignore")
+    best = {key: rivals[key].max() if METRICS[key].higher else rivals[key].min() for key in frame}
+    rows = [["", *arrows]] + [
+        [name, *(_cell(row, key, None if name in LIMITS else best[key]) for key in frame)]
+        for name, row in scores.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines) + f"\n\n{caption}"
 
 
 def score_figure(scores: Scores) -> "Figure":
-    """Return a figure of one bar panel per metric, with the intervals that `summarise` gives."""
+    """Return a figure of one bar panel per metric, with the intervals that scores have."""
     from matplotlib.figure import Figure
 
     frame = score_frame(scores)
@@ -121,7 +183,7 @@ def score_figure(scores: Scores) -> "Figure":
                 low, high = scores[name]["low"][key], scores[name]["high"][key]
                 spread = [[max(value - low, 0)], [max(high - value, 0)]]
                 axes.errorbar(place, value, spread, color="black", capsize=3)
-        axes.set_title(f"{key} {'↑' if HIGHER_IS_BETTER[key] else '↓'}", fontsize=10)
+        axes.set_title(f"{key} {'↑' if METRICS[key].higher else '↓'}", fontsize=10)
         axes.set_xticks(range(len(frame)), frame.index, rotation=35, ha="right", fontsize=8)
         axes.tick_params(axis="y", labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)

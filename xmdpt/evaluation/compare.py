@@ -1,0 +1,223 @@
+"""Any number of methods' result folders, scored under any protocols: what `xmdpt evaluate` does."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from xmdpt.data.stores import DataError
+from xmdpt.evaluation.protocols import Protocol, get_protocol
+from xmdpt.evaluation.results import (
+    EvaluationWarning,
+    Pair,
+    as_files,
+    complain,
+    expected_pairs,
+    kept,
+    match_results,
+)
+from xmdpt.evaluation.summary import Scores, TrainingStatistics, score_folder, score_table
+from xmdpt.files import atomic_path, write_json
+
+LIBRARIES = (
+    *("xmdpt", "torch", "torchvision", "torch-fidelity", "torchmetrics", "lpips"),
+    *("scikit-image", "scipy", "numpy", "pillow", "opencv-python-headless"),
+)
+"""What decides numbers: a result is told with their versions."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of `LIBRARIES`."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # another build of OpenCV, say
+            found[name] = "not installed under this name"
+    return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The scores of methods under one protocol, with all that they depend on."""
+
+    protocol: Protocol
+    scores: Scores
+    used: dict[str, dict[str, int]]
+    """Of each distance between sets: how many results (by method) and training pictures."""
+    notes: list[str]
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as JSON has it: a number that is not finite is null."""
+        return {
+            "protocol": asdict(self.protocol),
+            "scores": _finite(self.scores),
+            "used": self.used,
+            "notes": self.notes,
+            "bootstrap_seed": self.seed,
+            "versions": versions(),
+        }
+
+    def as_markdown(self) -> str:
+        """The table under its protocol, with counts, notes and versions."""
+        counts = ", ".join(f"{name}: {row['count']:.0f}" for name, row in self.scores.items())
+        lines = [f"* pairs: {counts}; in brackets: 95 % bootstrap intervals over people"]
+        for name, sides in self.used.items():
+            parts = ", ".join(f"{side}: {count}" for side, count in sides.items())
+            lines.append(f"* pictures of {name}: {parts}")
+        lines += [f"* {note}" for note in self.notes]
+        lines.append("* " + ", ".join(f"{name} {number}" for name, number in versions().items()))
+        title = f"### Protocol `{self.protocol.name}`\n\n{self.protocol.about}\n\n"
+        return title + score_table(self.scores, "\n".join(lines)) + "\n"
+
+
+def named(folders: Sequence[Path]) -> dict[str, Path]:
+    """Return result folders by the names of their methods: their last parts that differ.
+
+    Raises DataError where a folder is given twice, or there is none of that name.
+    """
+    resolved = [folder.resolve() for folder in folders]
+    for folder, path in zip(folders, resolved, strict=True):
+        if not path.is_dir():
+            raise DataError(f"{folder}: no such folder")
+        if resolved.count(path) > 1:
+            raise DataError(f"{folder} is given twice")
+    depth = 1
+    while len({path.parts[-depth:] for path in resolved}) < len(resolved):
+        depth += 1
+    return {str(Path(*path.parts[-depth:])): path for path in resolved}
+
+
+def write_comparisons(
+    comparisons: Sequence[Comparison], json: Path | None, table: Path | None
+) -> None:
+    """Write comparisons to a JSON file and as Markdown tables, each whole or not at all."""
+    if json is not None:
+        write_json(json, {one.protocol.name: one.as_json() for one in comparisons})
+    if table is not None:
+        with atomic_path(table) as partial:
+            partial.write_text("\n".join(one.as_markdown() for one in comparisons))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def _gathered(notes: list[str]) -> Iterator[None]:
+    """Put what is warned of evaluation into `notes`, each once; other warnings pass."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EvaluationWarning)
+        yield
+    for warning in caught:
+        if not issubclass(warning.category, EvaluationWarning):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        elif str(warning.message) not in notes:
+            notes.append(str(warning.message))
+
+
+def _choose_pairs(
+    folders: Mapping[str, Path],
+    reference_dir: Path,
+    pairs_file: Path | None,
+    own_pairs: bool,
+) -> set[Pair] | None:
+    """The pairs to score, None for all that each folder has; warns of what is missing."""
+    found = {
+        name: {match.pair for match in match_results(folder, reference_dir)}
+        for name, folder in folders.items()
+    }
+    expected = expected_pairs(reference_dir, pairs_file)
+    for name, pairs in found.items() if expected is not None else ():
+        for some, what in (
+            (expected - pairs, f"of {len(expected)} test pairs have no result in {folders[name]}"),
+            (pairs - expected, f"results in {folders[name]} are of no test pair"),
+        ):
+            complain([f"{source} -> {target}" for source, target in some], what)
+    wanted = {name: pairs & expected if pairs_file else pairs for name, pairs in found.items()}
+    if len({frozenset(pairs) for pairs in wanted.values()}) > 1:
+        common = set.intersection(*wanted.values())
+        counts = ", ".join(f"{name} {len(pairs)}" for name, pairs in wanted.items())
+        if own_pairs:
+            fate = "each row is of its own pairs, and rows do not compare"
+        else:
+            fate = f"all are scored on the {len(common)} that they share"
+        message = f"methods have results of different pairs ({counts}): {fate}"
+        warnings.warn(message, EvaluationWarning, stacklevel=2)
+        return (expected if pairs_file else None) if own_pairs else common
+    return expected if pairs_file else None
+
+
+def _compare_under(
+    rules: Protocol,
+    folders: Mapping[str, Path],
+    reference_dir: Path,
+    train: TrainingStatistics,
+    seed: int,
+    only: set[Pair] | None,
+    **options: Any,
+) -> tuple[Scores, dict[str, dict[str, int]]]:
+    scores = {
+        name: score_folder(folder, reference_dir, train, seed, only, **options)
+        for name, folder in folders.items()
+    }
+    used = {}
+    for one in rules.frechet:
+        if one.name in train.counts:
+            counts = {
+                name: kept(int(row["count"]), one.batch_size, one.drop_last)
+                for name, row in scores.items()
+            }
+            used[one.name] = counts | {"training": train.counts[one.name]}
+    return scores, used
+
+
+def compare(
+    folders: Mapping[str, Path],
+    reference_dir: str | Path,
+    train_dir: str | Path | None = None,
+    protocols: Sequence[str | Protocol] = ("pidm",),
+    *,
+    pairs_file: Path | None = None,
+    own_pairs: bool = False,
+    seed: int = 0,
+    weights: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> Iterator[Comparison]:
+    """Score result folders, given by name, under each protocol in turn.
+
+    `reference_dir` and `train_dir` hold pictures in any layout that `DeepFashion` reads, or
+    loose. Methods are scored on the pairs that all of them have, unless `own_pairs`: a mean over
+    other pairs, and a Frechet distance of another number of pictures, is another number.
+    `pairs_file` keeps to the pairs it lists. Raises DataError for folders that cannot be scored.
+    """
+    records = [get_protocol(protocol) for protocol in protocols]
+    general: list[str] = []
+    with ExitStack() as stack:
+        references = stack.enter_context(as_files(reference_dir))
+        training = None if train_dir is None else stack.enter_context(as_files(train_dir))
+        with _gathered(general):
+            only = _choose_pairs(folders, references, pairs_file, own_pairs)
+        options = {"weights": weights, "device": device, "progress": progress}
+        for rules in records:
+            notes = list(general)
+            train = TrainingStatistics(training, rules, cache_dir=cache_dir, **options)
+            with _gathered(notes):
+                scores, used = _compare_under(
+                    rules, folders, references, train, seed, only, **options
+                )
+            if train_dir is None:
+                names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
+                notes.append(f"{names} are left out: no training pictures were given")
+            yield Comparison(rules, scores, used, notes, seed)

@@ -1,0 +1,130 @@
+"""Features of picture files, and what a Frechet distance needs to know of the training pictures."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from xmdpt.data.deepfashion import read_picture
+from xmdpt.evaluation.frechet import Moments, kernel_within, moments
+from xmdpt.evaluation.networks import FeatureNetwork
+from xmdpt.evaluation.preparation import follows_results, prepare
+from xmdpt.evaluation.protocols import Frechet, Size, Step
+from xmdpt.evaluation.results import batches
+from xmdpt.files import atomic_path, file_digest, fingerprint
+from xmdpt.hub import weights_key
+from xmdpt.pictures import to_signed
+
+THREADS = min(8, os.cpu_count() or 1)
+
+
+def default_cache() -> Path:
+    """Return the folder of cached statistics, below XDG_CACHE_HOME or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xmdpt/statistics"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What distances are taken against: features (N, D), their moments, their kernel's mean."""
+
+    features: np.ndarray
+    moments: Moments
+    within: float
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "Statistics":
+        return cls(features, moments(features), kernel_within(features))
+
+
+def as_input(
+    pictures: Sequence[np.ndarray], steps: Sequence[Step], own: Size, device: str
+) -> Tensor:
+    """Pictures, uint8 (H, W, 3), as a network's batch (B, 3, H, W) in [-1, 1]."""
+    return to_signed(np.stack([prepare(picture, steps, own) for picture in pictures])).to(device)
+
+
+def pooled_features(
+    pictures: Sequence[Path],
+    network: FeatureNetwork,
+    rules: Frechet,
+    own: Size,
+    *,
+    device: str,
+    progress: bool = True,
+) -> np.ndarray:
+    """Return the network's features (N, D) of picture files; `own` is the results' size.
+
+    One batch of pictures is in memory at a time. A picture met before, as baselines' are, does not
+    pass the network again.
+    """
+    known: dict[bytes, np.ndarray] = {}
+    rows = []
+    bar = tqdm(total=len(pictures), desc=rules.name, unit="picture", disable=not progress or None)
+    with bar, ThreadPoolExecutor(THREADS) as pool:
+        for batch in batches(pictures, rules.batch_size, rules.drop_last):
+            read = list(pool.map(read_picture, batch))
+            digests = [
+                hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
+                for picture in read
+            ]
+            pairs = zip(digests, read, strict=True)
+            new = {digest: picture for digest, picture in pairs if digest not in known}
+            if new:
+                x = as_input(list(new.values()), rules.steps, own, device)
+                known |= dict(zip(new, network.pooled(x).cpu().numpy(), strict=True))
+            rows += [known[digest] for digest in digests]
+            bar.update(len(batch))
+    return np.stack(rows)
+
+
+def _key(pictures: Sequence[Path], network: torch.nn.Module, rules: Frechet, own: Size) -> str:
+    """A name for exactly these statistics: the pictures' bytes, the weights, the rules."""
+    size = own if follows_results(rules.steps) else None
+    with ThreadPoolExecutor(THREADS) as pool:
+        digests = list(pool.map(file_digest, pictures))
+    return fingerprint(digests, weights_key([network]), asdict(rules), size)
+
+
+def picture_statistics(
+    pictures: Sequence[Path],
+    network: FeatureNetwork,
+    rules: Frechet,
+    own: Size,
+    *,
+    device: str,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> Statistics:
+    """Return the statistics of training pictures, from `cache_dir` where they are in it.
+
+    They are kept under a key made of the pictures' bytes, the network's weights and the rules, so
+    no others are ever taken for them. A file that cannot be read is made anew.
+    """
+    path = None
+    if cache_dir is not None:
+        key = _key(pictures, network, rules, own)
+        path = Path(cache_dir) / f"{rules.name}-{key}.safetensors"
+        if path.is_file():
+            try:
+                stored = load_file(path)
+                pair = (stored["mean"], stored["covariance"])
+                return Statistics(stored["features"], pair, float(stored["within"][0]))
+            except (SafetensorError, KeyError):
+                path.unlink()
+    options = {"device": device, "progress": progress}
+    found = Statistics.of(pooled_features(pictures, network, rules, own, **options))
+    if path is not None:
+        mean, covariance = found.moments
+        tensors = {"features": found.features, "mean": mean, "covariance": covariance}
+        with atomic_path(path) as partial:
+            save_file(tensors | {"within": np.array([found.within])}, partial)
+    return found

@@ -1,0 +1,108 @@
+"""The frozen networks behind Frechet and perceptual distances, as a protocol's records ask."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol as Interface
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xmdpt.encoders import EfficientNetTokens
+from xmdpt.evaluation.protocols import Frechet, Perceptual
+from xmdpt.hub import MissingWeights, load_checkpoint
+from xmdpt.perceptual import STLPIPS, published_lpips
+
+INCEPTION_SIZE = 299
+
+
+class FeatureNetwork(Interface):
+    """What a Frechet distance needs of a network."""
+
+    def pooled(self, pictures: Tensor) -> Tensor:
+        """Map pictures (B, 3, H, W) in [-1, 1] to features (B, D)."""
+
+
+def torchvision_inception(weights: Mapping[str, Tensor]) -> nn.Module:
+    """ImageNet's Inception v3 up to its 2048 pooled features: the network of the field's FIDs."""
+    from torchvision.models import inception_v3
+
+    net = inception_v3(weights=None, init_weights=False)
+    net.load_state_dict(weights)
+    net.fc = nn.Identity()
+    return net
+
+
+def tensorflow_inception(weights: Mapping[str, Tensor]) -> nn.Module:
+    """The Inception that FID was defined on, as torch-fidelity rebuilt it, up to the same place.
+
+    Its layers alone: what its forward does before them (uint8, TensorFlow's resizing) is the
+    protocol's business here.
+    """
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    # It reads weights from a file only, and unpickles whatever is there: so it gets one of ours.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.pth"
+        torch.save(dict(weights), path)
+        net = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+        )
+    layers = [layer for name, layer in net.named_children() if name != "fc"]
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+class InceptionFeatures(nn.Module):
+    """An Inception that sees 299x299 (bilinear, no antialias) and x * scale + offset.
+
+    x is in [0, 1]; scale and offset are per channel, and every protocol's own.
+    """
+
+    def __init__(self, net: nn.Module, rules: Frechet) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(rules.scale).view(1, 3, 1, 1))
+        self.register_buffer("offset", torch.tensor(rules.offset).view(1, 3, 1, 1))
+        self.net = net
+        self.requires_grad_(False)
+        self.eval()
+
+    @torch.no_grad()
+    def pooled(self, pictures: Tensor) -> Tensor:
+        """Map pictures (B, 3, H, W) in [-1, 1] to features (B, 2048)."""
+        x, size = (pictures + 1) / 2, (INCEPTION_SIZE, INCEPTION_SIZE)
+        if x.shape[-2:] != size:
+            x = F.interpolate(x, size, mode="bilinear", align_corners=False)
+        return self.net(x * self.scale + self.offset)
+
+
+def frechet_network(rules: Frechet, folder: str | Path | None = None) -> FeatureNetwork:
+    """Build the network of a Frechet distance; its weights are looked for in `folder` first.
+
+    Raises MissingWeights, which names them.
+    """
+    if rules.network == "efficientnet_lite0":
+        return EfficientNetTokens()
+    if rules.network == "torchvision inception":
+        from torchvision.models import Inception_V3_Weights
+
+        url, build = Inception_V3_Weights.IMAGENET1K_V1.url, torchvision_inception
+    else:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as url
+
+        build = tensorflow_inception
+    weights = load_checkpoint(url, f"{rules.name} ({rules.network})", folder)
+    try:
+        return InceptionFeatures(build(weights), rules)
+    except RuntimeError:  # torch lists every tensor that does not fit
+        raise MissingWeights(f"{rules.name}: not its weights; fetch {url} anew") from None
+
+
+def perceptual_network(rules: Perceptual, folder: str | Path | None = None) -> nn.Module:
+    """Build a perceptual distance, forward(a, b (B, 3, H, W)) -> (B,); see `frechet_network`."""
+    if rules.net == "st_alex":
+        return STLPIPS()
+    try:
+        return published_lpips(rules.net, folder)
+    except ModuleNotFoundError as error:
+        raise MissingWeights(f"{rules.name} needs its linear heads: {error}") from None
