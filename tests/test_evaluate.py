@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from xmdpt.bootstrap import bootstrap_interval
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.pairs import mangle, parse_result_name, result_name
 from xmdpt.evaluation import baselines as base
-from xmdpt.evaluation import bootstrap_interval, evaluate, evaluate_pairs
+from xmdpt.evaluation import evaluate, evaluate_pairs
 from xmdpt.evaluation.results import batches, find_pictures, training_pictures
 from xmdpt.evaluation.summary import score_figure, score_frame, score_table, summarise
 from xmdpt.labels import BASELINES
@@ -237,7 +238,7 @@ def test_baselines(data, results, tmp_path):
 
 def test_summary(data, results, tmp_path):
     folders = {"main": results} | base.write_baselines(tmp_path, data, data.pairs("test"))
-    scores = summarise(folders, data.root, data.root, "synthetic", seed=0, progress=False)
+    scores, table = summarise(folders, data.root, data.root, "synthetic", 0, progress=False)
     assert json.loads(json.dumps(scores)) == scores
     frame = score_frame(scores)
     assert list(frame.index) == ["main", *BASELINES]
@@ -246,6 +247,9 @@ def test_summary(data, results, tmp_path):
     for row in scores.values():
         assert all(row["low"][key] <= row[key] <= row["high"][key] for key in row["low"])
         assert "fd_effnet" not in row["low"]
+    assert table.groupby("row").size().to_dict() == dict.fromkeys(folders, len(data.pairs("test")))
+    means = table.groupby("row")["ssim"].mean()
+    assert means["main"] == pytest.approx(scores["main"]["ssim"], rel=1e-4)
     table = score_table(scores, "Rendered people.")
     assert (
         f"**{scores['main']['ssim']:.3f}** ({scores['main']['low']['ssim']:.3f} to " in table

@@ -5,8 +5,8 @@ import torch
 from conftest import SIZE
 
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.pairs import outfit
-from xmdpt.training.invariance import mean_cosines, pick_views
+from xmdpt.data.pairs import outfit, views_of_people
+from xmdpt.training.invariance import mean_cosines
 
 
 def test_cosines_of_known_vectors():
@@ -18,11 +18,11 @@ def test_cosines_of_known_vectors():
 
 
 def test_views_are_of_one_person_each(people):
-    views = pick_views(DeepFashion(people, SIZE).pictures("train"), people=2, views=2)
+    views = views_of_people(DeepFashion(people, SIZE).pictures("train"), people=2, views=2)
     assert [len(pictures) for pictures in views] == [2, 2]
     assert all(len({outfit(name) for name in pictures}) == 1 for pictures in views)
     assert outfit(views[0][0]) != outfit(views[1][0])
 
 
 def test_one_person_has_no_others():
-    assert pick_views(["img/WOMEN/Dresses/id_00000001/01_1_front.jpg"] * 2) == []
+    assert views_of_people(["img/WOMEN/Dresses/id_00000001/01_1_front.jpg"] * 2) == []

@@ -21,7 +21,7 @@ PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
 FLOORS = {
-    **dict.fromkeys(("config", "diffusion", "files", "image_metrics", "pictures"), 0),
+    **dict.fromkeys(("bootstrap", "config", "diffusion", "files", "image_metrics", "pictures"), 0),
     **dict.fromkeys(("hub", "labels", "precision", "random", "tracking"), 0),
     **dict.fromkeys(("data", "encoders", "model", "perceptual"), 1),
     **dict.fromkeys(("convert", "photos", "pipeline", "sampling"), 2),

@@ -10,10 +10,11 @@ from xmdpt.config import ConfigError, load_config
 from xmdpt.data.cache import FeatureCache, PairBatches
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.features import Encoders, cache_features
+from xmdpt.data.pairs import views_of_people
 from xmdpt.encoders import make_encoder
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
-from xmdpt.training.invariance import InvarianceProbe, pick_views
+from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.run import build_model, train_run, warm_start
 from xmdpt.training.train import Trainer, TrainingError, draw_batch
 
@@ -211,7 +212,7 @@ def test_warm_start_lets_mipnet_alone_differ(tmp_path):
 
 def test_the_probe_sees_the_source_and_a_fixed_pose(features, data, config):
     cache = FeatureCache(features)
-    views = pick_views(data.pictures("train"), people=2, views=2)
+    views = views_of_people(data.pictures("train"), people=2, views=2)
     model = build_model(config, cache)
     with torch.no_grad():
         for weight in model.canet.parameters():

@@ -1,6 +1,7 @@
 """Names of pictures and of results: DeepFashion's folders, their mangled form, pairs of them."""
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -96,3 +97,18 @@ def spread(items: Sequence[T], count: int | None) -> list[T]:
     if count is None or count >= len(items):
         return list(items)
     return [items[round(index)] for index in np.linspace(0, len(items) - 1, count)]
+
+
+def views_of_people(names: Sequence[str], people: int = 8, views: int = 4) -> list[list[str]]:
+    """Up to `views` pictures of each of up to `people` people, spread evenly over all of them.
+
+    Pictures of one person in other clothes count as another person. Empty where fewer than two
+    people have two pictures each: nothing can be compared then.
+    """
+    by_person = defaultdict(list)
+    for name in sorted(names):
+        by_person[outfit(name)].append(name)
+    several = [pictures for pictures in by_person.values() if len(pictures) > 1]
+    if len(several) < 2:
+        return []
+    return [spread(pictures, views) for pictures in spread(several, people)]

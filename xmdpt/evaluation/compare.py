@@ -167,7 +167,7 @@ def _compare_under(
     **options: Any,
 ) -> tuple[Scores, dict[str, dict[str, int]]]:
     scores = {
-        name: score_folder(folder, reference_dir, train, seed, only, **options)
+        name: score_folder(folder, reference_dir, train, seed, only, **options)[0]
         for name, folder in folders.items()
     }
     used = {}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from xmdpt.bootstrap import bootstrap_interval
 from xmdpt.evaluation.evaluate import (
     LABELS,
-    bootstrap_interval,
     evaluate,
     evaluate_pairs,
     result_size,
@@ -74,11 +74,11 @@ def score_folder(
     weights: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score one result folder under the protocol of `train`: metric -> value, `low` and `high`.
 
     `enlarged` adds PIDM's SSIM and PSNR at 256x256. Values are rounded, so that the same pictures
-    give the same bytes.
+    give the same bytes. The table of `evaluate_pairs` comes second.
     """
     rules, options = train.rules, {"weights": weights, "device": device, "progress": progress}
     pairs = evaluate_pairs(folder, reference_dir, rules, only=only, **options)
@@ -91,7 +91,7 @@ def score_folder(
     row: dict[str, Any] = {key: _round(value) for key, value in values.items()}
     for index, end in enumerate(("low", "high")):
         row[end] = {key: _round(interval[index]) for key, interval in ends.items()}
-    return row
+    return row, pairs
 
 
 def summarise(
@@ -102,29 +102,37 @@ def summarise(
     seed: int,
     *,
     progress: bool = True,
-) -> Scores:
+) -> tuple[Scores, pd.DataFrame]:
     """Score result folders, given by name, under one protocol: name -> metric -> value.
 
     Under another protocol than `pidm`, its SSIM and PSNR are added as `ssim_pidm`, `psnr_pidm`.
     `low` and `high` hold the 95 % bootstrap interval over people of every metric of single
-    pictures. A folder named `truth` has the distances to the training pictures alone.
+    pictures. A folder named `truth` has the distances to the training pictures alone. The second
+    result has a line per pair, rounded too, with the folder's name as its `row`.
     """
     rules = get_protocol(protocol)
     train = TrainingStatistics(train_dir, rules, progress=progress)
     options = {"enlarged": rules.name != PIDM.name, "progress": progress}
-    scores = {
-        name: score_folder(Path(folder), Path(reference_dir), train, seed, **options)
-        for name, folder in folders.items()
-    }
+    scores, tables = {}, []
+    for name, folder in folders.items():
+        scores[name], pairs = score_folder(
+            Path(folder), Path(reference_dir), train, seed, **options
+        )
+        tables.append(pairs.assign(row=name))
     if "truth" in scores:  # compared with itself it is perfect, which says nothing
         row = scores["truth"]
         single = {*row["low"], "low", "high"}
         scores["truth"] = {key: row[key] for key in row.keys() - single}
-    return scores
+    return scores, _round_table(pd.concat(tables, ignore_index=True))
 
 
 def _round(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
+
+
+def _round_table(pairs: pd.DataFrame) -> pd.DataFrame:
+    numbers = pairs.select_dtypes("number").columns
+    return pairs.assign(**{name: pairs[name].map(_round) for name in numbers})
 
 
 def score_frame(scores: Scores) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Does the condition vector show the person, whatever the view? Asked along training (Fig. 5)."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,26 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xmdpt.data.cache import FeatureCache
-from xmdpt.data.pairs import outfit, spread
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pictures import to_signed
-
-PEOPLE, VIEWS = 8, 4
-
-
-def pick_views(names: Sequence[str], people: int = PEOPLE, views: int = VIEWS) -> list[list[str]]:
-    """Up to `views` pictures of each of up to `people` people, spread evenly over all of them.
-
-    Pictures of one person in other clothes count as another person. Empty where fewer than two
-    people have two pictures each: nothing can be compared then.
-    """
-    by_person = defaultdict(list)
-    for name in sorted(names):
-        by_person[outfit(name)].append(name)
-    several = [pictures for pictures in by_person.values() if len(pictures) > 1]
-    if len(several) < 2:
-        return []
-    return [spread(pictures, views) for pictures in spread(several, people)]
 
 
 def mean_cosines(vectors: Tensor, people: Sequence[int]) -> tuple[float, float]:

@@ -10,10 +10,11 @@ from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from xmdpt.config import Config, ConfigError
 from xmdpt.data.cache import FeatureCache, PairBatches
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import views_of_people
 from xmdpt.encoders import make_encoder
 from xmdpt.files import atomic_path, file_digest, fingerprint, resumable_dir
 from xmdpt.model import XMDPTTransformer2DModel
-from xmdpt.training.invariance import InvarianceProbe, pick_views
+from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.train import StepReport, Trainer
 
 
@@ -106,7 +107,7 @@ def train_run(
     on_the_fly = "source_tokens" not in cache.stored
     encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
     trainer = Trainer(model, batches, config.train, encoder)
-    probe = InvarianceProbe(cache, pick_views(data.pictures("test")), encoder)
+    probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
     with resumable_dir(out, _key(config, cache, pairs)) as work:
         rows = _start(trainer, work)
         window: list[StepReport] = []
