@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from xmdpt.labels import BASELINES, LIMITS
 from xmdpt.report import verdict, write_report
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +33,10 @@ def made(tmp_path):
     metrics, figures = tmp_path / "reports/metrics", tmp_path / "reports/figures"
     metrics.mkdir(parents=True)
     figures.mkdir()
-    names = ["main", "copy_source", "mean_picture", "nearest_pose"]
-    scores = {name: row(offset) for name, offset in zip(names, (0.1, 0, -0.1, -0.2), strict=True)}
+    names = ["copy_source", "main", "mean_picture", "nearest_pose", "reconstruction"]
+    offsets = (0, 0.1, -0.1, -0.2, 0.3)
+    scores = {name: row(offset) for name, offset in zip(names, offsets, strict=True)}
+    scores["truth"] = {"fd_effnet": 0.01, "count": 24.0}
     (metrics / "base_b.json").write_text(json.dumps(scores))
     vae = {"before": {"psnr": 28.0, "ssim": 0.9}, "after": {"psnr": 30.0, "ssim": 0.95}}
     (metrics / "vae.json").write_text(json.dumps(vae))
@@ -73,6 +76,17 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
 
     Balance().feed(page)
     assert open_tags == []
+
+
+def test_limits_are_shown_and_do_not_compete(made):
+    page = write_report(made).read_text()
+    body = page.split("<tbody>")[1].split("</tbody>")[0]
+    rows = re.findall(r'<tr(?: class="(\w+)")?><th scope="row">([^<]*)</th>(.*?)</tr>', body)
+    assert [kind for kind, _, _ in rows] == ["ours", "", "", "", "limit", "limit"]
+    assert [label for _, label, _ in rows[1:]] == [*BASELINES.values(), *LIMITS.values()]
+    assert not any("<strong>" in cells for kind, _, cells in rows if kind == "limit")
+    assert "<strong>0.600</strong>" in rows[0][2]  # of SSIM, though the reconstruction has 0.800
+    assert "0.0" in rows[-1][2] and "rows in italics" in page
 
 
 def test_same_results_same_bytes(made):
