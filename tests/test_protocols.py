@@ -210,7 +210,8 @@ def test_clean_resizing_is_antialiased_and_not_rounded(pair):
     theirs = F.interpolate(x, (299, 299), mode="bicubic", antialias=True).clamp(0, 255)
     np.testing.assert_allclose(resized, theirs[0].movedim(0, -1), atol=0.02)
     whole = RESIZERS["pil bicubic"](picture, (299, 299))
-    assert np.abs(resized - whole).max() < 1.5  # PIL rounds after each of two passes
+    # On whole numbers PIL rounds, and cuts at 0 and 255, after each of its two passes.
+    assert np.abs(resized - whole).max() > 0.4 and np.abs(resized - whole).mean() < 0.5
 
 
 def test_pcdms_overshoots_and_pidm_does_not():
