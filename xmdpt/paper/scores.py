@@ -1,0 +1,241 @@
+"""The runs' scores beside the paper's: Table 1, Tables 2(a) to 2(e), and what they claim."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from xmdpt.bootstrap import bootstrap_interval
+from xmdpt.config import Config, load_config
+from xmdpt.labels import METRICS
+from xmdpt.paper.exhibits import Claim, Status
+from xmdpt.paper.published import Score, scores
+
+Checkpoint = Literal["ablation", "main"]
+
+STAND_INS = {"fid": "fd_effnet", "ssim": "ssim", "lpips": "st_lpips", "psnr": "psnr"}
+"""The paper's metric -> what stands in its place where its network is not at hand."""
+PRINTED = {"fid": "FID ↓", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "psnr": "PSNR ↑"}
+NOT_PRINTED = {"2e": (("sum in place of the MLP", "aggregation_add"),)}
+"""Rows that the paper speaks of without printing numbers: table -> (method, run)."""
+REFERENCE_ROWS = {"VAE reconstruction": "reconstruction", "Ground truth": "truth"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the stages `evaluate` and `train` left below `root`/reports, run by run."""
+
+    root: Path = field(default_factory=Path)
+
+    @cached_property
+    def config(self) -> Config:
+        return load_config(self.root / "params.yaml")
+
+    def of_run(self, run: str) -> Config:
+        """The settings of a run."""
+        return load_config(self.root / "params.yaml", run=run)
+
+    def rows(self, run: str) -> dict[str, dict[str, Any]]:
+        """Row (a checkpoint, baseline or limit) -> metric -> value; empty if not carried out."""
+        path = self.root / f"reports/metrics/{run}.json"
+        carried_out = run in self.config.runs and path.is_file()
+        return json.loads(path.read_text()) if carried_out else {}
+
+    def pairs(self, run: str, checkpoint: Checkpoint) -> pd.DataFrame | None:
+        """The metrics of single pairs, by source and target; None if not carried out."""
+        path = self.root / f"reports/scores/{run}.tsv"
+        if run not in self.config.runs or not path.is_file():
+            return None
+        table = pd.read_csv(path, sep="\t", dtype={"person": str})
+        table = table[table["row"] == checkpoint]
+        return table.set_index(["source", "target"]) if len(table) else None
+
+    def history(self, run: str) -> pd.DataFrame | None:
+        """Losses and cosines along a run's training; None if not carried out."""
+        path = self.root / f"reports/metrics/train_{run}.tsv"
+        carried_out = run in self.config.runs and path.is_file()
+        return pd.read_csv(path, sep="\t") if carried_out else None
+
+    def metric(self, name: str) -> str:
+        """Ours for the paper's metric: itself under its protocol, else the stand-in."""
+        return STAND_INS[name] if self.config.evaluate.protocol == "synthetic" else name
+
+    def steps(self, run: str, checkpoint: Checkpoint) -> int | None:
+        """Training steps behind a run's checkpoint, where the run has it."""
+        return self.of_run(run).train.checkpoints.get(checkpoint)
+
+    @property
+    def data(self) -> str:
+        """What our numbers were computed on, in words."""
+        if self.config.evaluate.protocol == "synthetic":
+            return "rendered people (no DeepFashion), profile " + self.config.profile
+        return f"{self.config.data.root}, profile {self.config.profile}"
+
+
+def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Checkpoint]) -> str:
+    """A sentence on data, metrics, pairs, steps and starting weights of the runs named."""
+    done = [run for run in runs if results.rows(run)]
+    if not done:
+        return f"Ours: none of these runs is carried out by the profile {results.config.profile}."
+    counts = {
+        int(results.rows(run)[checkpoint]["count"])
+        for run in done
+        for checkpoint in checkpoints
+        if checkpoint in results.rows(run)
+    }
+    starts = {results.of_run(run).train.init for run in done}
+    parts = [
+        f"Ours: {results.data}, protocol {results.config.evaluate.protocol}, "
+        f"{' or '.join(map(str, sorted(counts)))} test pairs a row, seed {results.config.seed}."
+    ]
+    if results.config.evaluate.protocol == "synthetic":
+        parts.append("fd_effnet is not FID and st_lpips not LPIPS: no number compares with theirs.")
+    if starts - {None}:
+        scratch = [run for run in done if results.of_run(run).train.init is None]
+        parts.append(
+            f"Warm-started from {', '.join(sorted(starts - {None}))}"
+            + (f", but from scratch: {', '.join(scratch)}" if scratch else "")
+            + ". After so few steps most differences are noise."
+        )
+    return " ".join(parts) + " The paper's: DeepFashion, PIDM's protocol, 8,570 pairs."
+
+
+def _checkpoint(row: Score) -> Checkpoint:
+    """Which of our two checkpoints answers a printed row."""
+    if row.table != "1":
+        return "ablation"
+    same = [other.steps for other in scores() if (other.table, other.run) == ("1", row.run)]
+    return "ablation" if row.steps == min(same) else "main"
+
+
+def _cell(value: float | None, metric: str) -> str | None:
+    return None if value is None else f"{value:.{METRICS[metric].decimals}f}"
+
+
+def _ours(results: Results, run: str | None, name: str | None, steps: int | None) -> dict[str, Any]:
+    """Our half of a row; empty cells where there is nothing."""
+    row = results.rows(run).get(name, {}) if run and name else {}
+    cells: dict[str, Any] = {"our steps": f"{steps:,}" if row and steps else None}
+    for printed in PRINTED:
+        key = results.metric(printed)
+        heading = f"{METRICS[key].label} {'↑' if METRICS[key].higher else '↓'}"
+        cells[f"our {heading}"] = _cell(row.get(key), key)
+    return cells
+
+
+def _paper(row: Score) -> dict[str, Any]:
+    cells = {"method": row.method, "paper's steps": f"{row.steps:,}" if row.steps else None}
+    values = {name: getattr(row, name) for name in PRINTED}
+    return cells | {f"paper's {PRINTED[name]}": value for name, value in values.items()}
+
+
+def score_table(table: str, results: Results, size: int = 256) -> pd.DataFrame:
+    """A table of the paper at a picture size, each printed row beside ours.
+
+    Cells are text as printed, and None where the paper or the profile has no number.
+    """
+    rows = []
+    for row in scores():
+        if (row.table, row.size) != (table, size):
+            continue
+        if row.method in REFERENCE_ROWS:
+            ours = _ours(results, "base_b", REFERENCE_ROWS[row.method], None)
+        elif row.run is not None and results.rows(row.run):
+            name = _checkpoint(row)
+            ours = _ours(results, row.run, name, results.steps(row.run, name))
+        else:
+            ours = _ours(results, None, None, None)
+        rows.append(_paper(row) | ours)
+    for method, run in NOT_PRINTED.get(table, ()):
+        if results.rows(run):
+            ours = _ours(results, run, "ablation", results.steps(run, "ablation"))
+            rows.append({"method": method} | ours)
+    frame = pd.DataFrame(rows)
+    return frame.astype(object).where(frame.notna(), None).dropna(axis=1, how="all")
+
+
+# Claims
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sentence of the paper that one run beats another in a metric of single pairs."""
+
+    table: str
+    text: str
+    better: tuple[str, Checkpoint]
+    worse: tuple[str, Checkpoint]
+    metric: Literal["ssim", "lpips", "psnr"] = "lpips"
+
+
+_B, _ABLATION, _MAIN = "base_b", "ablation", "main"
+COMPARISONS = (
+    Comparison("1", "X-MDPT-B beats X-MDPT-S", (_B, _MAIN), ("size_s", _MAIN)),
+    Comparison("1", "X-MDPT-L beats X-MDPT-B", ("size_l", _MAIN), (_B, _MAIN)),
+    Comparison("1", "Longer training goes on to help", (_B, _MAIN), (_B, _ABLATION)),
+    Comparison("1", "Longer training goes on to help", (_B, _MAIN), (_B, _ABLATION), "ssim"),
+    Comparison("2a", "MIPNet beats the plain transformer", (_B, _ABLATION), ("no_mask", _ABLATION)),
+    Comparison("2a", "MIPNet beats MDT's masking", (_B, _ABLATION), ("mdt", _ABLATION)),
+    Comparison("2b", "Masking 70% beats 30%", ("mask_70", _ABLATION), (_B, _ABLATION)),
+    Comparison("2b", "Masking 50% beats 30%", ("mask_50", _ABLATION), (_B, _ABLATION)),
+    Comparison("2c", "DINOv2-G beats DINOv2-S", (_B, _ABLATION), ("features_s_s", _ABLATION)),
+    Comparison(
+        "2d", "Cross-attention to the source beats none", ("attention_cross", _ABLATION),
+        ("mdt", _ABLATION),
+    ),
+    Comparison(
+        "2d", "Cross-self attention beats self-cross", ("attention_cross_self", _ABLATION),
+        (_B, _ABLATION),
+    ),
+    Comparison(
+        "2e", "Both source features beat the local one alone", (_B, _ABLATION),
+        ("canet_local", _ABLATION),
+    ),
+    Comparison(
+        "2e", "The global source feature beats the local one", ("canet_global", _ABLATION),
+        ("canet_local", _ABLATION),
+    ),
+)  # fmt: skip
+"""What the printed numbers say; FID has no value of a single pair, and so no interval."""
+
+
+def judge(comparison: Comparison, results: Results) -> Claim:
+    """Compare two runs on the pairs they share: is the 95 % interval of the gain clear of zero?
+
+    The interval is a bootstrap over people. Clear above zero supports the claim, clear below
+    refutes it, and across zero the run cannot tell.
+    """
+    key = results.metric(comparison.metric)
+    text = f"{comparison.text} (Table {comparison.table}, {METRICS[key].label})"
+    sides = [results.pairs(*comparison.better), results.pairs(*comparison.worse)]
+    if any(side is None for side in sides):
+        missing = [
+            f"{run} ({checkpoint})"
+            for side, (run, checkpoint) in zip(
+                sides, (comparison.better, comparison.worse), strict=True
+            )
+            if side is None
+        ]
+        profile = results.config.profile
+        return Claim(text, "not run", f"{' and '.join(missing)} not in the profile {profile}")
+    joined = sides[0].join(sides[1], lsuffix="_better", rsuffix="_worse", how="inner")
+    gain = joined[f"{key}_better"] - joined[f"{key}_worse"]
+    gain = gain if METRICS[key].higher else -gain
+    low, high = bootstrap_interval(gain, results.config.seed, joined["person_better"])
+    evidence = f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} pairs"
+    return Claim(text, _status(low, high), evidence)
+
+
+def _status(low: float, high: float) -> Status:
+    if low > 0:
+        return "supported"
+    return "not supported" if high < 0 else "cannot tell"
+
+
+def claims(table: str, results: Results) -> tuple[Claim, ...]:
+    """What a run says about all that a table claims."""
+    return tuple(judge(one, results) for one in COMPARISONS if one.table == table)
