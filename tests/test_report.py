@@ -29,8 +29,10 @@ def row(offset: float) -> dict:
 
 @pytest.fixture
 def made(tmp_path):
-    """A folder as the stages leave it, with noise for pictures."""
-    shutil.copy(ROOT / "profiles/synthetic.yaml", tmp_path / "params.yaml")
+    """A folder as the stages of one run leave it, with noise for pictures."""
+    params = (ROOT / "profiles/synthetic.yaml").read_text()
+    alone = re.sub(r"(?m)^(runs:.*\n  - base_b\n)(  - .*\n)+", r"\1", params)
+    (tmp_path / "params.yaml").write_text(alone)
     metrics, figures = tmp_path / "reports/metrics", tmp_path / "reports/figures"
     metrics.mkdir(parents=True)
     figures.mkdir()
