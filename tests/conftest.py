@@ -97,3 +97,58 @@ def make_model(randomize=True, **changes):
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
     return model.eval()
+
+
+def untrained_inception() -> torch.nn.Module:
+    """torch-fidelity's Inception in random weights; its own builder would load some."""
+    from torch_fidelity import feature_extractor_inceptionv3 as module
+
+    class Untrained(module.FeatureExtractorInceptionV3):
+        def load_state_dict(self, *arguments, **settings):
+            pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_state_dict_from_url", lambda *a, **k: {})
+        return Untrained("inception-v3-compat", ["2048"])
+
+
+@pytest.fixture(scope="session")
+def saved_networks(tmp_path_factory):
+    """A home of torch with every network that metrics look through, in random weights."""
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+    from torchvision import models
+
+    from xmdpt.perceptual import TRUNKS
+
+    root = tmp_path_factory.mktemp("torch")
+    checkpoints = root / "hub/checkpoints"
+    checkpoints.mkdir(parents=True)
+    torch.manual_seed(0)
+    for trunk in TRUNKS.values():
+        features = getattr(models, trunk.builder)(weights=None).features.state_dict()
+        state = {f"features.{key}": value for key, value in features.items()}
+        torch.save(state, checkpoints / trunk.url.rpartition("/")[2])
+    inception = models.inception_v3(weights=None, init_weights=False).state_dict()
+    torch.save(inception, checkpoints / "inception_v3_google-0cc3c7bd.pth")
+    torch.save(untrained_inception().state_dict(), checkpoints / URL_INCEPTION_V3.split("/")[-1])
+    return root
+
+
+@pytest.fixture(scope="module")
+def hub(saved_networks):
+    """The folder of checkpoints in torch's home, which `saved_networks` is for this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(saved_networks))
+        yield saved_networks / "hub/checkpoints"
+
+
+@pytest.fixture
+def no_hub(tmp_path, monkeypatch):
+    """The folder of checkpoints in a home of torch that is empty, and no network to fill it."""
+
+    def no_network(*arguments, **settings):
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    return tmp_path / "torch/hub/checkpoints"

@@ -16,7 +16,7 @@ from xmdpt.evaluation import baselines as base
 from xmdpt.evaluation import evaluate, evaluate_pairs
 from xmdpt.evaluation.results import batches, find_pictures, training_pictures
 from xmdpt.evaluation.summary import score_figure, score_frame, score_table, summarise
-from xmdpt.labels import BASELINES
+from xmdpt.labels import BASELINES, LIMITS
 
 SIZE = 64
 VIEWS = ("1_front", "2_side", "3_back")
@@ -236,15 +236,43 @@ def test_baselines(data, results, tmp_path):
     assert all(len(find_pictures(folder)) == len(pairs) for folder in folders.values())
 
 
+def coarse(pictures: np.ndarray) -> np.ndarray:
+    """What an autoencoder does to pictures, in the simplest way: 32 grey levels."""
+    return pictures // 8 * 8
+
+
+def test_limits(data, tmp_path):
+    pairs = data.pairs("test")
+    batches = []
+    folders = base.write_limits(
+        tmp_path, data, pairs, lambda pictures: batches.append(len(pictures)) or coarse(pictures)
+    )
+    assert list(folders) == list(LIMITS)
+    assert batches == [6]  # every target once, though each answers two pairs
+    for source, target in pairs:
+        truth, rebuilt = (
+            np.asarray(Image.open(folders[name] / result_name(source, target)))
+            for name in ("truth", "reconstruction")
+        )
+        assert np.array_equal(truth, data.picture(target))
+        assert np.array_equal(rebuilt, coarse(truth))
+
+
 def test_summary(data, results, tmp_path):
     folders = {"main": results} | base.write_baselines(tmp_path, data, data.pairs("test"))
+    folders |= base.write_limits(tmp_path, data, data.pairs("test"), coarse)
     scores, table = summarise(folders, data.root, data.root, "synthetic", 0, progress=False)
-    assert json.loads(json.dumps(scores)) == scores
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
     frame = score_frame(scores)
-    assert list(frame.index) == ["main", *BASELINES]
+    assert list(frame.index) == ["main", *BASELINES, *LIMITS]
     assert {"ssim", "st_lpips", "fd_effnet", "ssim_pidm", "psnr_pidm"} <= set(frame.columns)
-    assert frame["ssim"].idxmax() == "main" and frame["st_lpips"].idxmin() == "main"
-    for row in scores.values():
+    answers = frame.drop(index=list(LIMITS))
+    assert answers["ssim"].idxmax() == "main" and answers["st_lpips"].idxmin() == "main"
+    assert set(scores["truth"]) == {"fd_effnet", "kd_effnet", "count"}
+    # Results that are the truth but for a little noise are at about the same distance.
+    assert scores["truth"]["fd_effnet"] == pytest.approx(scores["main"]["fd_effnet"], rel=0.3)
+    for name in frame.index.drop("truth"):
+        row = scores[name]
         assert all(row["low"][key] <= row[key] <= row["high"][key] for key in row["low"])
         assert "fd_effnet" not in row["low"]
     assert table.groupby("row").size().to_dict() == dict.fromkeys(folders, len(data.pairs("test")))
@@ -256,6 +284,8 @@ def test_summary(data, results, tmp_path):
         and table.endswith("Rendered people.")
     )
     assert "ssim ↑" in table and "st_lpips ↓" in table
+    lines = {line.split()[1]: line for line in table.splitlines() if line.startswith("| ")}
+    assert all("**" not in lines[name] for name in LIMITS)
     figure_ = score_figure(scores)
     assert len(figure_.axes) == len(frame.columns)
     figure_.savefig(tmp_path / "a.png")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from xmdpt.config import load_config
+from xmdpt.labels import BASELINES, LIMITS
 from xmdpt.report import verdict, write_report
 
 ROOT = Path(__file__).parent.parent
@@ -27,13 +29,17 @@ def row(offset: float) -> dict:
 
 @pytest.fixture
 def made(tmp_path):
-    """A folder as the stages leave it, with noise for pictures."""
-    shutil.copy(ROOT / "profiles/synthetic.yaml", tmp_path / "params.yaml")
+    """A folder as the stages of one run leave it, with noise for pictures."""
+    params = (ROOT / "profiles/synthetic.yaml").read_text()
+    alone = re.sub(r"(?m)^(runs:.*\n  - base_b\n)(  - .*\n)+", r"\1", params)
+    (tmp_path / "params.yaml").write_text(alone)
     metrics, figures = tmp_path / "reports/metrics", tmp_path / "reports/figures"
     metrics.mkdir(parents=True)
     figures.mkdir()
-    names = ["main", "copy_source", "mean_picture", "nearest_pose"]
-    scores = {name: row(offset) for name, offset in zip(names, (0.1, 0, -0.1, -0.2), strict=True)}
+    names = ["copy_source", "main", "mean_picture", "nearest_pose", "reconstruction"]
+    offsets = (0, 0.1, -0.1, -0.2, 0.3)
+    scores = {name: row(offset) for name, offset in zip(names, offsets, strict=True)}
+    scores["truth"] = {"fd_effnet": 0.01, "count": 24.0}
     (metrics / "base_b.json").write_text(json.dumps(scores))
     vae = {"before": {"psnr": 28.0, "ssim": 0.9}, "after": {"psnr": 30.0, "ssim": 0.95}}
     (metrics / "vae.json").write_text(json.dumps(vae))
@@ -75,6 +81,17 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
     assert open_tags == []
 
 
+def test_limits_are_shown_and_do_not_compete(made):
+    page = write_report(made).read_text()
+    body = page.split("<tbody>")[1].split("</tbody>")[0]
+    rows = re.findall(r'<tr(?: class="(\w+)")?><th scope="row">([^<]*)</th>(.*?)</tr>', body)
+    assert [kind for kind, _, _ in rows] == ["ours", "", "", "", "limit", "limit"]
+    assert [label for _, label, _ in rows[1:]] == [*BASELINES.values(), *LIMITS.values()]
+    assert not any("<strong>" in cells for kind, _, cells in rows if kind == "limit")
+    assert "<strong>0.600</strong>" in rows[0][2]  # of SSIM, though the reconstruction has 0.800
+    assert "0.0" in rows[-1][2] and "rows in italics" in page
+
+
 def test_same_results_same_bytes(made):
     first = write_report(made).read_bytes()
     assert write_report(made).read_bytes() == first
@@ -102,7 +119,8 @@ def test_stand_ins_keep_their_names(made):
 def test_page_without_results_says_what_is_missing(tmp_path):
     shutil.copy(ROOT / "profiles/smoke.yaml", tmp_path / "params.yaml")
     page = write_report(tmp_path).read_text()
-    assert page.count("Not made yet") == 5
+    runs = len(load_config(tmp_path / "params.yaml").runs)
+    assert page.count("Not made yet") == 2 + 3 * runs
     assert "mean nothing" in page
 
 
