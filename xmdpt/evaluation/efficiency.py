@@ -221,7 +221,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 
 
 def measure_costs(
-    names: Sequence[CostModel],
+    models: Sequence[CostModel],
     repeats: int,
     batch_size: int,
     train_batch_size: int,
@@ -235,7 +235,7 @@ def measure_costs(
     `networks` (of each `count_inference` and `seconds` of a guided step, a number a round) and
     `training` (of each X-MDPT `count_training` and `seconds` of a step).
     """
-    names = sorted(set(names), key=list(NETWORKS).index)
+    names = sorted(set(models), key=list(NETWORKS).index)
     networks = {name: count_inference(name) | {"seconds": []} for name in names}
     training = {
         name: count_training(name, wrap) | {"seconds": []}
@@ -248,7 +248,7 @@ def measure_costs(
             seconds, peak = time_inference(name, batch_size, device)
             networks[name]["seconds"].append(seconds)
             if peak is not None:
-                networks[name]["memory_mb"] = max(peak, networks[name].get("peak", 0.0))
+                networks[name]["memory_mb"] = peak
             if name in training:
                 taken = time_training(name, wrap, train_batch_size, device)
                 training[name]["seconds"].append(taken)
