@@ -284,11 +284,12 @@ def bench(
     names = list(NETWORKS) if models == "all" else models.split(",")
     if unknown := [name for name in names if name not in NETWORKS]:
         raise BadInput(f"--models: no network '{unknown[0]}'; there are: {', '.join(NETWORKS)}")
-    try:
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise BadInput(f"--device {device}: {str(error).splitlines()[0]}") from None
+    gpu = torch.cuda.is_available()
+    if device is not None and device not in ("cpu", "cuda"):
+        raise BadInput(f"--device {device}: must be cpu or cuda")
+    if device == "cuda" and not gpu:
+        raise BadInput("--device cuda: PyTorch sees no GPU here")
+    place = torch.device(device or ("cuda" if gpu else "cpu"))
     size = batch_size or (8 if place.type == "cuda" else 1)
     wrap = partial(TrainingModule, condition_dropout=0.1)
     show = partial(print, file=sys.stderr)

@@ -5,6 +5,7 @@ Models lie on the meta device: everything has a shape and a count, nothing is co
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import pandas as pd
 import torch
@@ -199,7 +200,7 @@ def _draw_region(axes: Axes, left: float, low: float, right: float, high: float,
 def _draw_arrow(axes: Axes, *points: tuple[float, float], dashed: bool = False) -> None:
     """An arrow through `points`, its head at the last."""
     style = "--" if dashed else "-"
-    for start, end in zip(points[:-2], points[1:-1], strict=True):
+    for start, end in pairwise(points[:-1]):
         axes.plot(*zip(start, end, strict=True), style, color=EDGE, linewidth=0.9, zorder=1)
     arrow = {"arrowstyle": "-|>", "color": EDGE, "linewidth": 0.9, "linestyle": style}
     arrow |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
@@ -269,7 +270,7 @@ def _draw_tdnet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict) -> dic
         for name, y, fill, title, note in rows
     }
     names = list(boxes)
-    for below, above in zip(names, names[1:], strict=False):
+    for below, above in pairwise(names):
         if below != "positions":
             _draw_arrow(axes, boxes[below].top, boxes[above].bottom)
     return boxes
