@@ -191,7 +191,7 @@ def test_days_are_only_told_on_the_papers_gpu(device, machine, status):
 def test_parts_add_up_to_what_is_trained():
     counts = {size: sum(part_counts(live_model(size)).values()) / 1e6 for size in "SBL"}
     assert counts == pytest.approx({"S": 39.12, "B": 153.73, "L": 498.95}, abs=0.006)
-    assert part_table().set_index("part").loc["all, to draw"].tolist() == [
+    assert part_table().set_index("part").loc["all, at inference"].tolist() == [
         "33.79", "132.45", "461.13",
     ]  # fmt: skip
 
@@ -217,6 +217,6 @@ def test_shapes_are_those_of_a_masked_pass():
 def test_the_architecture_shows_the_live_models_numbers():
     figure = architecture_figure("S")
     text = " ".join(label.get_text() for label in figure.axes[0].texts)
-    assert "39.12 M parameters to train, 33.79 M to draw" in text
+    assert "39.12 M parameters to train, 33.79 M at inference" in text
     assert "10 encoder blocks" in text and "179 × 384" in text
     assert sum(len(axes.patches) for axes in sizes_figure().axes) == 3 * 6

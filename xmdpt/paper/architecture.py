@@ -98,7 +98,7 @@ def part_table() -> pd.DataFrame:
     counts = {f"X-MDPT-{size}": part_counts(live_model(size)) for size in "SBL"}
     frame = pd.DataFrame(counts) / 1e6
     frame.loc["all, in training"] = frame.sum()
-    frame.loc["all, to draw"] = frame.loc["all, in training"] - frame.loc["MIPNet"]
+    frame.loc["all, at inference"] = frame.loc["all, in training"] - frame.loc["MIPNet"]
     return frame.map("{:.2f}".format).rename_axis("part").reset_index()
 
 
@@ -211,8 +211,10 @@ def _shape(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
 
 
-def _millions(module: nn.Module) -> str:
-    return f"{_count(module) / 1e6:.2f} M"
+def _size(module: nn.Module) -> str:
+    """Parameters in millions, or as they are where they are few."""
+    count = _count(module)
+    return f"{count / 1e6:.2f} M" if count >= 1e4 else f"{count:,}"
 
 
 def _draw_canet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict) -> Box:
@@ -230,18 +232,18 @@ def _draw_canet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict) -> Box
         local = name == "latent"
         label = "patch embedding, shared" if local else "Linear, GELU, LN"
         key = "patch_embed" if local else f"canet.{name}_projection"
-        note = _shape(shapes[key]) + ("" if local else f"   {_millions(first)}")
+        note = _shape(shapes[key]) + ("" if local else f"   {_size(first)}")
         fill = "TDNet" if local else "CANet"
         middle = _draw_box(axes, Box(x, 20, 18.6), fill, label, note)
         key = "canet.local_pool" if local else f"canet.{name}_pool"
-        note = f"{_shape(shapes[key])}   {_millions(pool)}"
+        note = f"{_shape(shapes[key])}   {_size(pool)}"
         end = _draw_box(axes, Box(x, 32, 18.6), "CANet", "1×1 conv over tokens", note)
         _draw_arrow(axes, start.top, middle.bottom)
         _draw_arrow(axes, middle.top, end.bottom)
         to = total.bottom if x == total.x else (total.left if x < total.x else total.right)
         _draw_arrow(axes, end.top, *([] if x == total.x else [(x, total.y)]), to)
     _draw_box(axes, total, "CANet", "+")
-    note = f"{_shape(shapes['canet.join'])}   {_millions(canet.join)}"
+    note = f"{_shape(shapes['canet.join'])}   {_size(canet.join)}"
     join = _draw_box(axes, Box(31, 55, 22), "CANet", "Linear, GELU, LN", note)
     _draw_arrow(axes, total.top, join.bottom)
     return join
@@ -252,7 +254,7 @@ def _draw_tdnet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict) -> dic
     _draw_region(axes, 64, 12, 99, 98, "TDNet")
     config, x = model.config, 81.5
     encoder = config.depth - config.decode_layers
-    block = f"{_millions(model.blocks[0])} each"
+    block = f"{_size(model.blocks[0])} each"
     kept, tokens = _shape(shapes["kept"]), _shape(shapes["patch_embed"])
     final = _shape(shapes["final_layer"])
     rows = (
@@ -292,7 +294,7 @@ def _draw_mipnet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict, tdnet
     boxes = {}
     for name, y in zip(model.mipnet.order, (66, 78), strict=False):
         block = model.mipnet.blocks[name]
-        note = f"{_shape(shapes[f'mipnet.blocks.{name}'])}   {_millions(block)}"
+        note = f"{_shape(shapes[f'mipnet.blocks.{name}'])}   {_size(block)}"
         boxes[name] = _draw_box(axes, Box(x, y, 27), "MIPNet", f"{name}-attention block", note)
         if previous is tdnet["positions"]:
             # Around, so that the line does not cross the decoder.
@@ -307,15 +309,15 @@ def _draw_mipnet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict, tdnet
     _draw_arrow(axes, encoder.right, (side, encoder.y), (side, cross.y), cross.right, dashed=True)
     axes.text(side - 0.6, 58, "keys, values", rotation=90, ha="right", va="center", fontsize=7)
     decoder = tdnet["decoder"]
-    middle = (decoder.bottom[1] + tdnet["positions"].top[1]) / 2
-    _draw_arrow(axes, out.left, (105.5, out.y), (105.5, 71.6), (decoder.x, 71.6), decoder.bottom)
-    _draw_arrow(axes, tdnet["positions"].top, (decoder.x, middle + 4), dashed=True)
-    axes.text(decoder.x + 1, 63.5, "to draw: straight on", fontsize=7, style="italic")
+    _draw_arrow(axes, out.left, (101, out.y), (101, decoder.y), decoder.right)
+    _draw_arrow(axes, tdnet["positions"].top, decoder.bottom, dashed=True)
+    note = "at inference: all tokens,\nno masks, straight on"
+    axes.text(decoder.x + 1, 66, note, fontsize=7, style="italic", va="center")
 
 
 def _draw_condition(axes: Axes, model: XMDPTTransformer2DModel, join: Box, tdnet: dict) -> None:
     """Time and conditions, and the way of their sum to every block."""
-    note = f"{model.config.hidden_size}   {_millions(model.time_embedding)}"
+    note = f"{model.config.hidden_size}   {_size(model.time_embedding)}"
     time = _draw_box(axes, Box(11, 75, 18.6), "TDNet", "time embedding of t", note)
     total = _draw_box(axes, Box(31, 75, 5, 4), "TDNet", "+")
     _draw_arrow(axes, join.top, total.bottom)
@@ -326,6 +328,27 @@ def _draw_condition(axes: Axes, model: XMDPTTransformer2DModel, join: Box, tdnet
         _draw_arrow(axes, (62.5, total.y), (62.5, box.y), box.left)
     axes.text(36, 76, "c, to every block of TDNet and MIPNet", fontsize=7.5, style="italic")
     axes.text(31.8, 65.5, "y, once a picture", fontsize=7.5, style="italic")
+
+
+def _draw_block(axes: Axes) -> None:
+    """What a block is, from left to right."""
+    steps = (
+        ("LN, scale, shift", 10.6),
+        ("attention with\nposition bias", 11),
+        ("gate, +", 6.4),
+        ("LN, scale, shift", 10.6),
+        ("MLP", 5),
+        ("gate, +", 6.4),
+    )
+    text = "A block: c sets its scales, shifts and gates (adaLN-Zero)"
+    axes.text(1, 96, text, fontsize=8.5, va="center")
+    left, previous = 1.0, None
+    for title, width in steps:
+        box = _draw_box(axes, Box(left + width / 2, 90, width), "TDNet", "")
+        axes.text(box.x, box.y, title, ha="center", va="center", fontsize=6.8)
+        if previous is not None:
+            _draw_arrow(axes, previous.right, box.left)
+        left, previous = left + width + 2, box
 
 
 def architecture_figure(size: str = "B") -> Figure:
@@ -340,9 +363,10 @@ def architecture_figure(size: str = "B") -> Figure:
     tdnet = _draw_tdnet(axes, model, shapes)
     _draw_mipnet(axes, model, shapes, tdnet)
     _draw_condition(axes, model, join, tdnet)
+    _draw_block(axes)
     total = sum(part_counts(model).values()) / 1e6
     without = total - _count(model.mipnet) / 1e6
-    text = f"X-MDPT-{size}: {total:.2f} M parameters to train, {without:.2f} M to draw"
+    text = f"X-MDPT-{size}: {total:.2f} M parameters to train, {without:.2f} M at inference"
     axes.text(1, 105, text, fontsize=12, fontweight="bold", va="center")
     return figure
 
@@ -364,11 +388,11 @@ def sizes_figure() -> Figure:
         labels.append(f"X-MDPT-{size}\n{shape}")
         without = start - parts["MIPNet"] / 1e6
         axes.text(
-            start + 4, row, f"{start:.2f} M\n{without:.2f} M to draw", va="center", fontsize=8
+            start + 4, row, f"{start:.2f} M\n{without:.2f} M at inference", va="center", fontsize=8
         )
     axes.set_yticks(range(3), labels)
     axes.invert_yaxis()
-    axes.set(xlabel="million parameters", xlim=(0, 580))
+    axes.set(xlabel="million parameters", xlim=(0, 600))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(ncols=6, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1))
     return figure
