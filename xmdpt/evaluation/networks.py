@@ -58,9 +58,9 @@ def _x_mdpt_inputs(size: str, rows: int) -> tuple[Tensor, ...]:
 
 
 def _pixel_unet() -> nn.Module:
-    """671 M to 688 M is a matter of widths, and widths at 256x256 pixels decide the time.
+    """683 M parameters; how they are spread over resolutions decides the time.
 
-    These are cheap where pictures are large: the 128 channels of DDPM's network for 256x256, and
+    This way is cheap: the 128 channels of DDPM's network for 256x256 where pictures are large, and
     most parameters at 16x16 and 8x8. A comparison with it errs on the U-Net's side.
     """
     attention = (32, 16, 8)
