@@ -88,9 +88,9 @@ def test_a_guided_picture_takes_the_forwards_that_the_table_says(tiny_vae, monke
 
 
 def test_a_call_is_timed_by_the_median_of_many(monkeypatch):
-    monkeypatch.setattr(efficiency, "LEAST_SECONDS", 0.1)
-    lengths = iter([0.06, 0.02, 0.02, 0.02, 0.02, 0.02])
-    assert 0.02 <= time_call(lambda: time.sleep(next(lengths)), CPU) < 0.06
+    monkeypatch.setattr(efficiency, "LEAST_SECONDS", 0.34)
+    lengths = iter([0.3, 0.02, 0.02, 0.02, 0.02])
+    assert 0.02 <= time_call(lambda: time.sleep(next(lengths)), CPU) < 0.3
 
 
 def test_random_networks_keep_their_buffers():

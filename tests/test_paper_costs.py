@@ -108,8 +108,8 @@ def test_efficiency_has_the_papers_columns():
     row = table.loc["PoCoLD (here: latent U-Net of that size)"]
     assert row["s, paper (A100)"] == "3.215 ± 0.028"
     assert (row["MB, paper"], row["MB, here"]) == (5686, "1000")
-    assert (row["guidance"], row["forwards, paper"], row["forwards, here"]) == ("D-CFG", 150, 150)
-    assert row["time / S, paper"] == "2.7" and row["time / S, here"] == "3.5 (3 to 4)"
+    assert (row["guidance"], row["forwards, paper"], row["forwards, here"]) == ("D-CFG", 150, "150")
+    assert row["time / S, paper"] == "2.70" and row["time / S, here"] == "3.5 (3 to 4)"
     assert row["TFLOP, here"] == "1.2"
 
 
@@ -131,7 +131,7 @@ def test_days_are_projected_at_the_papers_batch():
     row = table.loc["X-MDPT-L"]
     assert str(row["days of 800k, paper"]) == "15.7" and row["steps/s, paper"] == "0.59"
     assert float(row["days of 800k, here"]) == pytest.approx(6 * 32 * 800_000 / 86_400, abs=0.1)
-    assert float(row["steps/s, here"]) == pytest.approx(1 / (6 * 32), abs=0.005)
+    assert float(row["steps/s, here"]) == pytest.approx(1 / (6 * 32), rel=0.01)
     assert row["time of a step / S"] == "8 (8 to 8)"
 
 

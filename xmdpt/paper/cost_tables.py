@@ -154,7 +154,7 @@ def efficiency_table(measured: Costs) -> pd.DataFrame:
                 "M parameters, here": _millions(measured, name),
                 "guidance": cost.guidance,
                 "forwards, paper": cost.forwards,
-                "forwards, here": network and network["forwards"],
+                "forwards, here": _text(network and network["forwards"]),
             }
         )
     return pd.DataFrame(rows).astype(object)
@@ -162,6 +162,8 @@ def efficiency_table(measured: Costs) -> pd.DataFrame:
 
 def once_table(measured: Costs) -> pd.DataFrame:
     """What an inference runs once a picture, as a share of the time of all denoising steps."""
+    sizes = ("X-MDPT-S", "X-MDPT-B", "X-MDPT-L")
+    shares = [f"% of {size}'s steps" for size in sizes]
     rows = []
     for name in (name for name in ONCE if name in measured["networks"]):
         network = measured["networks"][name]
@@ -171,12 +173,12 @@ def once_table(measured: Costs) -> pd.DataFrame:
             "M parameters": _millions(measured, name),
             "GFLOP a picture": f"{network['flops'] / 1e9:.0f}",
         }
-        for size in ("X-MDPT-S", "X-MDPT-B", "X-MDPT-L"):
+        for size, column in zip(sizes, shares, strict=True):
             denoising = inference_seconds(measured, NETWORK_OF[size])
             share = denoising and _ratio([batches * s for s in network["seconds"]], denoising)
-            row[f"% of {size}'s steps"] = share and f"{100 * share.median:.1f}"
+            row[column] = share and f"{100 * share.median:.1f}"
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["network", "M parameters", "GFLOP a picture", *shares])
 
 
 def _days(measured: Costs, name: str, steps: int) -> float:
@@ -202,7 +204,7 @@ def training_table(measured: Costs) -> pd.DataFrame:
             ratio = _ratio(training[name]["seconds"], training["x_mdpt_s"]["seconds"])
             row["time of a step / S"] = str(ratio)
         if name in training and on_gpu(measured):
-            row["steps/s, here"] = f"{1e6 / DAY / _days(measured, name, 1_000_000):.2f}"
+            row["steps/s, here"] = f"{1e6 / DAY / _days(measured, name, 1_000_000):.3g}"
             for steps in days:
                 row[f"days of {steps // 1000}k, here"] = f"{_days(measured, name, steps):.1f}"
         rows.append(row)
