@@ -95,10 +95,9 @@ def test_a_call_is_timed_by_the_median_of_many(monkeypatch):
 
 def test_random_networks_keep_their_buffers():
     build = partial(make_model, randomize=False)
-    with random_network(build, CPU) as model:
-        assert all(p.device == CPU and p.abs().max() > 0 for p in model.parameters())
-        index = model.blocks[0].attn.position_bias.index
-        assert torch.equal(index, relative_position_index(4))
+    model = random_network(build, CPU)
+    assert all(p.device == CPU and p.abs().max() > 0 for p in model.parameters())
+    assert torch.equal(model.blocks[0].attn.position_bias.index, relative_position_index(4))
 
 
 def test_a_training_batch_is_what_the_training_module_reads():

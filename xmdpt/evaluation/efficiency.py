@@ -1,10 +1,10 @@
 """What networks cost: parameters, operations, memory and time, side by side (Tables 2f, 3, 5)."""
 
+import gc
 import platform
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -112,9 +112,9 @@ def training_batch(model: XMDPTTransformer2DModel, rows: int) -> dict[str, Tenso
     }
 
 
-def _backward(module: nn.Module, batch: dict[str, Tensor]) -> None:
-    losses = module(batch)
-    sum(losses[name].mean() for name in ("loss", "masked_loss")).backward()
+def _total(losses: dict[str, Tensor]) -> Tensor:
+    """Eq. 5."""
+    return losses["loss"].mean() + losses["masked_loss"].mean()
 
 
 def count_training(name: CostModel, wrap: TrainingStep) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def count_training(name: CostModel, wrap: TrainingStep) -> dict[str, Any]:
         model = build_x_mdpt(name[-1], "self_cross").train()
         batch = training_batch(model, 1)
         with FlopCounterMode(display=False) as counter:
-            _backward(wrap(model), batch)
+            _total(wrap(model)(batch)).backward()
     return {"parameters": count_parameters(model), "flops": float(counter.get_total_flops())}
 
 
@@ -148,20 +148,14 @@ def time_call(call: Callable[[], Any], device: torch.device) -> float:
     return median(taken[1:] or taken)
 
 
-@contextmanager
-def random_network(build: Callable[[], nn.Module], device: torch.device) -> Iterator[nn.Module]:
-    """A network with small random weights on `device`, given back at the end of the block."""
+def random_network(build: Callable[[], nn.Module], device: torch.device) -> nn.Module:
+    """A network with small random weights on `device`, without the time of its initialisation."""
     with init_empty_weights(include_buffers=False):
         module = build()
     for name, parameter in list(module.named_parameters()):
         value = torch.empty(parameter.shape, device=device).uniform_(-0.02, 0.02)
         set_module_tensor_to_device(module, name, device, value)
-    try:
-        yield module.to(device)
-    finally:
-        del module, value, parameter
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+    return module.to(device)
 
 
 def time_inference(
@@ -169,17 +163,15 @@ def time_inference(
 ) -> tuple[float, float | None]:
     """Seconds of a guided step (or the one call) at `batch_size` pictures; a GPU's peak in MiB."""
     network = NETWORKS[name]
-    with random_network(network.build, device) as module, torch.inference_mode():
-        module.eval()
-        with torch.device(device):
-            inputs = network.inputs(batch_size * network.passes)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        with autocast(device, "auto"):
-            seconds = time_call(lambda: module(*inputs), device)
-        if device.type == "cuda":
-            return seconds, torch.cuda.max_memory_allocated(device) / MIB
-        return seconds, None
+    module = random_network(network.build, device).eval()
+    with torch.inference_mode(), torch.device(device):
+        inputs = network.inputs(batch_size * network.passes)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with torch.inference_mode(), autocast(device, "auto"):
+        seconds = time_call(lambda: module(*inputs), device)
+    peak = torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None
+    return seconds, peak
 
 
 def time_training(
@@ -190,21 +182,21 @@ def time_training(
     The update does not grow with the batch: at the one or two pictures that a CPU can take it
     would count for far more than in real training.
     """
-    with random_network(lambda: build_x_mdpt(name[-1], "self_cross"), device) as model:
-        with torch.device(device):
-            batch = training_batch(model, batch_size)
-        module = wrap(model.train())
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0)
+    model = random_network(lambda: build_x_mdpt(name[-1], "self_cross"), device).train()
+    with torch.device(device):
+        batch = training_batch(model, batch_size)
+    module = wrap(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0)
 
-        def step() -> None:
-            with autocast(device, "auto"):
-                losses = module(batch)
-            sum(losses[key].mean() for key in ("loss", "masked_loss")).backward()
-            if device.type == "cuda":
-                optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+    def step() -> None:
+        with autocast(device, "auto"):
+            losses = module(batch)
+        _total(losses).backward()
+        if device.type == "cuda":
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
-        return time_call(step, device)
+    return time_call(step, device)
 
 
 # Both, for a list of networks
@@ -229,13 +221,13 @@ def measure_costs(
     repeats: int,
     batch_size: int,
     train_batch_size: int,
-    wrap: TrainingStep,
+    wrap: TrainingStep | None,
     device: torch.device,
     progress: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Count, then time, each network; repeats go round (A B C A B C), one network at a time.
 
-    `wrap` makes the training module of a model. The result, plain JSON: `machine`, `settings`,
+    `wrap` makes the training module of a model; without it no training is measured. The result, plain JSON: `machine`, `settings`,
     `networks` (of each `count_inference` and `seconds` of a guided step, a number a round) and
     `training` (of each X-MDPT `count_training` and `seconds` of a step).
     """
@@ -244,7 +236,7 @@ def measure_costs(
     training = {
         name: count_training(name, wrap) | {"seconds": []}
         for name in names
-        if name.startswith("x_mdpt")
+        if wrap is not None and name.startswith("x_mdpt")
     }
     for index in range(repeats):
         for name in names:
@@ -256,6 +248,7 @@ def measure_costs(
             if name in training:
                 taken = time_training(name, wrap, train_batch_size, device)
                 training[name]["seconds"].append(taken)
+            gc.collect()  # a network holds circles of references, and the next one needs the memory
     settings = {
         "steps": STEPS,
         "pictures": PICTURES,
