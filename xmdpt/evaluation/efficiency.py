@@ -227,9 +227,10 @@ def measure_costs(
 ) -> dict[str, Any]:
     """Count, then time, each network; repeats go round (A B C A B C), one network at a time.
 
-    `wrap` makes the training module of a model; without it no training is measured. The result, plain JSON: `machine`, `settings`,
-    `networks` (of each `count_inference` and `seconds` of a guided step, a number a round) and
-    `training` (of each X-MDPT `count_training` and `seconds` of a step).
+    `wrap` makes the training module of a model; without it no training is measured. The result,
+    plain JSON: `machine`, `settings`, `networks` (of each `count_inference` and `seconds` of a
+    guided step, a number a round) and `training` (of each X-MDPT `count_training` and `seconds`
+    of a step).
     """
     names = sorted(set(models), key=list(NETWORKS).index)
     networks = {name: count_inference(name) | {"seconds": []} for name in names}
