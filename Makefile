@@ -10,7 +10,8 @@ STAMP := .venv/.installed
 # The stages say `python`: let it be ours.
 IN_VENV := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 MADE := data/synthetic data/index data/cache/features data/samples models wandb build \
-	reports/figures reports/tables reports/exhibits reports/scores reports/notebooks reports/index.html
+	reports/exhibits reports/figures reports/notebooks reports/scores reports/tables \
+	reports/costs.json reports/index.html
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-slow lab pretrained lock clean

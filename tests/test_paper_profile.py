@@ -74,6 +74,12 @@ def write_settings(project: Path, networks: Path) -> None:
         "log_every": 1,
     }
     settings["sample"] |= {"num_inference_steps": 2, "batch_size": 24}
+    settings["costs"] = {
+        "models": ["x_mdpt_s"],
+        "repeats": 1,
+        "batch_size": 1,
+        "train_batch_size": 1,
+    }
     (project / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
 

@@ -322,6 +322,52 @@ def demo(
 
 
 @app.command()
+def bench(
+    models: Annotated[
+        str, typer.Option(help="With commas between; all adds what runs once a picture.")
+    ] = "x_mdpt_s,x_mdpt_b,x_mdpt_l,pixel_unet,latent_unet",
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds through all of them.")] = 2,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pictures drawn at once; default: 8 on a GPU, else 1.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Default: a GPU where there is one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON with every number to write.")] = None,
+) -> None:
+    """Time and memory of the full-size networks on this machine, beside the paper's (Table 3).
+
+    U-Nets stand for PIDM and PoCoLD in cost alone; all weights are random.
+
+    Examples: xmdpt bench, xmdpt bench --models all --repeats 5 --device cuda --out bench.json.
+    """
+    from functools import partial
+
+    import torch
+
+    from xmdpt.evaluation.efficiency import measure_costs
+    from xmdpt.evaluation.full_size import NETWORKS
+    from xmdpt.files import write_json
+    from xmdpt.paper.cost_tables import efficiency_table, provenance
+
+    names = list(NETWORKS) if models == "all" else models.split(",")
+    if unknown := [name for name in names if name not in NETWORKS]:
+        raise BadInput(f"--models: no network '{unknown[0]}'; there are: {', '.join(NETWORKS)}")
+    gpu = torch.cuda.is_available()
+    if device is not None and device not in ("cpu", "cuda"):
+        raise BadInput(f"--device {device}: must be cpu or cuda")
+    if device == "cuda" and not gpu:
+        raise BadInput("--device cuda: PyTorch sees no GPU here")
+    place = torch.device(device or ("cuda" if gpu else "cpu"))
+    size = batch_size or (8 if place.type == "cuda" else 1)
+    show = partial(print, file=sys.stderr)
+    measured = measure_costs(names, repeats, size, size, None, place, progress=show)
+    table = efficiency_table(measured).set_index("method").T.fillna("")
+    print(table.to_markdown(disable_numparse=True))
+    print(f"\n{provenance(measured)}")
+    if out is not None:
+        write_json(out, measured)
+
+
+@app.command()
 def report() -> None:
     """Write reports/index.html from what is in reports/."""
     from xmdpt.report import write_report

@@ -11,6 +11,11 @@ MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
 Aggregation = Literal["mlp", "add", "concat"]
 Checkpoint = Literal["ablation", "main"]
+CostModel = Literal[
+    *("x_mdpt_s", "x_mdpt_b", "x_mdpt_l", "pixel_unet", "latent_unet"),
+    *("vae", "dinov2_giant", "dinov2_base"),
+]
+"""Networks whose cost is measured (xmdpt.evaluation.full_size)."""
 Precision = Literal["auto", "bf16", "fp32"]
 """auto: bf16 where the machine multiplies it in hardware, else fp32 (xmdpt.precision)."""
 
@@ -185,6 +190,16 @@ class EvaluateConfig(Section):
     """Whose rules score the pictures; docs/evaluation.md has them."""
 
 
+class CostsConfig(Section):
+    """What `costs` measures; sizes are always the paper's full ones."""
+
+    models: list[CostModel] = Field(min_length=1)
+    repeats: PositiveInt
+    batch_size: PositiveInt
+    """Pictures that a timed step draws at once; times are scaled to the paper's 8."""
+    train_batch_size: PositiveInt
+
+
 class Experiment(Section):
     """One run as its difference from the base."""
 
@@ -206,6 +221,7 @@ class Config(Section):
     train: TrainConfig
     sample: SampleConfig
     evaluate: EvaluateConfig
+    costs: CostsConfig
     experiments: dict[str, Experiment]
 
 

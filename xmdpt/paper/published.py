@@ -190,3 +190,11 @@ def configurations() -> tuple[Configuration, ...]:
         for method, counts in parameters.items()
         for size, count in zip(shapes, counts, strict=True)
     )
+
+
+TRAINING_DAYS = {
+    ("X-MDPT-B", 300_000): Number("4.1"),
+    ("X-MDPT-L", 300_000): Number("5.9"),
+    ("X-MDPT-L", 800_000): Number("15.7"),
+}
+"""Days on one A100 for that many steps at batch 32, as the text of Appendix A.6 has them."""

@@ -1,0 +1,159 @@
+"""The networks whose cost is compared, at the paper's full size: 256x256, 32x32x4 latents.
+
+X-MDPT as it draws, two U-Nets of diffusers that stand for PIDM and PoCoLD in cost alone (random
+weights, the parameter counts that the paper prints), and what X-MDPT runs once a picture.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from diffusers.models import AutoencoderKL, UNet2DConditionModel, UNet2DModel
+from torch import Tensor, nn
+from transformers import Dinov2Config, Dinov2Model
+
+from xmdpt.config import CostModel
+from xmdpt.model import XMDPTTransformer2DModel
+
+STEPS = 50
+"""Denoising steps of one inference (Appendix A.3)."""
+PICTURES = 8
+"""Pictures drawn at once in Tables 2(f) and 3."""
+SHAPES = {"s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16)}
+"""Width, layers and heads (Table 4)."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and how one inference calls it."""
+
+    title: str
+    build: Callable[[], nn.Module]
+    inputs: Callable[[int], tuple[Tensor, ...]]
+    """Random inputs of as many rows, on the default device."""
+    guidance: str | None = None
+    """CFG or D-CFG; None for what runs once a picture."""
+    passes: int = 1
+    """Rows a picture takes in a step: one for each pass that the guidance combines."""
+    once: tuple[CostModel, ...] = ()
+    """What an inference needs beside it, once a picture."""
+
+    @property
+    def forwards(self) -> int:
+        """Forwards that a picture costs, as Table 3 counts them."""
+        return self.passes * STEPS if self.guidance else 1
+
+
+def build_x_mdpt(size: str, mip_attention: str = "none") -> XMDPTTransformer2DModel:
+    """X-MDPT-S, -B or -L; without MIPNet, as inference uses it, unless `mip_attention` says so."""
+    width, depth, heads = SHAPES[size]
+    return XMDPTTransformer2DModel(
+        hidden_size=width, depth=depth, num_heads=heads, mip_attention=mip_attention
+    )
+
+
+def _x_mdpt_inputs(size: str, rows: int) -> tuple[Tensor, ...]:
+    return torch.randn(rows, 4, 32, 32), torch.tensor(500), torch.randn(rows, SHAPES[size][0])
+
+
+def _pixel_unet() -> nn.Module:
+    """683 M parameters; how they are spread over resolutions decides the time.
+
+    This way is cheap: the 128 channels of DDPM's network for 256x256 where pictures are large, and
+    most parameters at 16x16 and 8x8. A comparison with it errs on the U-Net's side.
+    """
+    attention = (32, 16, 8)
+    resolutions = (256, 128, 64, 32, 16, 8)
+    blocks = ["Attn" * (side in attention) + "{}Block2D" for side in resolutions]
+    return UNet2DModel(
+        sample_size=256,
+        in_channels=3 + 20,  # the noisy picture and PIDM's representation of a pose
+        out_channels=6,  # noise and variance
+        block_out_channels=(128, 128, 256, 512, 1024, 1536),
+        layers_per_block=2,
+        down_block_types=tuple(block.format("Down") for block in blocks),
+        up_block_types=tuple(block.format("Up") for block in reversed(blocks)),
+        attention_head_dim=64,
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+def _pixel_unet_inputs(rows: int) -> tuple[Tensor, ...]:
+    return torch.randn(rows, 23, 256, 256), torch.tensor(500)
+
+
+def _latent_unet() -> nn.Module:
+    """The widths of latent diffusion's 400 M network for ImageNet, on 32x32 latents."""
+    return UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=(192, 384, 576, 960),
+        layers_per_block=2,
+        cross_attention_dim=512,
+        attention_head_dim=32,
+        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * 3),
+        up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"),
+    )
+
+
+def _latent_unet_inputs(rows: int) -> tuple[Tensor, ...]:
+    return torch.randn(rows, 4, 32, 32), torch.tensor(500), torch.randn(rows, 257, 512)
+
+
+def _vae() -> nn.Module:
+    """Stable Diffusion's: a forward encodes one picture and decodes one."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=256,
+    )
+
+
+def _dinov2(width: int, layers: int, heads: int, swiglu: bool) -> nn.Module:
+    return Dinov2Model(
+        Dinov2Config(
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            use_swiglu_ffn=swiglu,
+            image_size=224,
+        )
+    )
+
+
+def _pictures(side: int, rows: int) -> tuple[Tensor, ...]:
+    return (torch.randn(rows, 3, side, side),)
+
+
+def _x_mdpt(size: str) -> Network:
+    return Network(
+        title=f"X-MDPT-{size.upper()}",
+        build=partial(build_x_mdpt, size),
+        inputs=partial(_x_mdpt_inputs, size),
+        guidance="CFG",
+        passes=2,
+        once=("vae", "dinov2_giant", "dinov2_base"),
+    )
+
+
+NETWORKS: dict[CostModel, Network] = {
+    "x_mdpt_s": _x_mdpt("s"),
+    "x_mdpt_b": _x_mdpt("b"),
+    "x_mdpt_l": _x_mdpt("l"),
+    "pixel_unet": Network(
+        "pixel U-Net, for PIDM", _pixel_unet, _pixel_unet_inputs, "D-CFG", passes=3
+    ),
+    "latent_unet": Network(
+        "latent U-Net, for PoCoLD", _latent_unet, _latent_unet_inputs, "D-CFG", 3, ("vae",)
+    ),
+    "vae": Network("VAE, source in and picture out", _vae, partial(_pictures, 256)),
+    "dinov2_giant": Network(
+        "DINOv2-G, of the source", partial(_dinov2, 1536, 40, 24, True), partial(_pictures, 224)
+    ),
+    "dinov2_base": Network(
+        "DINOv2-B, of the pose", partial(_dinov2, 768, 12, 12, False), partial(_pictures, 224)
+    ),
+}

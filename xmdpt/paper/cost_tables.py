@@ -1,0 +1,377 @@
+"""Tables 2(f), 3 and 5 and Figure 1, from what `xmdpt.evaluation.efficiency` measured.
+
+The paper's seconds are an A100's; ours are compared as ratios between networks that were timed in
+turns on one machine. Seconds of ours are shown where that machine is a GPU.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from xmdpt.paper.exhibits import Claim, Status
+from xmdpt.paper.published import TRAINING_DAYS, Cost, costs, scores
+
+Costs = dict[str, Any]
+
+NETWORK_OF = {
+    "PIDM": "pixel_unet",
+    "PoCoLD": "latent_unet",
+    "X-MDPT-L": "x_mdpt_l",
+    "X-MDPT-B": "x_mdpt_b",
+    "X-MDPT-S": "x_mdpt_s",
+}
+"""Method of the paper -> the network that was measured for it."""
+ONCE = ("vae", "dinov2_giant", "dinov2_base")
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Median over rounds, with the smallest and the largest."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+def _ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
+    values = [a / b for a, b in zip(above, below, strict=True)]
+    return Ratio(median(values), min(values), max(values))
+
+
+def inference_seconds(measured: Costs, name: str, whole: bool = False) -> list[float] | None:
+    """Seconds, round by round, of `settings.pictures` pictures in `settings.steps` steps.
+
+    With `whole`, the networks that run once a picture are added. None where something of it was
+    not measured.
+    """
+    networks, settings = measured["networks"], measured["settings"]
+    if name not in networks:
+        return None
+    network = networks[name]
+    batches = settings["pictures"] / settings["batch_size"]
+    seconds = [batches * settings["steps"] * step for step in network["seconds"]]
+    for once in network["once"] if whole else ():
+        if once not in networks:
+            return None
+        extra = networks[once]["seconds"]
+        seconds = [a + batches * b for a, b in zip(seconds, extra, strict=True)]
+    return seconds
+
+
+def time_ratio(measured: Costs, above: str, below: str, whole: bool = False) -> Ratio | None:
+    """How many times longer `above` takes than `below`; None where one was not measured."""
+    pair = [inference_seconds(measured, name, whole) for name in (above, below)]
+    return None if None in pair else _ratio(*pair)
+
+
+def inference_flops(measured: Costs, name: str) -> float | None:
+    """Operations of `settings.pictures` pictures, without what runs once a picture."""
+    network = measured["networks"].get(name)
+    if network is None:
+        return None
+    return network["flops"] * network["forwards"] * measured["settings"]["pictures"]
+
+
+def on_gpu(measured: Costs) -> bool:
+    return measured["machine"]["device"] == "cuda"
+
+
+def _text(value: object, form: str = "") -> str | None:
+    return None if value is None else format(value, form) if form else str(value)
+
+
+def _seconds(measured: Costs, name: str) -> dict[str, str | None]:
+    """The column of our seconds, which a CPU does not get."""
+    if not on_gpu(measured):
+        return {}
+    taken = inference_seconds(measured, name)
+    return {"s, here": _text(taken and median(taken), ".3f")}
+
+
+def _label(cost: Cost) -> str:
+    stands = {"PIDM": "pixel U-Net", "PoCoLD": "latent U-Net"}.get(cost.method)
+    return f"{cost.method} (here: {stands} of that size)" if stands else cost.method
+
+
+def _millions(measured: Costs, name: str) -> str | None:
+    network = measured["networks"].get(name)
+    return network and f"{network['parameters'] / 1e6:.2f}"
+
+
+def speed_table(measured: Costs) -> pd.DataFrame:
+    """Table 2(f): speed-up over PIDM as printed, and over the network that stands for it."""
+    rows = []
+    for cost in (cost for cost in costs() if cost.table == "2f"):
+        name = NETWORK_OF[cost.method]
+        flops = [inference_flops(measured, key) for key in ("pixel_unet", name)]
+        rows.append(
+            {
+                "method": _label(cost),
+                "FID, paper": cost.fid,
+                "M parameters, paper": cost.parameters,
+                "M parameters, here": _millions(measured, name),
+                "s, paper (A100)": cost.seconds,
+                **_seconds(measured, name),
+                "speed-up, paper": cost.speed_up,
+                "speed-up, here": _text(time_ratio(measured, "pixel_unet", name)),
+                "speed-up, all of an inference": _text(
+                    time_ratio(measured, "pixel_unet", name, whole=True)
+                ),
+                "operations saved": None if None in flops else f"{flops[0] / flops[1]:.3g}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def efficiency_table(measured: Costs) -> pd.DataFrame:
+    """Table 3: the paper's numbers beside ours; times relative to X-MDPT-S."""
+    printed = [cost for cost in costs() if cost.table == "3"]
+    smallest = next(cost for cost in printed if cost.method == "X-MDPT-S")
+    rows = []
+    for cost in printed:
+        name = NETWORK_OF[cost.method]
+        network = measured["networks"].get(name)
+        flops = inference_flops(measured, name)
+        rows.append(
+            {
+                "method": _label(cost),
+                "time / S, paper": f"{cost.seconds / smallest.seconds:.3g}",
+                "time / S, here": _text(time_ratio(measured, name, "x_mdpt_s")),
+                "s, paper (A100)": f"{cost.seconds} ± {cost.deviation}",
+                **_seconds(measured, name),
+                "TFLOP, here": _text(flops and flops / 1e12, ".1f"),
+                "MB, paper": cost.memory,
+                "MB, here": network and f"{network['memory_mb']:.0f}",
+                "M parameters, paper": cost.parameters,
+                "M parameters, here": _millions(measured, name),
+                "guidance": cost.guidance,
+                "forwards, paper": cost.forwards,
+                "forwards, here": _text(network and network["forwards"]),
+            }
+        )
+    return pd.DataFrame(rows).astype(object)
+
+
+def once_table(measured: Costs) -> pd.DataFrame:
+    """What an inference runs once a picture, as a share of the time of all denoising steps."""
+    sizes = ("X-MDPT-S", "X-MDPT-B", "X-MDPT-L")
+    shares = [f"% of {size}'s steps" for size in sizes]
+    rows = []
+    for name in (name for name in ONCE if name in measured["networks"]):
+        network = measured["networks"][name]
+        batches = measured["settings"]["pictures"] / measured["settings"]["batch_size"]
+        row = {
+            "network": network["title"],
+            "M parameters": _millions(measured, name),
+            "GFLOP a picture": f"{network['flops'] / 1e9:.0f}",
+        }
+        for size, column in zip(sizes, shares, strict=True):
+            denoising = inference_seconds(measured, NETWORK_OF[size])
+            share = denoising and _ratio([batches * s for s in network["seconds"]], denoising)
+            row[column] = share and f"{100 * share.median:.1f}"
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["network", "M parameters", "GFLOP a picture", *shares])
+
+
+def _days(measured: Costs, name: str, steps: int) -> float:
+    """Days of `steps` steps at the paper's batch of 32, from the median step."""
+    step = median(measured["training"][name]["seconds"])
+    return step * 32 / measured["settings"]["train_batch_size"] * steps / DAY
+
+
+def training_table(measured: Costs) -> pd.DataFrame:
+    """Table 5 and Appendix A.6: a step relative to S, and on a GPU steps a second and days."""
+    training = measured["training"]
+    rows = []
+    for size in ("S", "B", "L"):
+        method, name = f"X-MDPT-{size}", f"x_mdpt_{size.lower()}"
+        days = {steps: TRAINING_DAYS.get((method, steps)) for steps in (300_000, 800_000)}
+        row = {"method": method} | {f"days of {k // 1000}k, paper": v for k, v in days.items()}
+        row["steps/s, paper"] = days[300_000] and f"{300_000 / DAY / float(days[300_000]):.2f}"
+        if name in training:
+            record = training[name]
+            row["M parameters trained"] = f"{record['parameters'] / 1e6:.2f}"
+            row["GFLOP a picture"] = f"{record['flops'] / 1e9:.0f}"
+        if {name, "x_mdpt_s"} <= training.keys():
+            ratio = _ratio(training[name]["seconds"], training["x_mdpt_s"]["seconds"])
+            row["time of a step / S"] = str(ratio)
+        if name in training and on_gpu(measured):
+            row["steps/s, here"] = f"{1e6 / DAY / _days(measured, name, 1_000_000):.3g}"
+            for steps in days:
+                row[f"days of {steps // 1000}k, here"] = f"{_days(measured, name, steps):.1f}"
+        rows.append(row)
+    pidm = next(cost for cost in costs() if cost.table == "5" and cost.method == "PIDM")
+    rows.append({"method": "PIDM, to convergence", "days of 800k, paper": pidm.training_days})
+    return pd.DataFrame(rows).astype(object)
+
+
+def provenance(measured: Costs) -> str:
+    """What the numbers were computed on, in words."""
+    machine, settings = measured["machine"], measured["settings"]
+    where = f"{machine['name']} ({machine['device']}"
+    where += ")" if on_gpu(measured) else f", {machine['threads']} threads)"
+    memory = (
+        "peak of PyTorch's allocator"
+        if on_gpu(measured)
+        else "counted, not measured: float32 weights and the tensors alive at once"
+    )
+    return (
+        f"Networks of full size (256x256 pixels) with random weights on {where}, PyTorch "
+        f"{machine['torch']}, {machine['precision']}. Timed in turns, {settings['repeats']} "
+        f"rounds: median (smallest to largest). One guided step of {settings['batch_size']} "
+        f"picture(s) was timed and scaled to {settings['steps']} steps and "
+        f"{settings['pictures']} pictures. Memory: {memory}, for {settings['pictures']} pictures "
+        "at once. The paper's seconds are an A100's; ours are shown on a GPU only."
+    )
+
+
+# What the paper says
+
+
+def _faster(measured: Costs, text: str, above: str, below: str) -> Claim:
+    """That `below` takes less time than `above`, all of an inference counted where measured."""
+    whole = time_ratio(measured, above, below, whole=True)
+    steps = time_ratio(measured, above, below)
+    if steps is None:
+        return Claim(text, "not run", "one of the two networks was not measured")
+    judged = whole or steps
+    status: Status = "cannot tell"
+    if judged.low > 1:
+        status = "supported"
+    elif judged.high < 1:
+        status = "not supported"
+    evidence = f"denoising takes the stand-in {steps} times as long"
+    if whole is not None:
+        evidence += f", a whole inference with VAE and DINOv2 {whole} times"
+    return Claim(text, status, evidence)
+
+
+def speed_claims(measured: Costs) -> tuple[Claim, ...]:
+    """The speed of Table 2(f), against the network that stands for PIDM."""
+    return tuple(
+        _faster(
+            measured,
+            f"{cost.method} draws faster than PIDM ({cost.speed_up} times in the paper).",
+            "pixel_unet",
+            NETWORK_OF[cost.method],
+        )
+        for cost in costs()
+        if cost.table == "2f" and cost.speed_up is not None
+    )
+
+
+def _fewer(measured: Costs, text: str, key: str, above: str, below: str, unit: str) -> Claim:
+    pair = [measured["networks"].get(name) for name in (above, below)]
+    if None in pair:
+        return Claim(text, "not run", "one of the two networks was not measured")
+    large, small = (network[key] for network in pair)
+    status: Status = "supported" if large > small else "not supported"
+    return Claim(text, status, f"{large:,.0f} against {small:,.0f} {unit}: {large / small:.3g}x")
+
+
+def efficiency_claims(measured: Costs) -> tuple[Claim, ...]:
+    """What Section 1 and Table 3 say beside speed over PIDM."""
+    return (
+        _faster(
+            measured,
+            "X-MDPT-L draws faster than PoCoLD (3.124 s against 3.215 s in the paper).",
+            "latent_unet",
+            "x_mdpt_l",
+        ),
+        _fewer(
+            measured,
+            "X-MDPT-S has 11 times fewer parameters than PoCoLD (frozen encoders not counted).",
+            *("parameters", "latent_unet", "x_mdpt_s", "parameters"),
+        ),
+        _fewer(
+            measured,
+            "X-MDPT-L needs less memory than PIDM (6438 MB against 9572 MB in the paper).",
+            *("memory_mb", "pixel_unet", "x_mdpt_l", "MB"),
+        ),
+        _fewer(
+            measured,
+            "One vector of conditions needs 100 forwards for 50 steps, disentangled guidance 150.",
+            *("forwards", "pixel_unet", "x_mdpt_l", "forwards"),
+        ),
+    )
+
+
+def training_claims(measured: Costs) -> tuple[Claim, ...]:
+    """Table 5, which only the paper's own GPU can tell."""
+    text = "X-MDPT-L trains for 800k steps in 15.7 days on one A100."
+    if "x_mdpt_l" not in measured["training"]:
+        return (Claim(text, "not run", "X-MDPT-L was not measured"),)
+    if not on_gpu(measured):
+        return (Claim(text, "cannot tell", "measured on a CPU, where days mean nothing"),)
+    days = _days(measured, "x_mdpt_l", 800_000)
+    status: Status = "cannot tell"
+    if "A100" in measured["machine"]["name"]:
+        status = "supported" if days <= 15.7 else "not supported"
+    return (Claim(text, status, f"{days:.1f} days projected on {measured['machine']['name']}"),)
+
+
+# Figure 1
+
+
+def _bubbles(panel, points: list[tuple[str, float, float, float]]) -> None:
+    """Points (label, x, y, millions of parameters), an area in proportion to the last."""
+    colors = {"X-MDPT": "#d1495b", "PIDM": "#3b6ea5", "PoCoLD": "#6a994e"}
+    for label, x, y, parameters in points:
+        method = next(name for name in colors if label.startswith(name))
+        panel.scatter(x, y, s=2.2 * parameters, color=colors[method], alpha=0.55, linewidth=0)
+        panel.annotate(
+            f"{label}\n{parameters:.0f} M",
+            *((x, y), (0, -4)),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=8,
+        )
+    panel.set_xscale("log")
+    panel.margins(0.3)
+    panel.grid(alpha=0.25, which="both", linewidth=0.6)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def efficiency_figure(measured: Costs) -> Figure:
+    """Figure 1: FID over time as printed, and memory over time as measured here."""
+    fids = {cost.method: cost.fid for cost in costs() if cost.table == "2f"}
+    fids["PoCoLD"] = next(s.fid for s in scores() if s.method == "PoCoLD" and s.size == 256)
+    printed = [cost for cost in costs() if cost.table == "3"]
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _bubbles(
+        left,
+        [
+            (cost.method, float(cost.seconds), float(fids[cost.method]), float(cost.parameters))
+            for cost in printed
+        ],
+    )
+    left.set(
+        title="the paper, DeepFashion, an A100",
+        xlabel="seconds for 8 pictures",
+        ylabel="FID (lower is better)",
+    )
+    points = []
+    for cost in printed:
+        name = NETWORK_OF[cost.method]
+        ratio = time_ratio(measured, name, "x_mdpt_s")
+        if ratio is not None:
+            network = measured["networks"][name]
+            label = cost.method if name.startswith("x") else f"{cost.method}'s stand-in"
+            points.append((label, ratio.median, network["memory_mb"], network["parameters"] / 1e6))
+    _bubbles(right, points)
+    right.set(
+        title=f"here, random weights, {measured['machine']['device'].upper()}",
+        xlabel="time, X-MDPT-S = 1",
+        ylabel="peak memory in MB, 8 pictures",
+    )
+    return figure
