@@ -210,7 +210,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 def convert_official(
     checkpoint: str | Path, out: str | Path, vae: str | Path | None = None, verify: bool = False
 ) -> None:
-    """Write the authors' checkpoint as a new diffusers folder: a pipeline, or, without VAE, a model.
+    """Write the authors' checkpoint as a new folder: a pipeline, or, without `vae`, a model.
 
     verify: hold the conversion against golden numbers, and the file read back against the
     checkpoint, before the folder takes its name.
@@ -274,7 +274,7 @@ def verify_golden(path: Path = GOLDEN) -> None:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: the golden numbers come with a clone of the repository")
-    golden = {name: tensor for name, tensor in load_file(path).items()}
+    golden = load_file(path)
     model = from_official(
         {name.removeprefix("model."): t for name, t in golden.items() if name.startswith("model.")}
     )

@@ -221,7 +221,7 @@ class XMDPTPipeline(DiffusionPipeline):
             guidance_scale, guidance_power: w(t) of Eq. 6; a scale of 1 switches guidance off.
             eta: of DDIM. latents: noise (B, C, H, W) to start from.
             output_type: "pil"; "np" (B, H, W, 3) or "pt" (B, 3, H, W) in [0, 1]; or "latent".
-            pose_finder: finds the joints where poses are photos, see `xmdpt.photos.find_pose`.
+            pose_finder: finds the joints where poses are photos, see `photos.subjects.find_pose`.
 
         Raises ValueError for what cannot be used. The pictures of one pose lie side by side.
         """

@@ -43,8 +43,8 @@ def as_list(value: object) -> list:
     if isinstance(value, torch.Tensor):
         value = value.cpu().numpy()
     if isinstance(value, np.ndarray):
-        batch = value.ndim == 4 or (value.ndim == 3 and value.shape[1] in (17, 18)
-                                    and value.shape[2] in (2, 3) and value.dtype != np.uint8)  # fmt: skip
+        rows = value.ndim == 3 and value.shape[1] in (17, 18) and value.shape[2] in (2, 3)
+        batch = value.ndim == 4 or (rows and value.dtype != np.uint8)
         return list(value) if batch else [value]
     if isinstance(value, tuple):
         value = list(value)
