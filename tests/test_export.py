@@ -23,6 +23,7 @@ from xmdpt.convert import (
 )
 from xmdpt.diffusion import make_scheduler
 from xmdpt.export import export_pipeline, new_folder
+from xmdpt.photos.weights import load_pipeline
 
 BARE = """
 import sys
@@ -65,6 +66,9 @@ def test_export_loads_where_xmdpt_is_not_installed(tiny_vae, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "made.npy")), expected)
+    ours = load_pipeline(tmp_path / "out", "cpu")
+    assert_same(ours.transformer.state_dict(), pipe.transformer.state_dict())
+    assert type(ours.scheduler) is type(pipe.scheduler)
     assert "Random numbers." in (tmp_path / "out/README.md").read_text()
     with pytest.raises(ValueError, match="is there already"):
         export_pipeline(pipe, tmp_path / "out")

@@ -96,10 +96,10 @@ def export_pipeline(
         index["_class_name"] = [PIPELINE_MODULE, "XMDPTPipeline"]
         (partial / f"{PIPELINE_MODULE}.py").write_text(bundle(pipeline, "XMDPTPipeline"))
         for name, module in COMPONENTS.items():
-            library, kind = index[name]
-            if library == module.__name__:
+            kind = type(getattr(pipe, name))
+            if kind.__module__ == module.__name__:
                 stem = f"{name}_xmdpt"
-                index[name] = [stem, kind]
+                index[name] = [stem, kind.__name__]
                 (partial / name / f"{stem}.py").write_text(inspect.getsource(module))
         index_path.write_text(json.dumps(index, indent=2) + "\n")
         (partial / "README.md").write_text(_card(pipe, title, origin, license))
