@@ -24,7 +24,7 @@ FLOORS = {
     **dict.fromkeys(("bootstrap", "config", "diffusion", "files", "image_metrics", "pictures"), 0),
     **dict.fromkeys(("hub", "labels", "precision", "random", "tracking"), 0),
     **dict.fromkeys(("data", "encoders", "model", "perceptual"), 1),
-    **dict.fromkeys(("convert", "photos", "pipeline", "sampling"), 2),
+    **dict.fromkeys(("convert", "export", "photos", "pipeline", "poses", "sampling"), 2),
     **dict.fromkeys(("evaluation", "paper", "training"), 3),
     **dict.fromkeys(("cli", "demo", "notebook", "report"), 4),
 }

@@ -368,6 +368,65 @@ def bench(
 
 
 @app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Pipeline folder; default: the small weights that ship.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Of the model card.")] = "X-MDPT",
+    license: Annotated[str, typer.Option(help="Of the weights, for the model card.")] = "other",
+) -> None:
+    """Write a folder that diffusers loads, with trust_remote_code, where xmdpt is not installed.
+
+    Example: xmdpt export out/xmdpt --weights models/mine --license apache-2.0.
+    """
+    from xmdpt.data.deepfashion import DataError
+    from xmdpt.export import export_pipeline
+    from xmdpt.photos.weights import load_pipeline
+
+    try:
+        export_pipeline(load_pipeline(weights, "cpu"), out, title, license=license)
+    except (DataError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    print(f"wrote {out}")
+
+
+@app.command()
+def convert(
+    kind: Annotated[Literal["official"], typer.Argument(help="Whose weights: the authors'.")],
+    checkpoint: Annotated[Path, typer.Argument(help="ema_*.pt; with --to official, a folder.")],
+    out: Annotated[Path, typer.Argument(help="To write; it must not exist.")],
+    vae: Annotated[
+        Path | None, typer.Option(help="Fine-tuned VAE; without, OUT is the transformer alone.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare with golden numbers and with the file.")
+    ] = False,
+    to: Annotated[
+        Literal["diffusers", "official"], typer.Option(help="official: the other way round.")
+    ] = "diffusers",
+) -> None:
+    """Bring the authors' published weights into a diffusers folder, or back.
+
+    Examples:
+    xmdpt convert official ema_0.9999_300000.pt out --vae vae --verify,
+    xmdpt convert official out back.pt --to official.
+    """
+    from xmdpt.convert import CheckpointError, convert_official, convert_to_official
+
+    if to == "official" and (vae is not None or verify):
+        raise BadInput("--vae and --verify do not go with --to official")
+    try:
+        if to == "official":
+            convert_to_official(checkpoint, out)
+        else:
+            convert_official(checkpoint, out, vae, verify)
+    except (CheckpointError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    print(f"wrote {out}")
+
+
+@app.command()
 def report() -> None:
     """Write reports/index.html from what is in reports/."""
     from xmdpt.report import write_report

@@ -1,11 +1,28 @@
 """The authors' published weights as ours: every setting is read off the shapes of the tensors."""
 
 import math
+import pickle
 import re
+from pathlib import Path
 
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file
 from torch import Tensor
 
+from xmdpt.diffusion import make_scheduler
+from xmdpt.export import export_pipeline, new_folder
+from xmdpt.files import atomic_path
 from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.pipeline import XMDPTPipeline
+
+SOURCE_ENCODER, POSE_ENCODER = "facebook/dinov2-giant", "facebook/dinov2-base"
+GOLDEN = Path(__file__).parents[1] / "tests/golden/official_small.safetensors"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be converted; one line that names it and the cure."""
+
 
 # The authors' names -> ours. Their self attentions fuse query, key and value: see _split_qkv.
 _RENAMES = (
@@ -31,6 +48,7 @@ _RENAMES = (
     (r"\.attn\.proj\.", ".attn.to_out."),
     (r"\.rel_pos_bias\.relative_position_bias_table$", ".position_bias.table"),
 )
+_TABLE_SUFFIX = ".relative_position_bias_table"
 _INDEX_SUFFIX = ".relative_position_index"
 
 
@@ -113,3 +131,167 @@ def from_official(
             raise ValueError(f"{name} orders the relative positions in an unknown way")
     model.load_state_dict(state)
     return model.eval()
+
+
+def to_official(model: XMDPTTransformer2DModel) -> dict[str, Tensor]:
+    """The inverse of `from_official`, bit for bit: a model's tensors by the authors' names."""
+    if model.mipnet is None or model.mipnet.order != ("self", "cross"):
+        raise ValueError("the authors' code knows only mip_attention self_cross")
+    config = model.config
+    if config.canet_sources != "both" or config.aggregation != "mlp":
+        raise ValueError("the authors' code knows only canet_sources both and aggregation mlp")
+    state: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if ".attn.to_kv." in name and "mipnet.blocks.cross." not in name:
+            continue
+        if ".attn.to_q." in name and "mipnet.blocks.cross." not in name:
+            key_value = model.state_dict()[name.replace(".to_q.", ".to_kv.")]
+            name, tensor = name.replace(".to_q.", ".qkv."), torch.cat([tensor, key_value])
+        name = _official_name(name)
+        state[name] = tensor.clone()
+        if name.endswith(_TABLE_SUFFIX):
+            index = model.blocks[0].attn.position_bias.index.clone()
+            state[name.removesuffix(_TABLE_SUFFIX) + _INDEX_SUFFIX] = index
+    return state
+
+
+def _official_name(name: str) -> str:
+    for pattern, ours in _RENAMES:
+        theirs = pattern.replace("\\.", ".").strip("^$")
+        if pattern.startswith("^"):
+            if name.startswith(ours):
+                name = theirs + name.removeprefix(ours)
+        else:
+            name = name.replace(ours, theirs)
+    return name
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a published file; nothing in it is run.
+
+    Raises CheckpointError, one line, for a file that is absent, cut off, of another kind, or
+    holds code, and for tensors that are not numbers.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512).lstrip().lower()
+        if start.startswith((b"<!doctype", b"<html")):
+            raise CheckpointError(
+                f"{path}: is a web page, not weights; the download has to be confirmed in a browser"
+            )
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: is a folder, not a checkpoint file") from None
+    except pickle.UnpicklingError as error:
+        unsafe = "Unsupported" in str(error) or "WeightsUnpickler" in str(error)
+        what = "holds more than tensors, perhaps code; it was not run" if unsafe else "is damaged"
+        raise CheckpointError(f"{path}: {what}; take the authors' ema_*.pt") from None
+    except CheckpointError:
+        raise
+    except Exception as error:  # zip, pickle and storage each raise their own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise CheckpointError(
+            f"{path}: not a whole checkpoint file ({reason}); download it again"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise CheckpointError(f"{path}: is not a plain state dict; take the authors' ema_*.pt")
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            if tensor.dtype != torch.float32:
+                raise CheckpointError(f"{path}: {name} is {tensor.dtype}, not torch.float32")
+            if not tensor.isfinite().all():
+                raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+    return state
+
+
+def convert_official(
+    checkpoint: str | Path, out: str | Path, vae: str | Path | None = None, verify: bool = False
+) -> None:
+    """Write the authors' checkpoint as a new folder: a pipeline, or, without `vae`, a model.
+
+    verify: hold the conversion against golden numbers, and the file read back against the
+    checkpoint, before the folder takes its name.
+    """
+    state = read_checkpoint(checkpoint)
+    if verify:
+        verify_golden()
+    try:
+        model = from_official(state)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from None
+    if verify:
+        _require_equal(to_official(model), state, checkpoint)
+    origin = f"Converted from the authors' published `{Path(checkpoint).name}`, bit for bit."
+    if vae is None:
+        with new_folder(out) as folder:
+            model.save_pretrained(folder)
+            (folder / "README.md").write_text(f"# X-MDPT: the transformer alone\n\n{origin}\n")
+        return
+    try:
+        decoder = AutoencoderKL.from_pretrained(vae, local_files_only=True)
+    except Exception as error:  # JSON, safetensors, shapes: each raises its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise CheckpointError(f"{vae}: not a folder of a VAE ({reason})") from None
+    pipe = XMDPTPipeline(
+        decoder, model, make_scheduler(), source_encoder=SOURCE_ENCODER, pose_encoder=POSE_ENCODER
+    )
+    export_pipeline(pipe, out, title="X-MDPT, the authors' weights", origin=origin)
+
+
+def convert_to_official(folder: str | Path, out: str | Path) -> None:
+    """Write a model folder, or the transformer of a pipeline folder, as the authors' file."""
+    folder, out = Path(folder), Path(out)
+    inner = folder / "transformer"
+    try:
+        model = XMDPTTransformer2DModel.from_pretrained(
+            inner if inner.is_dir() else folder, local_files_only=True, use_safetensors=True
+        )
+        state = to_official(model)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise CheckpointError(f"{folder}: cannot be converted ({reason})") from None
+    if out.exists():
+        raise CheckpointError(f"{out}: is there already; name a file that is not, or remove it")
+    with atomic_path(out) as partial:
+        torch.save(state, partial)
+
+
+def _require_equal(made: dict[str, Tensor], given: dict[str, Tensor], name: object) -> None:
+    given = {key: value for key, value in given.items() if not key.endswith(_INDEX_SUFFIX)}
+    changed = [key for key, value in given.items() if key not in made or not made[key].equal(value)]
+    if changed:
+        raise CheckpointError(f"{name}: does not come back as it was: {', '.join(changed[:5])}")
+
+
+@torch.no_grad()
+def verify_golden(path: Path = GOLDEN) -> None:
+    """Hold conversion and model against outputs of the authors' code, to 1e-5 of the largest.
+
+    Raises CheckpointError naming the output that differs.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: the golden numbers come with a clone of the repository")
+    golden = load_file(path)
+    model = from_official(
+        {name.removeprefix("model."): t for name, t in golden.items() if name.startswith("model.")}
+    )
+    condition = model.encode_condition(
+        golden["in.pose_tokens"].float(), golden["in.source_tokens"].float(),
+        golden["in.source_latent"],
+    )  # fmt: skip
+    x, t = golden["in.x"], golden["in.t"]
+    made = {
+        "condition_vector": condition,
+        "cond": model(x, t, condition).sample,
+        "uncond": model(x, t, torch.zeros_like(condition)).sample,
+        "masked_cond": model(
+            x, t, condition, golden["in.source_latent"], golden["in.mask_noise"]
+        ).sample,
+    }
+    for name, value in made.items():
+        expected = golden[f"out.{name}"]
+        if (value - expected).abs().max() > 1e-5 * expected.abs().max():
+            raise CheckpointError(f"{path}: {name} differs from the authors' on this machine")

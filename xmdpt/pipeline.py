@@ -1,39 +1,46 @@
 """`XMDPTPipeline`: a photo and poses become pictures of that person in those poses."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, ImagePipelineOutput
+from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, ImagePipelineOutput
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.schedulers import KarrasDiffusionSchedulers
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
 from xmdpt.data.cache import sample_latent
-from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.diffusion import guidance_weight, guide
 from xmdpt.encoders import Kind, make_encoder
-from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pictures import to_signed, to_uint8
+from xmdpt.poses import Picture, Pose, PoseFinder, as_list, draw_pose, read_picture
 
 Generators = torch.Generator | list[torch.Generator] | None
-Photo = Image.Image | np.ndarray
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 class XMDPTPipeline(DiffusionPipeline):
     """Guided sampling of X-MDPT (Section 3.4).
 
     Args:
-        vae, transformer, scheduler: as trained; `make_scheduler()` is the authors' sampler.
+        vae, transformer, scheduler: as trained (`XMDPTTransformer2DModel`); `make_scheduler()` is
+            the authors' sampler, and any of diffusers' that predict noise can take its place.
         source_encoder, pose_encoder: names of the token encoders, see `xmdpt.encoders`.
         imagenet_normalization: as the features were made that the model was trained on.
     """
 
+    model_cpu_offload_seq = "transformer->vae"
+    _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "condition"]
+
     def __init__(
         self,
         vae: AutoencoderKL,
-        transformer: XMDPTTransformer2DModel,
+        transformer: ModelMixin,
         scheduler: KarrasDiffusionSchedulers,
         source_encoder: str = "efficientnet_lite0",
         pose_encoder: str = "efficientnet_lite0",
@@ -47,12 +54,18 @@ class XMDPTPipeline(DiffusionPipeline):
             imagenet_normalization=imagenet_normalization,
         )
         self._encoders: dict[str, torch.nn.Module] = {}
+        self._interrupt = False
 
     @property
     def size(self) -> int:
         """Side in pixels of the pictures made."""
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         return self.transformer.config.sample_size * factor
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether a callback set `_interrupt`: the steps that are left are left out."""
+        return self._interrupt
 
     def _encode(self, kind: Kind, pictures: Tensor) -> Tensor:
         if kind not in self._encoders:
@@ -61,61 +74,68 @@ class XMDPTPipeline(DiffusionPipeline):
             self._encoders[kind] = make_encoder(name, kind, config.imagenet_normalization)
         return self._encoders[kind].to(pictures.device)(pictures)
 
-    def _photos(self, source: Photo | list[Photo]) -> np.ndarray:
-        """uint8 (B, size, size, 3), squashed by PIL's bicubic."""
-        photos = []
-        for photo in source if isinstance(source, list) else [source]:
-            if isinstance(photo, np.ndarray):
-                if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-                    raise ValueError(
-                        "a picture must be a PIL image or uint8 (H, W, 3), "
-                        f"not {photo.dtype} {photo.shape}"
-                    )
-                photo = Image.fromarray(photo)
-            resized = photo.convert("RGB").resize((self.size, self.size), Image.Resampling.BICUBIC)
-            photos.append(np.array(resized))
-        return np.stack(photos)
-
-    def _skeletons(self, pose: Photo | list[Photo]) -> np.ndarray:
-        """uint8 (B, size, size, 3): pictures as they are, (18, 2) key points in pixels drawn."""
-        poses = pose if isinstance(pose, list) else [pose]
-        drawn = [
-            draw_skeleton(item, (self.size, self.size))
-            if isinstance(item, np.ndarray) and item.ndim == 2
-            else item
-            for item in poses
-        ]
-        return self._photos(drawn)
-
     @torch.no_grad()
     def encode_condition(
         self,
-        source: Photo | list[Photo],
-        pose: Photo | list[Photo],
+        source: Picture | list[Picture],
+        pose: Pose | list[Pose],
         generator: Generators = None,
+        num_images_per_prompt: int = 1,
+        pose_finder: PoseFinder | None = None,
     ) -> Tensor:
-        """The condition vectors (B, D); one source serves many poses and is encoded once."""
-        photos = to_signed(self._photos(source)).to(self.device)
-        skeletons = to_signed(self._skeletons(pose)).to(self.device)
+        """The condition vectors (B, D), B poses times images; one source is encoded once."""
+        device, size = self._execution_device, self.size
+        photos = np.stack([read_picture(photo, size) for photo in as_list(source)])
+        skeletons = np.stack([draw_pose(item, size, pose_finder) for item in as_list(pose)])
+        count = len(skeletons) * num_images_per_prompt
         if len(photos) not in (1, len(skeletons)):
             raise ValueError(f"{len(photos)} sources do not go with {len(skeletons)} poses")
-        if isinstance(generator, list) and len(generator) != len(skeletons):
-            raise ValueError(f"{len(generator)} generators do not go with {len(skeletons)} poses")
-        repeats = len(skeletons) // len(photos)
+        if isinstance(generator, list) and len(generator) != count:
+            raise ValueError(f"{len(generator)} generators do not go with {count} pictures")
         # In full precision, as the features that the model was trained on.
-        with torch.autocast(self.device.type, enabled=False):
-            moments = self.vae.encode(photos.to(self.vae.dtype)).latent_dist.parameters
-            pose_tokens = self._encode("skeleton", skeletons)
-            source_tokens = self._encode("photo", photos)
-        moments = moments.repeat(repeats, 1, 1, 1)
-        noise = randn_tensor(
-            moments.chunk(2, dim=1)[0].shape, generator, self.device, moments.dtype
-        )
+        with torch.autocast(device.type, enabled=False):
+            pixels = to_signed(photos).to(device)
+            moments = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.parameters
+            source_tokens = self._encode("photo", pixels)
+            pose_tokens = self._encode("skeleton", to_signed(skeletons).to(device))
+        repeats = count // len(photos)
+        moments = moments.repeat_interleave(repeats, 0)
+        source_tokens = source_tokens.repeat_interleave(repeats, 0)
+        pose_tokens = pose_tokens.repeat_interleave(num_images_per_prompt, 0)
+        noise = randn_tensor(moments.chunk(2, dim=1)[0].shape, generator, device, moments.dtype)
         latent = sample_latent(moments, noise, self.vae.config.scaling_factor)
         dtype = self.transformer.dtype
-        return self.transformer.encode_condition(
-            pose_tokens.to(dtype), source_tokens.repeat(repeats, 1, 1).to(dtype), latent.to(dtype)
+        # Not the model's `forward`: an offloaded one has to be called for by hand.
+        encode = apply_forward_hook(type(self.transformer).encode_condition)
+        return encode(
+            self.transformer, pose_tokens.to(dtype), source_tokens.to(dtype), latent.to(dtype)
         )
+
+    def _step_arguments(self, generator: Generators, eta: float) -> dict[str, Any]:
+        """What of generator and eta the scheduler takes."""
+        known = inspect.signature(self.scheduler.step).parameters
+        return {
+            name: value
+            for name, value in {"generator": generator, "eta": eta}.items()
+            if name in known
+        }
+
+    def _learns_variance(self) -> bool:
+        kind = self.scheduler.config.get("variance_type") or ""
+        return isinstance(self.scheduler, DDPMScheduler) and kind.startswith("learned")
+
+    def _predict(
+        self, latents: Tensor, t: Tensor, condition: Tensor, scale: float, power: float
+    ) -> Tensor:
+        """Guided noise and variance (B, 2C, H, W); both halves of the guidance are one batch."""
+        scaled = self.scheduler.scale_model_input(latents, t)
+        if scale == 1:
+            # Autocast may have made it bf16, too coarse to sum up over the steps.
+            return self.transformer(scaled, t, condition).sample.to(latents.dtype)
+        both = torch.cat([condition, torch.zeros_like(condition)])
+        output = self.transformer(torch.cat([scaled, scaled]), t, both).sample.to(latents.dtype)
+        weight = guidance_weight(t, scale, power)
+        return guide(*output.chunk(2), weight.to(output.dtype))
 
     @torch.no_grad()
     def denoise(
@@ -126,71 +146,116 @@ class XMDPTPipeline(DiffusionPipeline):
         guidance_scale: float,
         guidance_power: float,
         callback_on_step_end: Callable | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        generator: Generators = None,
+        eta: float = 0.0,
     ) -> Tensor:
-        """From noise to scaled latents (B, C, H, W); both halves of the guidance are one batch."""
+        """From noise to scaled latents (B, C, H, W)."""
         self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
-        guided = guidance_scale != 1
-        if guided:
-            condition = torch.cat([condition, torch.zeros_like(condition)])
+        arguments = self._step_arguments(generator, eta)
+        self._interrupt = False
         for index, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            scaled = self.scheduler.scale_model_input(latents, t)
-            if guided:
-                scaled = torch.cat([scaled, scaled])
-            # Autocast may have made it bf16, too coarse to sum up over the steps.
-            output = self.transformer(scaled, t, condition).sample.to(latents.dtype)
-            if guided:
-                weight = guidance_weight(t, guidance_scale, guidance_power)
-                output = guide(*output.chunk(2), weight.to(output.dtype))
-            noise = output.chunk(2, dim=1)[0]
-            latents = self.scheduler.step(noise, t, latents).prev_sample
+            if self._interrupt:
+                continue
+            output = self._predict(latents, t, condition, guidance_scale, guidance_power)
+            if not self._learns_variance():
+                output = output.chunk(2, dim=1)[0]
+            latents = self.scheduler.step(output, t, latents, **arguments).prev_sample
             if callback_on_step_end is not None:
-                changed = callback_on_step_end(self, index, t, {"latents": latents})
+                tensors = {"latents": latents, "condition": condition}
+                named = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
+                changed = callback_on_step_end(self, index, t, named)
                 latents = changed.pop("latents", latents)
+                condition = changed.pop("condition", condition)
         return latents
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> np.ndarray:
-        """Scaled latents (B, C, H, W) -> uint8 (B, size, size, 3)."""
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, C, H, W) -> pictures (B, 3, size, size), about -1 to 1."""
         scaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
-        with torch.autocast(self.device.type, enabled=False):
-            return to_uint8(self.vae.decode(scaled).sample)
+        with torch.autocast(latents.device.type, enabled=False):
+            return self.vae.decode(scaled).sample
+
+    def _check(
+        self, steps: int, images: int, output_type: str, names: Sequence[str], pose: object
+    ) -> None:
+        if steps < 1 or images < 1:
+            raise ValueError("num_inference_steps and num_images_per_prompt must be 1 or more")
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type '{output_type}' is not one of {', '.join(OUTPUT_TYPES)}")
+        unknown = set(names) - set(self._callback_tensor_inputs)
+        if unknown:
+            raise ValueError(
+                f"callback_on_step_end_tensor_inputs {sorted(unknown)} are not among "
+                f"{self._callback_tensor_inputs}"
+            )
+        if not as_list(pose):
+            raise ValueError("pose: an empty list")
 
     @torch.no_grad()
     def __call__(
         self,
-        source: Photo | list[Photo],
-        pose: Photo | list[Photo],
+        source: Picture | list[Picture],
+        pose: Pose | list[Pose],
         num_inference_steps: int = 50,
         guidance_scale: float = 2.0,
         guidance_power: float = 0.01,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
         generator: Generators = None,
+        latents: Tensor | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end: Callable | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        pose_finder: PoseFinder | None = None,
     ) -> ImagePipelineOutput | tuple:
         """Draw the person of `source` in each `pose`.
 
         Args:
-            source: a photo, or one for each pose. pose: skeleton pictures or key points (18, 2)
-                in pixels of the squared picture, -1 missing; one or a list.
-            generator: one for all, or one for each pose, which makes a picture independent of the
+            source: a photo, or one for each pose: PIL or uint8 (H, W, 3), squashed to a square.
+            pose: skeleton pictures; key points (18 or 17, 2) in pixels of the squared picture, -1
+                missing; OpenPose JSON; or photos, with `pose_finder`. One or a list.
+            generator: one for all, or one for each picture, which makes it independent of the
                 batch that it is in.
             guidance_scale, guidance_power: w(t) of Eq. 6; a scale of 1 switches guidance off.
-            output_type: "pil", "np" (uint8) or "latent".
+            eta: of DDIM. latents: noise (B, C, H, W) to start from.
+            output_type: "pil"; "np" (B, H, W, 3) or "pt" (B, 3, H, W) in [0, 1]; or "latent".
+            pose_finder: finds the joints where poses are photos, see `photos.subjects.find_pose`.
+
+        Raises ValueError for what cannot be used. The pictures of one pose lie side by side.
         """
-        condition = self.encode_condition(source, pose, generator)
+        names = callback_on_step_end_tensor_inputs
+        self._check(num_inference_steps, num_images_per_prompt, output_type, names, pose)
+        condition = self.encode_condition(
+            source, pose, generator, num_images_per_prompt, pose_finder
+        )
         config = self.transformer.config
         shape = (len(condition), config.in_channels, config.sample_size, config.sample_size)
-        latents = randn_tensor(shape, generator, self.device, self.transformer.dtype)
+        if latents is None:
+            latents = randn_tensor(shape, generator, condition.device, condition.dtype)
+        elif latents.shape != shape:
+            raise ValueError(f"latents must have shape {shape}, not {tuple(latents.shape)}")
         latents = self.denoise(
             condition,
-            latents * self.scheduler.init_noise_sigma,
+            latents.to(condition) * self.scheduler.init_noise_sigma,
             num_inference_steps,
             guidance_scale,
             guidance_power,
             callback_on_step_end,
+            names,
+            generator,
+            eta,
         )
-        images = latents if output_type == "latent" else self.decode(latents)
-        if output_type == "pil":
-            images = [Image.fromarray(image) for image in images]
+        images = self._output(latents, output_type)
+        self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _output(self, latents: Tensor, output_type: str) -> Tensor | np.ndarray | list[Image.Image]:
+        if output_type == "latent":
+            return latents
+        decoded = self.decode(latents)
+        if output_type == "pil":
+            return [Image.fromarray(image) for image in to_uint8(decoded)]
+        unit = (decoded.float() / 2 + 0.5).clamp(0, 1)
+        return unit if output_type == "pt" else unit.movedim(1, -1).cpu().numpy()

