@@ -367,7 +367,7 @@ def architecture_figure(size: str = "B") -> Figure:
     total = sum(part_counts(model).values()) / 1e6
     without = total - _count(model.mipnet) / 1e6
     text = f"X-MDPT-{size}: {total:.2f} M parameters to train, {without:.2f} M at inference"
-    axes.text(1, 105, text, fontsize=12, fontweight="bold", va="center")
+    axes.text(1, 105, text, fontsize=10.5, fontweight="bold", va="center")
     return figure
 
 
