@@ -1,8 +1,10 @@
 """Score a folder of results against references under a protocol."""
 
+import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from itertools import repeat
 from pathlib import Path
 from typing import TypeVar
@@ -56,7 +58,8 @@ def _available(
 ) -> nn.Module | None:
     """Build a network, or warn that its metric is left out because its weights are missing."""
     try:
-        return build(rules, weights).to(device)
+        with redirect_stdout(sys.stderr):  # torch.hub tells there what it fetches
+            return build(rules, weights).to(device)
     except MissingWeights as error:
         warnings.warn(f"{rules.name} is left out: {error}", EvaluationWarning, stacklevel=3)
         return None
