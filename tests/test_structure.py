@@ -22,7 +22,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
 FLOORS = {
     **dict.fromkeys(("bootstrap", "config", "diffusion", "files", "image_metrics", "pictures"), 0),
-    **dict.fromkeys(("hub", "labels", "precision", "random", "tracking"), 0),
+    **dict.fromkeys(("hub", "labels", "precision", "profiles", "random", "tracking"), 0),
     **dict.fromkeys(("data", "encoders", "model", "perceptual"), 1),
     **dict.fromkeys(("convert", "export", "photos", "pipeline", "poses", "sampling"), 2),
     **dict.fromkeys(("evaluation", "paper", "training"), 3),

@@ -7,11 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.config import ConfigError, load_config
-from xmdpt.files import atomic_path
-
-PARAMS = Path("params.yaml")
-PROFILES = Path("profiles")
+from xmdpt.config import ConfigError
 
 app = typer.Typer(
     help="X-MDPT: put a person into another pose.",
@@ -29,42 +25,6 @@ def _app() -> None:
     """Keeps commands by name, however few there are."""
 
 
-def _profiles() -> dict[str, Path]:
-    found = {path.stem: path for path in sorted(PROFILES.glob("*.yaml"))}
-    if not found:
-        raise BadInput(f"no profiles in {PROFILES.absolute()}; run this where xmdpt was cloned")
-    return found
-
-
-def _active(profiles: dict[str, Path]) -> str | None:
-    """The profile that params.yaml equals, byte for byte."""
-    if not PARAMS.exists():
-        return None
-    text = PARAMS.read_bytes()
-    return next((name for name, path in profiles.items() if path.read_bytes() == text), None)
-
-
-def _summary(path: Path) -> str:
-    """The first sentence of the comment that opens a profile."""
-    comment = []
-    for line in path.read_text().splitlines():
-        if not line.startswith("#"):
-            break
-        comment.append(line.removeprefix("#").strip())
-    return " ".join(comment).partition(". ")[0].rstrip(".")
-
-
-def _list_profiles() -> None:
-    profiles = _profiles()
-    active = _active(profiles)
-    width = max(map(len, profiles))
-    for name, path in profiles.items():
-        print(f"{'*' if name == active else ' '} {name:{width}}  {_summary(path)}")
-    if active is None:
-        state = "was changed by hand and equals none of them" if PARAMS.exists() else "is not there"
-        print(f"params.yaml {state}")
-
-
 @app.command()
 def profile(
     name: Annotated[str | None, typer.Argument(help="Profile to put in place.")] = None,
@@ -77,22 +37,12 @@ def profile(
 
     Examples: xmdpt profile, xmdpt profile smoke.
     """
+    from xmdpt.profiles import list_profiles, put_in_place
+
     if name is None:
-        _list_profiles()
-        return
-    profiles = _profiles()
-    if name not in profiles:
-        raise BadInput(f"no profile '{name}'; there are: {', '.join(profiles)}")
-    load_config(profiles[name])
-    if PARAMS.exists() and _active(profiles) is None:
-        if not force:
-            raise BadInput("params.yaml has changes of yours; --force replaces them, with a backup")
-        backup = PARAMS.with_suffix(".yaml.bak")
-        backup.write_bytes(PARAMS.read_bytes())
-        print(f"your params.yaml is kept as {backup}")
-    with atomic_path(PARAMS) as partial:
-        partial.write_bytes(profiles[name].read_bytes())
-    print(f"params.yaml is now '{name}'; `make repro` carries it out")
+        list_profiles()
+    else:
+        put_in_place(name, force)
 
 
 @app.command()
