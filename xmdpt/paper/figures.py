@@ -88,9 +88,11 @@ def common_pairs(
     return [pair for pair in pairs if all((path / result_name(*pair)).is_file() for path in paths)]
 
 
-def spread_of(pictures: np.ndarray) -> float:
-    """Mean ST-LPIPS distance over all pairs of the pictures, uint8 (N, S, S, 3)."""
-    signed, network = to_signed(pictures), STLPIPS()
+def spread_of(pictures: Sequence[np.ndarray]) -> float:
+    """Mean ST-LPIPS distance over all pairs of the pictures, uint8 (N, S, S, 3); nan of one."""
+    if len(pictures) < 2:
+        return float("nan")
+    signed, network = to_signed(np.stack(pictures)), STLPIPS()
     first, second = zip(*combinations(range(len(pictures)), 2), strict=True)
     return float(network(signed[list(first)], signed[list(second)]).mean())
 
