@@ -1,6 +1,7 @@
 """The page to read: `reports/index.html`, one file, made from what the stages left in reports/."""
 
 import base64
+import csv
 import io
 import json
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
 from xmdpt.labels import BASELINES, LIMITS, METRICS
+from xmdpt.paper.exhibits import read_exhibits
 
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
 WIDEST = 1600  # pixels
@@ -139,9 +141,22 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
     }
 
 
+def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """An exhibit with its tables as rows of text and its figures as data URIs."""
+    reports = root / "reports"
+    tables = []
+    for name in record["tables"]:
+        with (reports / "tables" / f"{name}.csv").open(newline="") as file:
+            heading, *rows = csv.reader(file)
+        tables.append({"name": name, "heading": heading, "rows": rows})
+    figures = {name: data_uri(reports / "figures" / f"{name}.png") for name in record["figures"]}
+    return record | {"tables": tables, "figures": figures}
+
+
 def render(root: Path) -> str:
     """The page for the results below `root`; the same results give the same text."""
     config = load_config(root / "params.yaml")
+    exhibits = [_exhibit(root, record) for record in read_exhibits(root)]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -153,6 +168,12 @@ def render(root: Path) -> str:
         config=config,
         params=(root / "params.yaml").read_text(),
         dataset=dataset_of(config),
+        exhibits=exhibits,
+        claims=[
+            claim | {"exhibit": exhibit["name"]}
+            for exhibit in exhibits
+            for claim in exhibit["claims"]
+        ],
         runs=[_run_section(root, run) for run in config.runs],
         people=data_uri(root / "reports/figures/people.png"),
         vae=score_table(read_scores(root / "reports/metrics/vae.json"), VAE_ROWS),

@@ -1,7 +1,6 @@
 """The paper's figures as matplotlib draws them: grids of pictures, curves and scaling."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from xmdpt.data.pairs import result_name
 from xmdpt.labels import METRICS
 from xmdpt.paper.published import scores
 from xmdpt.paper.scores import PRINTED, Results
-from xmdpt.perceptual import STLPIPS
-from xmdpt.pictures import to_signed
 
 ASPECT = 16 / 11  # DeepFashion's pictures are 750 x 1101; the networks' are squashed squares
 CELL = 0.95  # inches wide
@@ -86,15 +83,6 @@ def common_pairs(
     """The (source, target) pairs that every one of the folders has a picture of."""
     paths = [Path(folder) for folder in folders]
     return [pair for pair in pairs if all((path / result_name(*pair)).is_file() for path in paths)]
-
-
-def spread_of(pictures: Sequence[np.ndarray]) -> float:
-    """Mean ST-LPIPS distance over all pairs of the pictures, uint8 (N, S, S, 3); nan of one."""
-    if len(pictures) < 2:
-        return float("nan")
-    signed, network = to_signed(np.stack(pictures)), STLPIPS()
-    first, second = zip(*combinations(range(len(pictures)), 2), strict=True)
-    return float(network(signed[list(first)], signed[list(second)]).mean())
 
 
 def invariance_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:

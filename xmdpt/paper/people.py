@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,15 @@ def stranger(seed: int, number: int, kind: str, size: int) -> np.ndarray:
     if background is not None:
         picture = np.where(silhouette(picture)[..., None], picture, np.uint8(background))
     return np.array(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def spread_of(pictures: Sequence[np.ndarray]) -> float:
+    """Mean ST-LPIPS distance over all pairs of the pictures, uint8 (N, S, S, 3); nan of one."""
+    if len(pictures) < 2:
+        return float("nan")
+    signed, network = to_signed(np.stack(pictures)), STLPIPS()
+    first, second = zip(*combinations(range(len(pictures)), 2), strict=True)
+    return float(network(signed[list(first)], signed[list(second)]).mean())
 
 
 def score_pictures(made: np.ndarray, truth: Sequence[np.ndarray]) -> dict[str, float]:
