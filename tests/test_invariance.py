@@ -24,5 +24,8 @@ def test_views_are_of_one_person_each(people):
     assert outfit(views[0][0]) != outfit(views[1][0])
 
 
-def test_one_person_has_no_others():
-    assert views_of_people(["img/WOMEN/Dresses/id_00000001/01_1_front.jpg"] * 2) == []
+def test_people_with_one_picture_do_not_count():
+    names = [f"img/WOMEN/Dresses/id_0000000{person}/01_1_front.jpg" for person in (1, 2)]
+    assert views_of_people([*names, names[0].replace("front", "back")]) == [
+        [names[0].replace("front", "back"), names[0]]
+    ]

@@ -102,13 +102,11 @@ def spread(items: Sequence[T], count: int | None) -> list[T]:
 def views_of_people(names: Sequence[str], people: int = 8, views: int = 4) -> list[list[str]]:
     """Up to `views` pictures of each of up to `people` people, spread evenly over all of them.
 
-    Pictures of one person in other clothes count as another person. Empty where fewer than two
-    people have two pictures each: nothing can be compared then.
+    Pictures of one person in other clothes count as another person, and people of whom there is
+    one picture do not count.
     """
     by_person = defaultdict(list)
     for name in sorted(names):
         by_person[outfit(name)].append(name)
     several = [pictures for pictures in by_person.values() if len(pictures) > 1]
-    if len(several) < 2:
-        return []
     return [spread(pictures, views) for pictures in spread(several, people)]

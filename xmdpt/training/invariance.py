@@ -29,8 +29,8 @@ class InvarianceProbe:
     """The condition vectors of views of some people, all with one and the same target pose.
 
     The paper plots their similarity within a person. Between people it is the control: a vector
-    that ignores the source altogether would be just as similar there. Without views it tells
-    nothing.
+    that ignores the source altogether would be just as similar there. With fewer than two people
+    it tells nothing.
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class InvarianceProbe:
     ):
         """`source_encoder` makes source tokens where the cache holds photos in their place."""
         self.people = [person for person, pictures in enumerate(views) for _ in pictures]
-        if not self.people:
+        self.comparable = len(views) > 1
+        if not self.comparable:
             return
         names = [name for pictures in views for name in pictures]
         rows = np.array([cache.rows[name] for name in names])
@@ -57,7 +58,7 @@ class InvarianceProbe:
     @torch.no_grad()
     def __call__(self, model: XMDPTTransformer2DModel) -> dict[str, float]:
         """`cosine_person` and `cosine_people` of the model's condition vectors."""
-        if not self.people:
+        if not self.comparable:
             return {}
         inputs = (tensor.to(model.device) for tensor in (self.pose, self.source, self.latent))
         within, between = mean_cosines(model.encode_condition(*inputs), self.people)
