@@ -10,8 +10,8 @@ STAMP := .venv/.installed
 # The stages say `python`: let it be ours.
 IN_VENV := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 MADE := data/synthetic data/index data/cache/features data/samples models wandb build \
-	reports/exhibits reports/figures reports/notebooks reports/scores reports/tables \
-	reports/costs.json reports/index.html
+	reports/exhibits reports/figures reports/notebooks reports/pages reports/scores \
+	reports/tables reports/costs.json reports/index.html
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-slow lab pretrained lock clean

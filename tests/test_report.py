@@ -6,15 +6,36 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+from browser import browse
+from matplotlib.figure import Figure
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 from xmdpt.config import load_config
 from xmdpt.labels import BASELINES, LIMITS
-from xmdpt.report import verdict, write_report
+from xmdpt.paper.exhibits import Claim, Exhibit, write_exhibit
+from xmdpt.report import NOTEBOOKS, RUN_NOTEBOOKS, data_uri, verdict, write_report
 
 ROOT = Path(__file__).parent.parent
+
+
+def execute(path: Path, picture: Path) -> None:
+    """A notebook as if executed: prose with a formula, code, printed text, a table, a picture."""
+    table = {"text/html": "<table><tr><td>1 & 2</td></tr></table>", "text/plain": "1"}
+    image = {"image/png": data_uri(picture).split(",")[1], "text/plain": "<Figure>"}
+    outputs = [
+        new_output("stream", name="stdout", text="<0.5 & more\n"),
+        new_output("display_data", data=table),
+        new_output("display_data", data=image),
+    ]
+    text = new_markdown_cell(f"# {path.stem}\n\nThat is $x^2$.")
+    cells = [text, new_code_cell("x = 1", outputs=outputs)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=cells), path)
 
 
 def row(offset: float) -> dict:
@@ -47,6 +68,20 @@ def made(tmp_path):
     for name in ("people", "vae", "train_base_b", "grid_base_b"):
         size = (900, 1800, 3) if name == "people" else (30, 40, 3)
         Image.fromarray(noise.integers(0, 255, size, np.uint8)).save(figures / f"{name}.png")
+    for stem in (*NOTEBOOKS, *(f"{stem}-base_b" for stem in RUN_NOTEBOOKS), "table_1_main"):
+        execute(tmp_path / f"reports/notebooks/{stem}.ipynb", figures / "vae.png")
+    write_exhibit(
+        Exhibit(
+            name="table_1",
+            title="Table 1. Main comparison",
+            caption="As printed.",
+            provenance="On rendered people, not DeepFashion.",
+            tables={"table_1": pd.DataFrame({"method": ["PIDM"], "FID": ["6.3671"]})},
+            figures={"table_1_bars": Figure(figsize=(2, 1))},
+            claims=(Claim("Larger is better", "cannot tell", "gain 0 (-1 to 1)"),),
+        ),
+        tmp_path,
+    )
     return tmp_path
 
 
@@ -59,13 +94,13 @@ def change(folder: Path, old: str, new: str) -> None:
 def test_page_is_whole_and_asks_for_nothing_outside(made):
     page = write_report(made).read_text()
     images = re.findall(r'<img src="([^"]{20})', page)
-    assert len(images) == 4 and all(uri.startswith("data:image/") for uri in images)
+    assert len(images) == 5 and all(uri.startswith("data:image/") for uri in images)
     assert "data:image/jpeg" in page, "a large picture is made smaller"
     assert not re.search(r"(src|href)=\"?(https?:)?//|url\(|@import|<script|<link rel=.style", page)
     assert "Not made yet" not in page
     for word in ("X-MDPT-B", "copy the source", "nearest pose", "decoder fine-tuned", "24"):
         assert word in page
-    assert 'href="notebooks/04_train-base_b.ipynb"' in page
+    assert 'href="pages/04_train-base_b.html"' in page and 'href="pages/table_1_main.html"' in page
 
     open_tags = []
 
@@ -81,9 +116,22 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
     assert open_tags == []
 
 
+def test_pages_of_notebooks_are_whole_and_ask_for_nothing_outside(made):
+    write_report(made)
+    pages = sorted((made / "reports/pages").glob("*.html"))
+    executed = sorted((made / "reports/notebooks").glob("*.ipynb"))
+    assert [page.stem for page in pages] == [path.stem for path in executed] and pages
+    page = (made / "reports/pages/table_1_main.html").read_text()
+    assert "&lt;0.5 &amp; more" in page and "data:image/png;base64," in page
+    assert not re.search(r"(src|href)=\"?(https?:)?//|url\(|@import|<script|<link rel=.style", page)
+    executed[0].unlink()
+    write_report(made)
+    assert not pages[0].exists(), "no page outlives its notebook"
+
+
 def test_limits_are_shown_and_do_not_compete(made):
     page = write_report(made).read_text()
-    body = page.split("<tbody>")[1].split("</tbody>")[0]
+    body = page.split('id="runs"')[1].split("<tbody>")[1].split("</tbody>")[0]
     rows = re.findall(r'<tr(?: class="(\w+)")?><th scope="row">([^<]*)</th>(.*?)</tr>', body)
     assert [kind for kind, _, _ in rows] == ["ours", "", "", "", "limit", "limit"]
     assert [label for _, label, _ in rows[1:]] == [*BASELINES.values(), *LIMITS.values()]
@@ -131,3 +179,33 @@ def test_verdict_knows_which_way_is_better():
     }
     (line,) = verdict(scores, "main")
     assert line.endswith("better on SSIM; not better on st_lpips, PSNR (dB).")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 375], ids=["desk", "phone"])
+def test_in_a_real_browser(made, tmp_path, width):
+    """Every picture shows, every link leads somewhere, nothing is wider than the screen."""
+    start = write_report(made).resolve()
+    with browse(tmp_path / "browser") as browser:
+        for domain in ("Page", "Network", "Runtime", "Log"):
+            browser.do(f"{domain}.enable")
+        browser.do(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=800, deviceScaleFactor=1, mobile=width < 600,
+        )  # fmt: skip
+        for page in (start, *sorted((made / "reports/pages").glob("*.html"))):
+            browser.do("Page.navigate", url=page.as_uri())
+            browser.wait(f"location.href == '{page.as_uri()}' && document.readyState == 'complete'")
+            assert browser.value("[...document.images].every(image => image.naturalWidth > 0)")
+            assert browser.value("document.images.length") > 0
+            wide = "e.getBoundingClientRect().right > innerWidth && !e.closest('.wide')"
+            wide = f"[...document.querySelectorAll('main *')].filter(e => {wide})"
+            assert browser.value(f"{wide}.map(e => e.outerHTML.slice(0, 100))") == []
+            assert browser.value("document.documentElement.scrollWidth") <= width
+            inside = "[...document.links].filter(l => l.pathname == location.pathname && l.hash)"
+            lost = f"{inside}.map(l => decodeURIComponent(l.hash.slice(1)))"
+            assert browser.value(f"{lost}.filter(id => !document.getElementById(id))") == []
+            files = browser.value("[...document.links].map(link => link.pathname)")
+            assert files and [path for path in files if not Path(path).is_file()] == []
+    assert browser.problems == []
+    assert {url.split(":")[0] for url in browser.urls} == {"file", "data"}

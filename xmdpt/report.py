@@ -1,4 +1,5 @@
-"""The page to read: `reports/index.html`, one file, made from what the stages left in reports/."""
+"""The page to read, `reports/index.html`, from what the stages left in reports/; one file, and
+beside it in `reports/pages/` the executed notebooks."""
 
 import base64
 import csv
@@ -14,7 +15,8 @@ from PIL import Image
 from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
 from xmdpt.labels import BASELINES, LIMITS, METRICS
-from xmdpt.paper.exhibits import read_exhibits
+from xmdpt.notebook_pages import write_pages
+from xmdpt.paper.exhibits import NOTEBOOK_OF, read_exhibits
 
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
 WIDEST = 1600  # pixels
@@ -150,11 +152,15 @@ def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
             heading, *rows = csv.reader(file)
         tables.append({"name": name, "heading": heading, "rows": rows})
     figures = {name: data_uri(reports / "figures" / f"{name}.png") for name in record["figures"]}
-    return record | {"tables": tables, "figures": figures}
+    notebook = NOTEBOOK_OF[record["name"]]
+    return record | {"tables": tables, "figures": figures, "notebook": notebook}
 
 
-def render(root: Path) -> str:
-    """The page for the results below `root`; the same results give the same text."""
+def render(root: Path, pages: set[str]) -> str:
+    """The page for the results below `root`; the same results give the same text.
+
+    `pages` names the executed notebooks that can be linked to.
+    """
     config = load_config(root / "params.yaml")
     exhibits = [_exhibit(root, record) for record in read_exhibits(root)]
     environment = jinja2.Environment(
@@ -179,13 +185,19 @@ def render(root: Path) -> str:
         vae=score_table(read_scores(root / "reports/metrics/vae.json"), VAE_ROWS),
         vae_figure=data_uri(root / "reports/figures/vae.png"),
         notebooks=NOTEBOOKS,
+        pages=pages,
     )
 
 
 def write_report(root: str | Path = ".") -> Path:
-    """Write reports/index.html below `root` and return its path; raises `ConfigError`."""
-    output = Path(root) / "reports/index.html"
-    page = render(Path(root))
+    """Write reports/index.html and reports/pages/ below `root` and return the former's path.
+
+    Raises `ConfigError` where params.yaml cannot be used.
+    """
+    reports = Path(root) / "reports"
+    output = reports / "index.html"
+    pages = write_pages(reports / "notebooks", reports / "pages")
+    page = render(Path(root), {path.stem for path in pages})
     with atomic_path(output) as partial:
         partial.write_text(page)
     return output

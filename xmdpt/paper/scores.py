@@ -23,6 +23,10 @@ PRINTED = {"fid": "FID ↓", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "psnr": "
 NOT_PRINTED = {"2e": (("sum in place of the MLP", "aggregation_add"),)}
 """Rows that the paper speaks of without printing numbers: table -> (method, run)."""
 REFERENCE_ROWS = {"VAE reconstruction": "reconstruction", "Ground truth": "truth"}
+_LIMITS_OF = {256: "base_b", 512: "size_l_512"}
+"""The paper's picture size -> a run whose scores hold the reference rows at that size."""
+FEWEST_PEOPLE = 8
+"""An interval over fewer is not to be trusted: a bootstrap cannot show people it has not seen."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def score_table(table: str, results: Results, size: int = 256) -> pd.DataFrame:
         if (row.table, row.size) != (table, size):
             continue
         if row.method in REFERENCE_ROWS:
-            ours = _ours(results, "base_b", REFERENCE_ROWS[row.method], None)
+            ours = _ours(results, _LIMITS_OF[size], REFERENCE_ROWS[row.method], None)
         elif row.run is not None and results.rows(row.run):
             name = _checkpoint(row)
             ours = _ours(results, row.run, name, results.steps(row.run, name))
@@ -207,7 +211,7 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     """Compare two runs on the pairs they share: is the 95 % interval of the gain clear of zero?
 
     The interval is a bootstrap over people. Clear above zero supports the claim, clear below
-    refutes it, and across zero the run cannot tell.
+    refutes it; across zero, or with fewer than `FEWEST_PEOPLE`, the run cannot tell.
     """
     key = results.metric(comparison.metric)
     text = f"{comparison.text} (Table {comparison.table}, {METRICS[key].label})"
@@ -225,9 +229,14 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     joined = sides[0].join(sides[1], lsuffix="_better", rsuffix="_worse", how="inner")
     gain = joined[f"{key}_better"] - joined[f"{key}_worse"]
     gain = gain if METRICS[key].higher else -gain
-    low, high = bootstrap_interval(gain, results.config.seed, joined["person_better"])
-    evidence = f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} pairs"
-    return Claim(text, _status(low, high), evidence)
+    people = joined["person_better"]
+    low, high = bootstrap_interval(gain, results.config.seed, people)
+    evidence = (
+        f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} pairs of "
+        f"{people.nunique()} people"
+    )
+    few = people.nunique() < FEWEST_PEOPLE
+    return Claim(text, "cannot tell" if few else _status(low, high), evidence)
 
 
 def _status(low: float, high: float) -> Status:

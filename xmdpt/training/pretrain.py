@@ -62,7 +62,8 @@ def pretrain(config_path: str, out: Path) -> None:
     features = WORK / "features"
     if not features.exists():
         encoders = Encoders.load(vae, config.features)
-        cache_features(features, data.pictures("train"), data, encoders, config.features)
+        names = [*data.pictures("train"), *data.pictures("test")]  # the latter to be watched only
+        cache_features(features, names, data, encoders, config.features)
     for run in config.runs:
         if not (WORK / run).exists():
             train_run(load_config(config_path, run), features, WORK / run, print)
