@@ -226,7 +226,9 @@ def judge(comparison: Comparison, results: Results) -> Claim:
         ]
         profile = results.config.profile
         return Claim(text, "not run", f"{' and '.join(missing)} not in the profile {profile}")
-    joined = sides[0].join(sides[1], lsuffix="_better", rsuffix="_worse", how="inner")
+    joined = sides[0].merge(
+        sides[1], left_index=True, right_index=True, suffixes=("_better", "_worse")
+    )
     gain = joined[f"{key}_better"] - joined[f"{key}_worse"]
     gain = gain if METRICS[key].higher else -gain
     people = joined["person_better"]

@@ -1,0 +1,138 @@
+"""Pieces of the paper's figures: grids, whom they show, and why a pair failed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SIZE
+from PIL import Image
+
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import mangle, result_name
+from xmdpt.image_metrics import silhouette
+from xmdpt.paper.failures import (
+    Diagnosis,
+    diagnose,
+    joints_off,
+    reason_table,
+    shared_colours,
+    worst_pairs,
+)
+from xmdpt.paper.figures import common_pairs, drawn_pairs, invariance_figure, picture_grid
+from xmdpt.paper.people import closest_across, score_pictures, spread_of, stranger
+
+SQUARE = (slice(8, 24), slice(8, 24))
+
+
+def person(colour: tuple[int, int, int]) -> np.ndarray:
+    """A square of one colour on white, uint8 (32, 32, 3)."""
+    picture = np.full((32, 32, 3), 255, np.uint8)
+    picture[SQUARE] = colour
+    return picture
+
+
+# Grids and files
+
+
+def test_a_grid_keeps_its_gaps_and_labels():
+    rows = {"source": [person((9, 9, 9))] * 3, "drawn": [None, person((9, 90, 9))]}
+    figure = picture_grid(rows, "a title", columns=["first", "second"])
+    assert [len(axes.images) for axes in figure.axes] == [1, 1, 1, 0, 1, 0]
+    assert [figure.axes[0].get_ylabel(), figure.axes[3].get_ylabel()] == ["source", "drawn"]
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["first", "second", ""]
+
+
+def test_results_of_any_size_are_found_by_the_names_of_the_pair(tmp_path):
+    pair, absent = ("img/a.jpg", "img/b.jpg"), ("img/b.jpg", "img/a.jpg")
+    Image.fromarray(person((200, 0, 0))).save(tmp_path / result_name(*pair))
+    found, missing = drawn_pairs(tmp_path, [pair, absent], 16)
+    assert found.shape == (16, 16, 3) and found[8, 8, 0] > 190 and missing is None
+    assert common_pairs([tmp_path, tmp_path], [pair, absent]) == [pair]
+    assert common_pairs([tmp_path, tmp_path / "none"], [pair]) == []
+
+
+def test_the_control_of_figure_5_stands_beside_it():
+    history = {"step": [1, 2], "cosine_person": [0.9, 1.0], "cosine_people": [0.8, 0.7]}
+    left, right = invariance_figure({"B": pd.DataFrame(history)}).axes
+    assert list(left.lines[0].get_ydata()) == [0.9, 1.0]
+    assert list(right.lines[0].get_ydata()) == [0.8, 0.7]
+    assert left.get_xlabel() == "training step"
+
+
+# People
+
+
+def test_the_spread_of_equal_pictures_is_nothing():
+    one, other = person((200, 0, 0)), person((0, 0, 200))
+    assert spread_of([one, one]) == pytest.approx(0, abs=1e-6)
+    assert np.isnan(spread_of([one]))
+    # Of three pairs, the two that differ do so alike.
+    assert spread_of([one, one, other]) == pytest.approx(2 / 3 * spread_of([one, other]), rel=1e-4)
+
+
+def test_the_truth_scores_best():
+    truth = np.stack([person((200, 0, 0)), person((0, 200, 0))])
+    same, turned = score_pictures(truth, truth), score_pictures(np.flip(truth, 0).copy(), truth)
+    assert same["ssim"] == pytest.approx(1) and same["silhouette_iou"] == 1
+    assert same["st_lpips"] == pytest.approx(0, abs=1e-6)
+    assert turned["st_lpips"] > 0.01
+    assert turned["psnr"] < same["psnr"] and turned["silhouette_iou"] == 1
+
+
+def test_a_stranger_differs_by_what_is_said_alone():
+    usual = stranger(0, 0, "as in training", 64)
+    wall = stranger(0, 0, "grey wall", 64)
+    assert usual.shape == (64, 64, 3)
+    corner = (slice(0, 4), slice(0, 4))
+    assert (wall[corner] == 150).all() and (usual[corner] > 240).all()
+    inside = silhouette(usual)[20:44, 28:36]
+    assert np.abs(wall.astype(int) - usual)[20:44, 28:36][inside].mean() < 5
+    assert not np.array_equal(stranger(0, 0, "green skin", 64), usual)
+
+
+def test_the_nearest_training_picture_is_found_once_for_each_test_picture():
+    train = {"dark": np.full((4, 4), 10.0), "light": np.full((4, 4), 200.0)}
+    test = {"black": np.zeros((4, 4)), "grey": np.full((4, 4), 120.0)}
+    found = closest_across(list(train), list(test), train | test, 10)
+    assert found == [("dark", "black"), ("light", "grey")]
+
+
+# Failures
+
+
+def test_shared_colours_of_known_people():
+    red, blue = person((200, 0, 0)), person((0, 0, 200))
+    half = red.copy()
+    half[8:16, 8:24] = (0, 0, 200)
+    assert shared_colours(red, red) == 1 and shared_colours(red, blue) == 0
+    assert shared_colours(red, half) == pytest.approx(0.5)
+
+
+def test_joints_off_the_person_are_counted():
+    joints = np.full((18, 2), -1.0)
+    joints[:4] = [[16, 16], [10, 20], [1, 1], [30, 30]]
+    assert joints_off(person((200, 0, 0)), joints) == 0.5
+    assert joints_off(person((200, 0, 0)), np.full((18, 2), -1.0)) == 0
+
+
+def test_reasons_are_given_where_something_is_unusual():
+    sound = Diagnosis(missing_joints=2, joints_off=0.1, shared_colours=0.8, face_unseen=False)
+    assert sound.reasons == []
+    unusual = Diagnosis(missing_joints=7, joints_off=0.5, shared_colours=0.2, face_unseen=True)
+    assert len(unusual.reasons) == 4 and "7 joints missing" in unusual.reasons
+
+
+def test_the_worst_pairs_come_back_under_their_own_names(people):
+    data = DeepFashion(people, SIZE)
+    pairs = data.pairs("test")
+    index = pd.MultiIndex.from_tuples(
+        [(mangle(source), mangle(target)) for source, target in pairs]
+    )
+    values = np.linspace(0.1, 0.6, len(pairs))
+    scored = pd.DataFrame({"st_lpips": values}, index=index)
+    worst = worst_pairs(scored, pairs, "st_lpips", 2)
+    assert list(worst) == [pairs[-1], pairs[-2]]
+    assert list(worst.values()) == pytest.approx([values[-1], values[-2]])
+    assert diagnose(data, *pairs[0]).shared_colours > 0.9, "one person in one colour"
+    table = reason_table(data, scored, "st_lpips")
+    assert list(table.columns) == ["likely cause", "among the worst 1", f"among all {len(pairs)}"]
+    assert table["likely cause"].iloc[-1].startswith("none")

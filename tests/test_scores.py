@@ -1,0 +1,169 @@
+"""The runs' scores beside the paper's, and what they say about its claims."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from xmdpt.config import load_config
+from xmdpt.paper.exhibits import NOTEBOOK_OF
+from xmdpt.paper.published import scores
+from xmdpt.paper.scores import (
+    COMPARISONS,
+    FEWEST_PEOPLE,
+    NOT_PRINTED,
+    Comparison,
+    Results,
+    judge,
+    provenance,
+    score_table,
+)
+
+ROOT = Path(__file__).parent.parent
+MIPNET = Comparison(
+    "2a", "MIPNet helps", ("base_b", "ablation"), ("no_mask", "ablation"), metric="lpips"
+)
+
+
+def write_scores(root: Path, run: str, st_lpips: np.ndarray, ssim: float = 0.7) -> None:
+    """What the stage evaluate leaves of a run: two pairs of each person."""
+    pairs = pd.DataFrame(
+        {
+            "row": "ablation",
+            "source": [f"source{n}" for n in range(len(st_lpips))],
+            "target": [f"target{n}" for n in range(len(st_lpips))],
+            "person": [f"{n // 2:03d}" for n in range(len(st_lpips))],
+            "st_lpips": st_lpips,
+            "ssim": ssim,
+        }
+    )
+    reports = root / "reports"
+    for folder in ("metrics", "scores"):
+        (reports / folder).mkdir(parents=True, exist_ok=True)
+    pairs.to_csv(reports / f"scores/{run}.tsv", sep="\t", index=False)
+    row = {"st_lpips": float(st_lpips.mean()), "ssim": ssim, "count": float(len(pairs))}
+    rows = {"ablation": row, "truth": {"fd_effnet": 24.0, "count": 40.0}}
+    (reports / f"metrics/{run}.json").write_text(json.dumps(rows))
+
+
+@pytest.fixture
+def results(tmp_path):
+    (tmp_path / "params.yaml").write_text((ROOT / "profiles/synthetic.yaml").read_text())
+    return Results(tmp_path)
+
+
+def gains(people: int, mean: float, noise: float = 0.0) -> np.ndarray:
+    each = np.random.default_rng(0).standard_normal(2 * people)
+    return mean + noise * (each - each.mean())
+
+
+@pytest.mark.parametrize(
+    "people, mean, noise, status",
+    [
+        (20, 0.02, 0.001, "supported"),
+        (20, -0.02, 0.001, "not supported"),
+        (20, 0.001, 0.05, "cannot tell"),
+        (FEWEST_PEOPLE - 1, 0.02, 0.0, "cannot tell"),
+        (FEWEST_PEOPLE, 0.02, 0.0, "supported"),
+    ],
+)
+def test_a_claim_is_judged_by_its_interval_over_people(results, people, mean, noise, status):
+    worse = np.full(2 * people, 0.25)
+    write_scores(results.root, "no_mask", worse)
+    write_scores(results.root, "base_b", worse - gains(people, mean, noise))
+    claim = judge(MIPNET, results)
+    assert claim.status == status
+    assert claim.text == "MIPNet helps (Table 2a, st_lpips)"
+    assert f"gain {mean:+.4f}" in claim.evidence
+    assert claim.evidence.endswith(f"on {2 * people} pairs of {people} people")
+
+
+def test_where_higher_is_better_the_gain_is_turned(results):
+    for run, ssim in (("base_b", 0.75), ("no_mask", 0.7)):
+        write_scores(results.root, run, np.full(40, 0.2), ssim)
+    higher = Comparison("2a", "MIPNet helps", MIPNET.better, MIPNET.worse, "ssim")
+    assert judge(higher, results).status == "supported"
+    lower = Comparison("2a", "It harms", MIPNET.worse, MIPNET.better, "ssim")
+    assert judge(lower, results).status == "not supported"
+
+
+def test_only_pairs_that_both_drew_are_compared(results):
+    write_scores(results.root, "base_b", np.full(40, 0.2))
+    write_scores(results.root, "no_mask", np.full(24, 0.3))
+    assert "gain +0.1000 (+0.1000 to +0.1000) on 24 pairs" in judge(MIPNET, results).evidence
+
+
+def test_a_run_not_carried_out_is_named(results):
+    write_scores(results.root, "base_b", np.full(40, 0.2))
+    claim = judge(MIPNET, results)
+    assert claim.status == "not run"
+    assert claim.evidence == "no_mask (ablation) not in the profile synthetic"
+
+
+def test_numbers_of_a_run_no_longer_in_the_settings_are_not_shown(results):
+    write_scores(results.root, "no_mask", np.full(40, 0.2))
+    settings = yaml.safe_load((results.root / "params.yaml").read_text())
+    settings["runs"] = ["base_b"]
+    (results.root / "params.yaml").write_text(yaml.safe_dump(settings))
+    fresh = Results(results.root)
+    assert fresh.rows("no_mask") == {} and fresh.pairs("no_mask", "ablation") is None
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda one: f"{one.table}-{one.text}")
+def test_every_claim_is_what_the_printed_numbers_say(comparison):
+    def printed(run: str, checkpoint: str) -> float:
+        rows = [r for r in scores() if (r.table, r.size, r.run) == (comparison.table, 256, run)]
+        rows.sort(key=lambda row: row.steps)
+        return getattr(rows[0 if checkpoint == "ablation" else -1], comparison.metric)
+
+    better, worse = printed(*comparison.better), printed(*comparison.worse)
+    assert better > worse if comparison.metric == "ssim" else better < worse
+
+
+def test_every_comparison_is_of_runs_that_some_profile_has():
+    runs = {
+        (run, checkpoint)
+        for profile in (ROOT / "profiles").glob("paper*.yaml")
+        for run in load_config(profile).experiments
+        for checkpoint in load_config(profile, run).train.checkpoints
+    }
+    wanted = {side for one in COMPARISONS for side in (one.better, one.worse)}
+    assert wanted <= runs
+    assert {f"table_{one.table}" for one in COMPARISONS} <= set(NOTEBOOK_OF)
+
+
+def test_a_table_has_each_printed_row_and_ours_beside_it(results):
+    write_scores(results.root, "base_b", np.full(40, 0.20314))
+    write_scores(results.root, "aggregation_add", np.full(40, 0.3))
+    table = score_table("2a", results).set_index("method")
+    printed = [row.method for row in scores() if row.table == "2a"]
+    assert list(table.index) == printed
+    assert table.loc["+ MIPNet", "our st_lpips ↓"] == "0.203"
+    assert table.loc["+ MIPNet", "our steps"] == "40"
+    assert str(table.loc["+ MIPNet", "paper's LPIPS ↓"]) == "0.1814"
+    assert table.loc["Transformer", "our st_lpips ↓"] is None
+    assert not [column for column in table if column.startswith(("our LPIPS", "our FID"))]
+    ((method, run),) = NOT_PRINTED["2e"]
+    last = score_table("2e", results).iloc[-1]
+    assert (run, last["method"], last["our st_lpips ↓"]) == ("aggregation_add", method, "0.300")
+
+
+def test_limits_stand_where_their_size_was_run(results):
+    write_scores(results.root, "base_b", np.full(40, 0.2))
+    small, large = (score_table("1", results, size).set_index("method") for size in (256, 512))
+    assert small.loc["Ground truth", "our fd_effnet ↓"] == "24.0"
+    assert not [column for column in large if column.startswith("our")]
+
+
+def test_provenance_says_what_the_numbers_stand_on(results):
+    nothing = provenance(results, ["base_b"], ["ablation"])
+    assert nothing == "Ours: none of these runs is carried out by the profile synthetic."
+    for run in ("base_b", "size_s"):
+        write_scores(results.root, run, np.full(40, 0.2))
+    text = provenance(results, ["base_b", "size_s"], ["ablation"])
+    assert "rendered people (no DeepFashion), profile synthetic" in text
+    assert "40 test pairs a row, seed 0" in text and "st_lpips not LPIPS" in text
+    assert "Warm-started from data/pretrained/base_b, but from scratch: size_s" in text
