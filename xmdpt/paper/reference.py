@@ -1,0 +1,109 @@
+"""Keep a finished run for readers: exhibits as a page that GitHub shows, and the README's table.
+
+    python -m xmdpt.paper.reference --note "31 minutes on two cores of an Intel Xeon"
+
+writes `reports/reference/` from reports/exhibits, tables and figures, and the part of README.md
+between its two marks.
+"""
+
+import argparse
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from xmdpt.config import ConfigError, load_config
+from xmdpt.files import atomic_path, fingerprint, resumable_dir
+from xmdpt.paper.exhibits import NOTEBOOK_OF, read_exhibits
+
+FOLDER = "reports/reference"
+BEGIN = "<!-- what is reproduced: python -m xmdpt.paper.reference -->"
+END = "<!-- end of what is reproduced -->"
+WIDEST = 1400  # pixels
+STATUSES = ("supported", "not supported", "cannot tell", "not run")
+
+
+def _slug(exhibit: dict[str, Any]) -> str:
+    return exhibit["name"].replace("_", "-")
+
+
+def _verdicts(exhibit: dict[str, Any]) -> str:
+    counts = Counter(claim["status"] for claim in exhibit["claims"])
+    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+
+
+def readme_table(exhibits: list[dict[str, Any]]) -> str:
+    """The README's table: an exhibit a line, with what the run says about the paper's claims."""
+    lines = ["| of the paper | its claims, in the run kept here |", "|---|---|"]
+    for exhibit in exhibits:
+        link = f"[{exhibit['title']}]({FOLDER}/README.md#{_slug(exhibit)})"
+        lines.append(f"| {link} | {_verdicts(exhibit) or '–'} |")
+    return "\n".join(lines)
+
+
+def update_readme(readme: Path, exhibits: list[dict[str, Any]]) -> None:
+    """Put the table between the README's marks; raises ValueError where they are not there."""
+    text = readme.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{readme}: needs the line {BEGIN!r}, and then {END!r}, once each")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    with atomic_path(readme) as partial:
+        partial.write_text(f"{before}{BEGIN}\n{readme_table(exhibits)}\n{END}{after}")
+
+
+def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -> str:
+    parts = [
+        "# The paper's tables and figures, as one run made them",
+        f"Profile `{about['profile']}`, seed {about['seed']}. {about['note']}",
+        "| claim | this run | evidence |\n|---|---|---|",
+    ]
+    for exhibit in exhibits:
+        for claim in exhibit["claims"]:
+            text = f"[{claim['text']}](#{_slug(exhibit)})"
+            parts[-1] += f"\n| {text} | {claim['status']} | {claim['evidence']} |"
+    for exhibit in exhibits:
+        parts += [f'<a id="{_slug(exhibit)}"></a>\n\n## {exhibit["title"]}', exhibit["caption"]]
+        parts += [(tables / f"{name}.md").read_text().strip() for name in exhibit["tables"]]
+        parts += [f"![{exhibit['title']}]({name}.jpg)" for name in exhibit["figures"]]
+        parts.append(f"*{exhibit['provenance']}*")
+    return "\n\n".join(parts) + "\n"
+
+
+def keep_reference(root: str | Path, note: str) -> Path:
+    """Write `root`/reports/reference anew from a finished run, and return its page.
+
+    `note` says on what machine and how long. Raises ConfigError where an exhibit is missing.
+    """
+    root = Path(root)
+    reports, config = root / "reports", load_config(root / "params.yaml")
+    exhibits = read_exhibits(root)
+    absent = [name for name in NOTEBOOK_OF if name not in {one["name"] for one in exhibits}]
+    if absent:
+        raise ConfigError(f"reports/exhibits: {', '.join(absent)} not made yet; run `make repro`")
+    about = {"profile": config.profile, "seed": config.seed, "note": note}
+    with resumable_dir(root / FOLDER, fingerprint("reference")) as partial:
+        for exhibit in exhibits:
+            for name in exhibit["tables"]:
+                shutil.copy(reports / f"tables/{name}.csv", partial)
+            for name in exhibit["figures"]:
+                picture = Image.open(reports / f"figures/{name}.png").convert("RGB")
+                picture.thumbnail((WIDEST, 100 * WIDEST))
+                picture.save(partial / f"{name}.jpg", quality=85)
+        (partial / "exhibits.json").write_text(json.dumps(exhibits, indent=1) + "\n")
+        (partial / "README.md").write_text(_page(exhibits, reports / "tables", about))
+        shutil.copy(root / "params.yaml", partial)
+    return root / FOLDER / "README.md"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--note", required=True, help="the machine, and how long it took")
+    try:
+        print(f"wrote {keep_reference('.', parser.parse_args().note)}")
+        update_readme(Path("README.md"), read_exhibits("."))
+    except (ConfigError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from None
