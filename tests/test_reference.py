@@ -1,0 +1,73 @@
+"""A finished run kept for readers, and the README's table made from it."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from xmdpt.config import ConfigError
+from xmdpt.paper.exhibits import NOTEBOOK_OF, Claim, Exhibit, write_exhibit
+from xmdpt.paper.reference import BEGIN, END, keep_reference, readme_table, update_readme
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def made(tmp_path):
+    (tmp_path / "params.yaml").write_text((ROOT / "profiles/smoke.yaml").read_text())
+    for name in NOTEBOOK_OF:
+        claims = (Claim(f"{name} is so", "cannot tell", "0 (-1 to 1)"),)
+        frame, figure = pd.DataFrame({"method": [name], "FID": ["1.0"]}), Figure(figsize=(20, 1))
+        write_exhibit(
+            Exhibit(name, f"{name}.", "A caption.", "On nothing.", {name: frame}, {name: figure},
+                    claims if name == "table_1" else ()),
+            tmp_path,
+        )  # fmt: skip
+    return tmp_path
+
+
+def test_the_page_has_every_exhibit_in_order_and_its_files(made):
+    page = keep_reference(made, "Somewhere, a minute.")
+    text = page.read_text()
+    assert "Profile `smoke`, seed 0. Somewhere, a minute." in text
+    headings = [line[3:-1] for line in text.splitlines() if line.startswith("## ")]
+    assert headings == list(NOTEBOOK_OF)
+    assert "| [table_1 is so](#table-1) | cannot tell | 0 (-1 to 1) |" in text
+    assert 'id="table-1"' in text and "| table_1  | 1.0   |" in text
+    for name in NOTEBOOK_OF:
+        assert f"![{name}.]({name}.jpg)" in text
+        assert max(Image.open(page.with_name(f"{name}.jpg")).size) <= 1400
+        assert page.with_name(f"{name}.csv").is_file()
+    before = {path.name: path.read_bytes() for path in page.parent.iterdir()}
+    keep_reference(made, "Somewhere, a minute.")
+    assert before == {path.name: path.read_bytes() for path in page.parent.iterdir()}
+
+
+def test_a_run_that_is_not_finished_is_not_kept(made):
+    (made / "reports/exhibits/figure_9.json").unlink()
+    with pytest.raises(ConfigError, match="figure_9 not made yet"):
+        keep_reference(made, "")
+    assert not (made / "reports/reference").exists()
+
+
+def test_only_what_lies_between_the_marks_changes(tmp_path):
+    readme = tmp_path / "README.md"
+    exhibit = {"name": "table_1", "title": "Table 1. Main", "claims": [{"status": "supported"}] * 2}
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    update_readme(readme, [exhibit])
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert "| [Table 1. Main](reports/reference/README.md#table-1) | 2 supported |" in text
+    readme.write_text("no marks")
+    with pytest.raises(ValueError, match="once each"):
+        update_readme(readme, [exhibit])
+    assert readme.read_text() == "no marks"
+
+
+def test_the_readme_is_of_the_run_that_is_kept():
+    exhibits = json.loads((ROOT / "reports/reference/exhibits.json").read_text())
+    assert [exhibit["name"] for exhibit in exhibits] == list(NOTEBOOK_OF)
+    assert f"{BEGIN}\n{readme_table(exhibits)}\n{END}" in (ROOT / "README.md").read_text()
