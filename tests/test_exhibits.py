@@ -1,10 +1,14 @@
 """An exhibit's record, tables and figures on disk."""
 
+import base64
+import io
 import json
+import re
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from xmdpt.paper.exhibits import Claim, Exhibit, read_exhibits, write_exhibit
 
@@ -63,5 +67,12 @@ def test_names_are_the_papers(wrong):
 
 
 def test_a_record_is_plain_json(tmp_path):
-    path = write_exhibit(exhibit(), tmp_path)
-    assert json.loads(path.read_text())["provenance"] == "On nothing."
+    write_exhibit(exhibit(), tmp_path)
+    record = json.loads((tmp_path / "reports/exhibits/table_3.json").read_text())
+    assert record["provenance"] == "On nothing."
+
+
+def test_a_notebook_shows_the_figures(tmp_path):
+    shown = write_exhibit(exhibit(figures={"table_3_bars": figure()}), tmp_path)._repr_html_()
+    found = re.fullmatch(r'<img alt="table_3." src="data:image/png;base64,(.+)">', shown)
+    assert Image.open(io.BytesIO(base64.b64decode(found[1]))).size == (100, 100)

@@ -5,6 +5,8 @@ Each notebook of `notebooks/paper/` makes one and writes it with `write_exhibit`
 `reports/figures/<file>.png`. The page to read and the README's table are made from these alone.
 """
 
+import base64
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -78,6 +80,22 @@ class Exhibit:
             if stem != self.name and not stem.startswith(f"{self.name}_"):
                 raise ValueError(f"the file '{stem}' must begin with the exhibit's name")
 
+    def _repr_html_(self) -> str:
+        """Its figures, for the notebook that made it."""
+        pictures = [
+            base64.b64encode(_png(figure, 100)).decode() for figure in self.figures.values()
+        ]
+        return "".join(
+            f'<img alt="{self.title}" src="data:image/png;base64,{picture}">'
+            for picture in pictures
+        )
+
+
+def _png(figure: "Figure", dpi: int) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, dpi=dpi, metadata={"Software": None})
+    return content.getvalue()
+
 
 def _write_table(frame: pd.DataFrame, stem: Path) -> None:
     with atomic_path(stem.with_suffix(".csv")) as partial:
@@ -87,8 +105,8 @@ def _write_table(frame: pd.DataFrame, stem: Path) -> None:
         partial.write_text(text.to_markdown(index=False, disable_numparse=True) + "\n")
 
 
-def write_exhibit(exhibit: Exhibit, root: str | Path = ".", dpi: int = 150) -> Path:
-    """Write an exhibit below `root`/reports, each file whole or not at all; return its record.
+def write_exhibit(exhibit: Exhibit, root: str | Path = ".", dpi: int = 150) -> Exhibit:
+    """Write an exhibit below `root`/reports, each file whole or not at all; return it, to be seen.
 
     Cells of tables are written as they are: round numbers, or format them, before.
     """
@@ -97,13 +115,12 @@ def write_exhibit(exhibit: Exhibit, root: str | Path = ".", dpi: int = 150) -> P
         _write_table(frame, reports / "tables" / name)
     for name, figure in exhibit.figures.items():
         with atomic_path(reports / "figures" / f"{name}.png") as partial:
-            figure.savefig(partial, dpi=dpi, metadata={"Software": None})
+            partial.write_bytes(_png(figure, dpi))
     record = {key: getattr(exhibit, key) for key in ("name", "title", "caption", "provenance")}
     record |= {"tables": list(exhibit.tables), "figures": list(exhibit.figures)}
     record["claims"] = [asdict(claim) for claim in exhibit.claims]
-    path = reports / "exhibits" / f"{exhibit.name}.json"
-    write_json(path, record)
-    return path
+    write_json(reports / "exhibits" / f"{exhibit.name}.json", record)
+    return exhibit
 
 
 def read_exhibits(root: str | Path = ".") -> list[dict[str, Any]]:
