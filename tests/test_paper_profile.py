@@ -111,7 +111,7 @@ def test_the_paper_profile_runs_end_to_end(tmp_path):
     )
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
 
-    scores = json.loads((project / f"reports/metrics/{RUN}.json").read_text())
+    scores = json.loads((project / f"reports/scores/{RUN}.json").read_text())
     text = json.dumps(scores)
     for metric in ("fid", "lpips", "ssim", "psnr"):
         assert f'"{metric}' in text, f"{metric} is not among the scores: {sorted(scores)}"

@@ -55,13 +55,15 @@ def made(tmp_path):
     alone = re.sub(r"(?m)^(runs:.*\n  - base_b\n)(  - .*\n)+", r"\1", params)
     (tmp_path / "params.yaml").write_text(alone)
     metrics, figures = tmp_path / "reports/metrics", tmp_path / "reports/figures"
+    full = tmp_path / "reports/scores"
     metrics.mkdir(parents=True)
+    full.mkdir()
     figures.mkdir()
     names = ["copy_source", "main", "mean_picture", "nearest_pose", "reconstruction"]
     offsets = (0, 0.1, -0.1, -0.2, 0.3)
     scores = {name: row(offset) for name, offset in zip(names, offsets, strict=True)}
     scores["truth"] = {"fd_effnet": 0.01, "count": 24.0}
-    (metrics / "base_b.json").write_text(json.dumps(scores))
+    (full / "base_b.json").write_text(json.dumps(scores))
     vae = {"before": {"psnr": 28.0, "ssim": 0.9}, "after": {"psnr": 30.0, "ssim": 0.95}}
     (metrics / "vae.json").write_text(json.dumps(vae))
     noise = np.random.default_rng(0)

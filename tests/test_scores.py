@@ -41,12 +41,11 @@ def write_scores(root: Path, run: str, st_lpips: np.ndarray, ssim: float = 0.7) 
         }
     )
     reports = root / "reports"
-    for folder in ("metrics", "scores"):
-        (reports / folder).mkdir(parents=True, exist_ok=True)
+    (reports / "scores").mkdir(parents=True, exist_ok=True)
     pairs.to_csv(reports / f"scores/{run}.tsv", sep="\t", index=False)
     row = {"st_lpips": float(st_lpips.mean()), "ssim": ssim, "count": float(len(pairs))}
     rows = {"ablation": row, "truth": {"fd_effnet": 24.0, "count": 40.0}}
-    (reports / f"metrics/{run}.json").write_text(json.dumps(rows))
+    (reports / f"scores/{run}.json").write_text(json.dumps(rows))
 
 
 @pytest.fixture

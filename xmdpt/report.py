@@ -126,7 +126,7 @@ def dataset_of(config: Config) -> str:
 def _run_section(root: Path, run: str) -> dict[str, Any]:
     config = load_config(root / "params.yaml", run=run)
     title, figures = config.experiments[run].title, root / "reports/figures"
-    scores = read_scores(root / f"reports/metrics/{run}.json")
+    scores = read_scores(root / f"reports/scores/{run}.json")
     checkpoints = config.train.checkpoints.items()
     labels = {name: f"{title} after {steps} steps" for name, steps in checkpoints}
     ours = list(config.sample.checkpoints)[-1]

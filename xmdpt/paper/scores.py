@@ -45,7 +45,7 @@ class Results:
 
     def rows(self, run: str) -> dict[str, dict[str, Any]]:
         """Row (a checkpoint, baseline or limit) -> metric -> value; empty if not carried out."""
-        path = self.root / f"reports/metrics/{run}.json"
+        path = self.root / f"reports/scores/{run}.json"
         carried_out = run in self.config.runs and path.is_file()
         return json.loads(path.read_text()) if carried_out else {}
 
