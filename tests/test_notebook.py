@@ -69,6 +69,16 @@ def test_two_executions_give_the_same_bytes(folder, capfd):
     assert [path.name for path in first.parent.iterdir()] == ["work.ipynb"]
 
 
+def test_progress_through_the_runs_is_shown_and_not_kept(folder, capfd):
+    source = write(folder / "notebooks/work.ipynb", "print(run)")
+    for name, place in (("base_b", "1 of 2"), ("no_mask", "2 of 2")):
+        assert run(source, f"{name}.ipynb", f"run={name}") == 0
+        terminal = capfd.readouterr().err
+        assert f"{name}: run {place}" in terminal
+        assert ("runs left for this stage: 1, 0 min at this pace" in terminal) == (place[0] == "1")
+        assert "of 2" not in Path(f"{name}.ipynb").read_text()
+
+
 def test_a_failing_cell_is_shown_and_kept(folder, capfd):
     source = write(folder / "notebooks/bad.ipynb", "print(steps)", "assert run is None, 'no'")
     assert run(source, "made/bad.ipynb") == 1

@@ -12,6 +12,7 @@ import ast
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +206,17 @@ def run(notebook: Path, output: Path, settings: list[str]) -> bool:
     """Check settings and params.yaml, then `execute`; raises `UsageError` or `ConfigError`."""
     values = parse_settings(settings, declared_parameters(read_notebook(notebook)), notebook)
     root = find_root(notebook.resolve().parent)
-    load_config(root / values.get("params", "params.yaml"), run=values.get("run"))
-    return execute(notebook.resolve(), output.resolve(), values, root)
+    config = load_config(root / values.get("params", "params.yaml"), run=values.get("run"))
+    runs, start = [*config.runs], time.monotonic()
+    left = len(runs) - 1 - runs.index(values["run"]) if values.get("run") in runs else None
+    if left is not None:
+        print(f"{values['run']}: run {len(runs) - left} of {len(runs)}", file=sys.stderr)
+    succeeded = execute(notebook.resolve(), output.resolve(), values, root)
+    if left:
+        minutes = (time.monotonic() - start) / 60
+        pace = f"{minutes:.1f} min; runs left for this stage: {left}"
+        print(f"{pace}, {left * minutes:.0f} min at this pace", file=sys.stderr)
+    return succeeded
 
 
 def main(arguments: list[str] | None = None) -> int:
