@@ -141,7 +141,7 @@ def test_a_table_has_each_printed_row_and_ours_beside_it(results):
     printed = [row.method for row in scores() if row.table == "2a"]
     assert list(table.index) == printed
     assert table.loc["+ MIPNet", "our st_lpips ↓"] == "0.203"
-    assert table.loc["+ MIPNet", "our steps"] == "40"
+    assert table.loc["+ MIPNet", "our steps"] == "30"
     assert str(table.loc["+ MIPNet", "paper's LPIPS ↓"]) == "0.1814"
     assert table.loc["Transformer", "our st_lpips ↓"] is None
     assert not [column for column in table if column.startswith(("our LPIPS", "our FID"))]
