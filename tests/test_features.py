@@ -1,6 +1,7 @@
 """Cached features: exact, resumable, shared out, and every damage named."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -177,8 +178,16 @@ def test_a_killed_run_resumes_without_doing_work_twice(data, names, encoders, tm
 
 def test_processes_share_out_the_shards(data, names, encoders, tmp_path, folder):
     target = tmp_path / "features"
-    cache_features(target, names, data, encoders, SETTINGS, iter, shard_size=4, processes=2)
+
+    def note(mine):
+        (tmp_path / f"{os.getpid()}.json").write_text(json.dumps([*mine]))
+        return iter(mine)
+
+    cache_features(target, names, data, encoders, SETTINGS, note, shard_size=4, processes=2)
     assert files(target) == files(folder)
+    shares = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+    assert len(shares) == 2 and all(shares)
+    assert sorted(shares[0] + shares[1]) == [*range(len(list(target.glob("*.safetensors"))))]
 
 
 @pytest.mark.parametrize(

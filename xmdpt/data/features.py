@@ -228,11 +228,13 @@ def _write_shards(
     progress: Callable[[Iterable], Iterable],
 ) -> None:
     """Write this process's share of the `shards`; each process has a device of its own."""
-    state = PartialState()
-    if state.num_processes > 1:
+    device = PartialState().device  # on GPUs, this is what forms the group
+    group = torch.distributed
+    rank, count = (group.get_rank(), group.get_world_size()) if group.is_initialized() else (0, 1)
+    if count > 1:
         torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
-    encoders = encoders.to(state.device)
-    mine = [*shards][state.process_index :: state.num_processes]
+    encoders = encoders.to(device)
+    mine = [*shards][rank::count]
     for shard in progress(mine):
         stored = encode_shard(shards[shard], data, encoders, settings)
         path = folder / shard_name(shard)
@@ -240,6 +242,8 @@ def _write_shards(
             save_file(stored, partial)
         note = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         write_json(_note(folder, shard), note)
+    if count > 1:
+        group.barrier()  # one that leaves early breaks the group of those still joining
 
 
 def _launch(processes: int, *arguments: object) -> None:

@@ -137,6 +137,15 @@ def _crop(pictures: Tensor, crop: int, generator: torch.Generator) -> Tensor:
     return pictures.flip(-1) if torch.rand(1, generator=generator) < 0.5 else pictures
 
 
+def _permute_colours(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Red, green and blue of each picture (B, 3, H, W) in an order of its own.
+
+    An autoencoder that sees only people's colours keeps light and warmth, and drops other hues.
+    """
+    orders = torch.rand(pictures.shape[:2], generator=generator).argsort(dim=1)
+    return pictures.gather(1, orders[..., None, None].expand_as(pictures))
+
+
 @dataclass
 class VAEProgress:
     step: int
@@ -195,6 +204,8 @@ class VAETrainer:
         """What this step trains on: crops (B, 3, H, W) in [-1, 1], and noise like their latents."""
         generator = keyed_generator(self.seed, "vae", self.step)
         crops = _crop(to_signed(pictures), self.config.crop, generator)
+        if self.config.train_encoder:
+            crops = _permute_colours(crops, generator)
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         cells = (side // factor for side in crops.shape[-2:])
         shape = (len(crops), self.vae.config.latent_channels, *cells)
