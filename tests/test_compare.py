@@ -14,6 +14,8 @@ from test_cli import xmdpt
 
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.pairs import result_name
+from xmdpt.data.prepare import make_index
+from xmdpt.data.survey import survey
 from xmdpt.encoders import EfficientNetTokens
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.compare import Comparison, compare, named
@@ -107,6 +109,25 @@ def test_pairs_may_be_chosen(people, copies, tmp_path):
     text = " ".join(found.notes)
     assert "4 results in" in text and "are of no test pair" in text
     assert "1 pictures in" in text and "are not named" in text and "grid.png" in text
+
+
+def test_an_index_tells_the_pairs_that_have_no_result(people, copies, tmp_path):
+    make_index(survey(people, SIZE), tmp_path / "index", progress=iter)
+    for path in sorted((copies / "fine").iterdir())[:2]:
+        path.unlink()
+    found = compare_pixels({"fine": copies / "fine"}, tmp_path / "index")
+    assert found.scores == compare_pixels({"fine": copies / "fine"}, people).scores
+    assert any(note.startswith("2 of 6 test pairs have no result in") for note in found.notes)
+
+
+def test_small_references_are_remarked_on(people, methods):
+    notes = compare_pixels({"fine": methods / "fine"}, people).notes
+    assert (
+        f"references in {people} are 44x64 (width x height); protocol 'pidm' scores 256x256: "
+        "they are enlarged"
+    ) in notes
+    (own,) = compare({"fine": methods / "fine"}, people, protocols=["clean"], progress=False)
+    assert not any("enlarged" in note for note in own.notes)  # the results' size
 
 
 def test_methods_are_named_after_what_tells_them_apart(tmp_path):
@@ -217,6 +238,8 @@ def test_bad_results_are_one_line(people, copies, tmp_path, monkeypatch, capsys,
         ("--train", ".", "no distribution"),
         ("--reference", "nowhere", "no such folder"),
         ("--table", ".", "name a file"),
+        ("--table", "a file/scores.md", "name a file"),
+        ("--device", "cude", "device cude: PyTorch cannot compute there"),
     ],
 )
 def test_bad_options_are_one_line(
@@ -224,6 +247,7 @@ def test_bad_options_are_one_line(
 ):
     bare = tmp_path / "bare"
     bare.mkdir()
+    (bare / "a file").touch()
     monkeypatch.chdir(bare)
     refused(monkeypatch, capsys, people, copies, tmp_path, words, option, value)
 

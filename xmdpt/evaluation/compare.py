@@ -1,20 +1,22 @@
 """Any number of methods' result folders, scored under any protocols: what `xmdpt evaluate` does."""
 
 import math
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from xmdpt.data.stores import DataError
 from xmdpt.evaluation.protocols import Protocol, get_protocol
 from xmdpt.evaluation.results import (
     EvaluationWarning,
     Pair,
-    as_files,
     complain,
     expected_pairs,
     kept,
@@ -93,6 +95,13 @@ def named(folders: Sequence[Path]) -> dict[str, Path]:
     return {str(Path(*path.parts[-depth:])): path for path in resolved}
 
 
+def check_output(path: Path) -> None:
+    """Raise DataError if a file cannot be written there: before work is put into it."""
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir() or not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise DataError(f"{path}: cannot be written; name a file")
+
+
 def write_comparisons(
     comparisons: Sequence[Comparison], json: Path | None, table: Path | None
 ) -> None:
@@ -108,6 +117,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _check_device(device: str | None) -> None:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):  # of an unknown name, of a CUDA that is not there
+        raise DataError(f"device {device}: PyTorch cannot compute there; try cpu") from None
 
 
 @contextmanager
@@ -203,21 +219,18 @@ def compare(
     `pairs_file` keeps to the pairs it lists. Raises DataError for folders that cannot be scored.
     """
     records = [get_protocol(protocol) for protocol in protocols]
+    _check_device(device)
     general: list[str] = []
-    with ExitStack() as stack:
-        references = stack.enter_context(as_files(reference_dir))
-        training = None if train_dir is None else stack.enter_context(as_files(train_dir))
-        with _gathered(general):
-            only = _choose_pairs(folders, references, pairs_file, own_pairs)
-        options = {"weights": weights, "device": device, "progress": progress}
-        for rules in records:
-            notes = list(general)
-            train = TrainingStatistics(training, rules, cache_dir=cache_dir, **options)
-            with _gathered(notes):
-                scores, used = _compare_under(
-                    rules, folders, references, train, seed, only, **options
-                )
-            if train_dir is None:
-                names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
-                notes.append(f"{names} are left out: no training pictures were given")
-            yield Comparison(rules, scores, used, notes, seed)
+    references = Path(reference_dir)
+    with _gathered(general):
+        only = _choose_pairs(folders, references, pairs_file, own_pairs)
+    options = {"weights": weights, "device": device, "progress": progress}
+    for rules in records:
+        notes = list(general)
+        train = TrainingStatistics(train_dir, rules, cache_dir=cache_dir, **options)
+        with _gathered(notes):
+            scores, used = _compare_under(rules, folders, references, train, seed, only, **options)
+        if train_dir is None:
+            names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
+            notes.append(f"{names} are left out: no training pictures were given")
+        yield Comparison(rules, scores, used, notes, seed)
