@@ -9,6 +9,8 @@ import torch
 from conftest import draw_person, write_dataset
 from PIL import Image
 from test_deepfashion import (
+    BAD,
+    FORMATS,
     everyone,
     write_highres,
     write_lmdb,
@@ -179,21 +181,28 @@ def test_command(people, monkeypatch, capsys):
     assert err.startswith("error: ") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_end_the_command_in_one_line(name, people, tmp_path, monkeypatch, capsys):
+    spoil, _, _ = BAD[name]
+    spoil(people)
+    before = sorted(path for path in tmp_path.rglob("*"))
+    code, _, err = command(monkeypatch, capsys, "survey", people, "--size", SIZE, "--read")
+    *bars, error = err.splitlines()
+    assert code == 2 and error.startswith(f"error: {people}")
+    assert not any("error" in line or "Traceback" in line for line in bars)
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
 # Index
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        write_highres,
-        write_patn("fasion", "fashion-annotation-{}.csv", lambda points: points.round()),
-        lambda root, people, data: (
-            write_highres(root, people, data),
-            write_lmdb(root / "64-64", people, everyone(data)),
-        ),
-    ],
-    ids=["img_highres", "patn", "lmdb"],
-)
+def write_both(root, people, data):
+    """JPEGs, and the LMDB that tools made of them."""
+    write_highres(root, people, data)
+    write_lmdb(root / "64-64", people, everyone(data))
+
+
+@pytest.mark.parametrize("write", [*FORMATS.values(), write_both], ids=[*FORMATS, "both"])
 def test_an_index_reads_as_what_it_tells_of(write, people, tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -316,6 +325,7 @@ def test_features_of_a_lmdb_equal_those_of_its_files(people, lmdb_index, tiny_va
         assert torch.equal(files.read(name, rows, flips), from_lmdb.read(name, rows, flips))
 
 
+@pytest.mark.filterwarnings("ignore:.*has no train.lst")
 def test_every_layout_gives_the_same_scores(people, lmdb_index, tmp_path):
     """References and training pictures as files, under an index, in an LMDB, and mangled."""
     data = DeepFashion(people, SIZE)

@@ -21,6 +21,7 @@ from xmdpt.evaluation.results import (
     expected_pairs,
     kept,
     match_results,
+    training_pictures,
 )
 from xmdpt.evaluation.summary import Scores, TrainingStatistics, score_folder, score_table
 from xmdpt.files import atomic_path, write_json
@@ -224,6 +225,8 @@ def compare(
     references = Path(reference_dir)
     with _gathered(general):
         only = _choose_pairs(folders, references, pairs_file, own_pairs)
+        if train_dir is not None:
+            training_pictures(train_dir)  # what is wrong with them is said before the work
     options = {"weights": weights, "device": device, "progress": progress}
     for rules in records:
         notes = list(general)
