@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from xmdpt.encoders import EfficientNetTokens
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.compare import Comparison, compare, named
 from xmdpt.evaluation.evaluate import training_statistics
+from xmdpt.evaluation.protocols import PIDM
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +120,17 @@ def test_an_index_tells_the_pairs_that_have_no_result(people, copies, tmp_path):
     found = compare_pixels({"fine": copies / "fine"}, tmp_path / "index")
     assert found.scores == compare_pixels({"fine": copies / "fine"}, people).scores
     assert any(note.startswith("2 of 6 test pairs have no result in") for note in found.notes)
+
+
+def test_what_a_dropped_batch_leaves_is_told(people, methods, saved_networks):
+    perceptual = replace(PIDM.perceptual[0], batch_size=4)
+    rules = replace(PIDM, perceptual=(perceptual,), frechet=())
+    weights = saved_networks / "hub/checkpoints"
+    fine = {"fine": methods / "fine"}
+    (found,) = compare(fine, people, protocols=[rules], weights=weights, progress=False)
+    assert found.scores["fine"]["count"] == 6 and found.scores["fine"]["lpips"] > 0
+    assert found.used == {"lpips": {"fine": 4}}
+    assert "* pictures of lpips: fine: 4\n" in found.as_markdown()
 
 
 def test_small_references_are_remarked_on(people, methods):

@@ -51,7 +51,8 @@ class Comparison:
     protocol: Protocol
     scores: Scores
     used: dict[str, dict[str, int]]
-    """Of each distance between sets: how many results (by method) and training pictures."""
+    """Of distances between sets and those that drop a batch: how many results (by method), and
+    training pictures."""
     notes: list[str]
     seed: int
 
@@ -188,13 +189,16 @@ def _compare_under(
         for name, folder in folders.items()
     }
     used = {}
-    for one in rules.frechet:
+    for one in (*rules.frechet, *(one for one in rules.perceptual if one.drop_last)):
+        counts = {
+            name: kept(int(row["count"]), one.batch_size, one.drop_last)
+            for name, row in scores.items()
+            if one.name in row
+        }
         if one.name in train.counts:
-            counts = {
-                name: kept(int(row["count"]), one.batch_size, one.drop_last)
-                for name, row in scores.items()
-            }
-            used[one.name] = counts | {"training": train.counts[one.name]}
+            counts["training"] = train.counts[one.name]
+        if counts:
+            used[one.name] = counts
     return scores, used
 
 
