@@ -133,6 +133,15 @@ def test_what_a_dropped_batch_leaves_is_told(people, methods, saved_networks):
     assert "* pictures of lpips: fine: 4\n" in found.as_markdown()
 
 
+def test_methods_of_different_sizes_are_remarked_on(people, copies):
+    for path in (copies / "coarse").iterdir():
+        Image.open(path).resize((22, 32)).save(path)
+    folders = {name: copies / name for name in ("fine", "coarse")}
+    own, square = compare(folders, people, protocols=["clean", "pidm"], progress=False)
+    assert any("(fine 64x64, coarse 22x32): rows do not compare" in note for note in own.notes)
+    assert not any("rows do not compare" in note for note in square.notes)  # all at 256x256
+
+
 def test_small_references_are_remarked_on(people, methods):
     notes = compare_pixels({"fine": methods / "fine"}, people).notes
     assert (

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 from xmdpt.data.stores import DataError
-from xmdpt.evaluation.protocols import Protocol, get_protocol
+from xmdpt.evaluation.evaluate import result_size
+from xmdpt.evaluation.preparation import follows_results
+from xmdpt.evaluation.protocols import Protocol, Size, get_protocol
 from xmdpt.evaluation.results import (
     EvaluationWarning,
     Pair,
@@ -175,6 +177,17 @@ def _choose_pairs(
     return expected if pairs_file else None
 
 
+def _remark_sizes(rules: Protocol, sizes: Mapping[str, Size]) -> None:
+    """Warn where a protocol that scores results at their own size meets several."""
+    if follows_results(rules.pixels) and len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
+        message = (
+            f"protocol '{rules.name}' scores results at their own size, and methods' sizes differ "
+            f"({listed}): rows do not compare"
+        )
+        warnings.warn(message, EvaluationWarning, stacklevel=2)
+
+
 def _compare_under(
     rules: Protocol,
     folders: Mapping[str, Path],
@@ -184,11 +197,11 @@ def _compare_under(
     only: set[Pair] | None,
     **options: Any,
 ) -> tuple[Scores, dict[str, dict[str, int]]]:
-    scores = {
-        name: score_folder(folder, reference_dir, train, seed, only, **options)[0]
-        for name, folder in folders.items()
-    }
-    used = {}
+    scores, sizes, used = {}, {}, {}
+    for name, folder in folders.items():
+        scores[name], pairs = score_folder(folder, reference_dir, train, seed, only, **options)
+        sizes[name] = result_size(folder / pairs["result"][0])
+    _remark_sizes(rules, sizes)
     for one in (*rules.frechet, *(one for one in rules.perceptual if one.drop_last)):
         counts = {
             name: kept(int(row["count"]), one.batch_size, one.drop_last)
