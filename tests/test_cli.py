@@ -50,6 +50,16 @@ def test_a_profile_is_put_in_place(folder, monkeypatch):
     assert xmdpt(monkeypatch, "profile", "smoke") == 0
 
 
+def test_a_profile_whose_pictures_are_missing_says_so(folder, monkeypatch, capsys):
+    """Before DVC does, which knows no more than that a folder is missing."""
+    assert xmdpt(monkeypatch, "profile", "paper") == 0
+    assert "`xmdpt survey data/raw/deepfashion` says with what" in capsys.readouterr().out
+    (folder / "data/raw/deepfashion").mkdir(parents=True)
+    for name in ("smoke", "paper"):
+        assert xmdpt(monkeypatch, "profile", name) == 0
+        assert "survey" not in capsys.readouterr().out
+
+
 def test_changes_by_hand_are_kept(folder, monkeypatch, capsys):
     params = folder / "params.yaml"
     params.write_text(params.read_text() + "# mine\n")

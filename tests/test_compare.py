@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ from test_cli import xmdpt
 
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.pairs import result_name
+from xmdpt.data.prepare import make_index
+from xmdpt.data.survey import survey
 from xmdpt.encoders import EfficientNetTokens
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.compare import Comparison, compare, named
 from xmdpt.evaluation.evaluate import training_statistics
+from xmdpt.evaluation.protocols import PIDM
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +111,45 @@ def test_pairs_may_be_chosen(people, copies, tmp_path):
     text = " ".join(found.notes)
     assert "4 results in" in text and "are of no test pair" in text
     assert "1 pictures in" in text and "are not named" in text and "grid.png" in text
+
+
+def test_an_index_tells_the_pairs_that_have_no_result(people, copies, tmp_path):
+    make_index(survey(people, SIZE), tmp_path / "index", progress=iter)
+    for path in sorted((copies / "fine").iterdir())[:2]:
+        path.unlink()
+    found = compare_pixels({"fine": copies / "fine"}, tmp_path / "index")
+    assert found.scores == compare_pixels({"fine": copies / "fine"}, people).scores
+    assert any(note.startswith("2 of 6 test pairs have no result in") for note in found.notes)
+
+
+def test_what_a_dropped_batch_leaves_is_told(people, methods, saved_networks):
+    perceptual = replace(PIDM.perceptual[0], batch_size=4)
+    rules = replace(PIDM, perceptual=(perceptual,), frechet=())
+    weights = saved_networks / "hub/checkpoints"
+    fine = {"fine": methods / "fine"}
+    (found,) = compare(fine, people, protocols=[rules], weights=weights, progress=False)
+    assert found.scores["fine"]["count"] == 6 and found.scores["fine"]["lpips"] > 0
+    assert found.used == {"lpips": {"fine": 4}}
+    assert "* pictures of lpips: fine: 4\n" in found.as_markdown()
+
+
+def test_methods_of_different_sizes_are_remarked_on(people, copies):
+    for path in (copies / "coarse").iterdir():
+        Image.open(path).resize((22, 32)).save(path)
+    folders = {name: copies / name for name in ("fine", "coarse")}
+    own, square = compare(folders, people, protocols=["clean", "pidm"], progress=False)
+    assert any("(fine 64x64, coarse 22x32): rows do not compare" in note for note in own.notes)
+    assert not any("rows do not compare" in note for note in square.notes)  # all at 256x256
+
+
+def test_small_references_are_remarked_on(people, methods):
+    notes = compare_pixels({"fine": methods / "fine"}, people).notes
+    assert (
+        f"references in {people} are 44x64 (width x height); protocol 'pidm' scores 256x256: "
+        "they are enlarged"
+    ) in notes
+    (own,) = compare({"fine": methods / "fine"}, people, protocols=["clean"], progress=False)
+    assert not any("enlarged" in note for note in own.notes)  # the results' size
 
 
 def test_methods_are_named_after_what_tells_them_apart(tmp_path):
@@ -217,6 +260,8 @@ def test_bad_results_are_one_line(people, copies, tmp_path, monkeypatch, capsys,
         ("--train", ".", "no distribution"),
         ("--reference", "nowhere", "no such folder"),
         ("--table", ".", "name a file"),
+        ("--table", "a file/scores.md", "name a file"),
+        ("--device", "cude", "device cude: PyTorch cannot compute there"),
     ],
 )
 def test_bad_options_are_one_line(
@@ -224,6 +269,7 @@ def test_bad_options_are_one_line(
 ):
     bare = tmp_path / "bare"
     bare.mkdir()
+    (bare / "a file").touch()
     monkeypatch.chdir(bare)
     refused(monkeypatch, capsys, people, copies, tmp_path, words, option, value)
 

@@ -14,7 +14,7 @@ from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.pairs import mangle, parse_result_name, result_name
 from xmdpt.evaluation import baselines as base
 from xmdpt.evaluation import evaluate, evaluate_pairs
-from xmdpt.evaluation.results import batches, find_pictures, training_pictures
+from xmdpt.evaluation.results import Match, batches, find_pictures, training_pictures
 from xmdpt.evaluation.summary import score_figure, score_frame, score_table, summarise
 from xmdpt.labels import BASELINES, LIMITS
 
@@ -191,6 +191,19 @@ def test_missing_references_are_reported(data, results, tmp_path):
     assert any(f"1 results in {tmp_path} have no reference" in text for text in messages)
     with pytest.raises(DataError, match="no such folder"):
         evaluate(tmp_path / "nothing", data.root)
+
+
+@pytest.mark.parametrize(
+    "target, person",
+    [
+        ("fashionMENTees_Tanksid0000730104_7additional", "fashionMENTees_Tanksid00007301"),
+        ("0002_c2s1_000776_01", "0002"),
+        ("anna-1", "anna-1"),
+    ],
+)
+def test_who_is_shown(target, person):
+    """Intervals draw whole people: DeepFashion's items, Market-1501's persons."""
+    assert Match(Path("a.png"), "someone", target).person == person
 
 
 def test_batches():

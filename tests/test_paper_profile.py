@@ -1,10 +1,13 @@
 """The paper's profile end to end through DVC, on a miniature of DeepFashion and of its networks.
 
+The miniature is of rendered people, in the files that people have of the real one.
+
 Only paths, step counts and batch sizes differ from profiles/paper.yaml. The networks are tiny
 ones of the real classes with random weights, saved in the layouts in which the hub and torch keep
 the real ones; so the numbers mean nothing, and everything that makes them runs.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -15,10 +18,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import write_dataset
 from diffusers import AutoencoderKL
 from test_token_encoders import tiny_dinov2
 from torchvision.models import alexnet, inception_v3
+
+from xmdpt.data.synthetic import render_dataset
 
 ROOT = Path(__file__).parent.parent
 RUN = "size_s"
@@ -59,6 +63,21 @@ def write_networks(folder: Path) -> None:
     torch.save(alexnet(weights=None).state_dict(), checkpoints / "alexnet-owt-7be5be79.pth")
 
 
+def write_people(root: Path) -> Path:
+    """72 training pictures and 72 test pairs: the protocol's networks drop partial batches of 64.
+
+    As people have it: pictures in img_highres, NTED's key points, lists and pairs.
+    """
+    render_dataset(
+        root, identities=9, test_identities=1, views=9, height=96, samples_per_pixel=2, workers=1
+    )
+    (root / "img").rename(root / "img_highres")
+    names = (root / "test.lst").read_text().split()
+    lines = [f"{target},{source}\n" for target, source in itertools.permutations(names, 2)]
+    (root / "test_pairs.txt").write_text("".join(lines))
+    return root
+
+
 def write_settings(project: Path, networks: Path) -> None:
     settings = yaml.safe_load((project / "profiles/paper.yaml").read_text())
     settings["runs"] = [RUN]
@@ -89,14 +108,7 @@ def test_the_paper_profile_runs_end_to_end(tmp_path):
     copy_project(project)
     write_networks(networks)
     write_settings(project, networks)
-    # 72 training pictures and 72 test pairs: the protocol's networks drop partial batches of 64.
-    people = write_dataset(tmp_path / "people", people=9, views=9)
-    raw = project / "data/raw/deepfashion"
-    shutil.copytree(people / "img", raw / "img_highres")
-    for name in ("pose", "train.lst", "test.lst", "train_pairs.txt", "test_pairs.txt"):
-        copy = shutil.copytree if (people / name).is_dir() else shutil.copy
-        copy(people / name, raw / name)
-
+    write_people(project / "data/raw/deepfashion")
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(project),

@@ -9,6 +9,8 @@ import torch
 from conftest import draw_person, write_dataset
 from PIL import Image
 from test_deepfashion import (
+    BAD,
+    FORMATS,
     everyone,
     write_highres,
     write_lmdb,
@@ -19,14 +21,15 @@ from test_deepfashion import (
 from xmdpt.cli import main
 from xmdpt.config import DataConfig, load_config
 from xmdpt.data.cache import FeatureCache
-from xmdpt.data.deepfashion import DataError, DeepFashion
+from xmdpt.data.deepfashion import DataError, DeepFashion, read_picture
 from xmdpt.data.features import Encoders, cache_features
 from xmdpt.data.overlap import near_across, near_pairs, shared_names, thumbnail
 from xmdpt.data.prepare import make_index, overlap_tables
 from xmdpt.data.survey import EXPECTED, survey
 from xmdpt.encoders import make_encoder
+from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.baselines import write_baselines
-from xmdpt.evaluation.results import match_results, training_pictures
+from xmdpt.evaluation.results import References, training_pictures
 
 SIZE = 64
 SPLITS = ("train", "test")
@@ -178,21 +181,28 @@ def test_command(people, monkeypatch, capsys):
     assert err.startswith("error: ") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_end_the_command_in_one_line(name, people, tmp_path, monkeypatch, capsys):
+    spoil, _, _ = BAD[name]
+    spoil(people)
+    before = sorted(path for path in tmp_path.rglob("*"))
+    code, _, err = command(monkeypatch, capsys, "survey", people, "--size", SIZE, "--read")
+    *bars, error = err.splitlines()
+    assert code == 2 and error.startswith(f"error: {people}")
+    assert not any("error" in line or "Traceback" in line for line in bars)
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
 # Index
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        write_highres,
-        write_patn("fasion", "fashion-annotation-{}.csv", lambda points: points.round()),
-        lambda root, people, data: (
-            write_highres(root, people, data),
-            write_lmdb(root / "64-64", people, everyone(data)),
-        ),
-    ],
-    ids=["img_highres", "patn", "lmdb"],
-)
+def write_both(root, people, data):
+    """JPEGs, and the LMDB that tools made of them."""
+    write_highres(root, people, data)
+    write_lmdb(root / "64-64", people, everyone(data))
+
+
+@pytest.mark.parametrize("write", [*FORMATS.values(), write_both], ids=[*FORMATS, "both"])
 def test_an_index_reads_as_what_it_tells_of(write, people, tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -315,11 +325,50 @@ def test_features_of_a_lmdb_equal_those_of_its_files(people, lmdb_index, tiny_va
         assert torch.equal(files.read(name, rows, flips), from_lmdb.read(name, rows, flips))
 
 
-def test_evaluation_finds_references_and_training_pictures(lmdb_index, tmp_path):
-    folders = write_baselines(tmp_path / "made", lmdb_index, lmdb_index.pairs("test"))
-    laid = lmdb_index.lay_out(tmp_path / "laid")
-    assert len(match_results(folders["copy_source"], laid)) == len(lmdb_index.pairs("test"))
-    assert len(training_pictures(laid)) == len(lmdb_index.pictures("train"))
+@pytest.mark.filterwarnings("ignore:.*has no train.lst")
+def test_every_layout_gives_the_same_scores(people, lmdb_index, tmp_path):
+    """References and training pictures as files, under an index, in an LMDB, and mangled."""
+    data = DeepFashion(people, SIZE)
+    write_patn("fasion", "fasion-annotation-{}.csv", lambda p: p)(tmp_path / "flat", people, data)
+    roots = [people, index_of(people, tmp_path / "files").root, lmdb_index.raw.parent]
+    roots += [lmdb_index.root, tmp_path / "flat"]
+    made = write_baselines(tmp_path / "made", data, data.pairs("test"))["copy_source"]
+    scores = [evaluate(made, root, root, "synthetic", progress=False) for root in roots]
+    assert scores[0]["count"] == 6 and "fd_effnet" in scores[0]
+    assert scores[1:] == [scores[0]] * 4
+    one = evaluate(made, lmdb_index.raw, people, "synthetic", progress=False)  # the LMDB itself
+    assert one == scores[0]
+    with pytest.raises(DataError, match=r"64-64: no train\.lst says which"):
+        training_pictures(lmdb_index.raw)
+
+
+def test_names_of_ones_own_are_found_under_an_index(tmp_path):
+    own_names(tmp_path / "raw", ["anna/a1.png", "anna/a2.png"])
+    index = index_of(tmp_path / "raw", tmp_path / "index")
+    found = References(index.root).find("a2")
+    assert np.array_equal(found.read(), read_picture(tmp_path / "raw/anna/a2.png"))
+    assert References(index.root).find("a3") is None
+    with open(index.root / "test.lst", "a") as file:
+        file.write("bert/a2.png\n")
+    with pytest.raises(DataError, match=r"cannot tell anna/a2\.png from bert/a2\.png"):
+        References(index.root).find("a2")
+
+
+def test_references_come_from_the_lmdb_of_the_size_that_is_scored(people, tmp_path):
+    for name in ("64-44", "64-64", "128-88"):
+        write_lmdb(tmp_path / "set" / name, people, everyone(DeepFashion(people, SIZE)))
+    sizes = {(64, 64): (64, 64), (64, 44): (64, 44), (96, 96): (128, 88), (256, 176): (128, 88)}
+    assert {size: References(tmp_path / "set", size).store.size for size in sizes} == sizes
+
+
+def test_without_a_list_the_training_pairs_say_who_trains(people, tmp_path):
+    """Not all pictures that lie there: those of the test half are no training pictures."""
+    listed = [one.name for one in training_pictures(people)]
+    (people / "train.lst").unlink()
+    with pytest.warns(
+        UserWarning, match=r"no train\.lst: training pictures are the 9 of its pairs"
+    ):
+        assert [one.name for one in training_pictures(people)] == listed
 
 
 # Overlap

@@ -1,6 +1,5 @@
 """The command line: `xmdpt COMMAND --help`."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -109,15 +108,14 @@ def evaluate(
     xmdpt evaluate results/* --reference test/ --protocol pidm --protocol cfld --json scores.json.
     """
     from xmdpt.data.stores import DataError
-    from xmdpt.evaluation.compare import compare, named, write_comparisons
+    from xmdpt.evaluation.compare import check_output, compare, named, write_comparisons
     from xmdpt.evaluation.features import default_cache
 
-    for path in filter(None, (json, table)):
-        if path.is_dir() or (path.is_file() and not os.access(path, os.W_OK)):
-            raise BadInput(f"{path}: cannot be written; name a file")
     if weights is not None and not weights.is_dir():
         raise BadInput(f"{weights}: no such folder; --weights names one with networks' files")
     try:
+        for path in filter(None, (json, table)):
+            check_output(path)
         comparisons = []
         for comparison in compare(
             named(generated),

@@ -55,7 +55,7 @@ def put_in_place(name: str, force: bool = False) -> None:
     profiles = find_profiles()
     if name not in profiles:
         raise ConfigError(f"no profile '{name}'; there are: {', '.join(profiles)}")
-    load_config(profiles[name])
+    data = load_config(profiles[name]).data
     if PARAMS.exists() and _active(profiles) is None:
         if not force:
             raise ConfigError(
@@ -67,3 +67,8 @@ def put_in_place(name: str, force: bool = False) -> None:
     with atomic_path(PARAMS) as partial:
         partial.write_bytes(profiles[name].read_bytes())
     print(f"params.yaml is now '{name}'; `make repro` carries it out")
+    if data.rendered is None and not Path(data.raw).exists():
+        print(
+            f"first fill {data.raw}, which is not there: `xmdpt survey {data.raw}` says with what, "
+            "and where to get it"
+        )

@@ -1,24 +1,29 @@
 """Any number of methods' result folders, scored under any protocols: what `xmdpt evaluate` does."""
 
 import math
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from xmdpt.data.stores import DataError
-from xmdpt.evaluation.protocols import Protocol, get_protocol
+from xmdpt.evaluation.evaluate import result_size
+from xmdpt.evaluation.preparation import follows_results
+from xmdpt.evaluation.protocols import Protocol, Size, get_protocol
 from xmdpt.evaluation.results import (
     EvaluationWarning,
     Pair,
-    as_files,
     complain,
     expected_pairs,
     kept,
     match_results,
+    training_pictures,
 )
 from xmdpt.evaluation.summary import Scores, TrainingStatistics, score_folder, score_table
 from xmdpt.files import atomic_path, write_json
@@ -48,7 +53,8 @@ class Comparison:
     protocol: Protocol
     scores: Scores
     used: dict[str, dict[str, int]]
-    """Of each distance between sets: how many results (by method) and training pictures."""
+    """Of distances between sets and those that drop a batch: how many results (by method), and
+    training pictures."""
     notes: list[str]
     seed: int
 
@@ -93,6 +99,13 @@ def named(folders: Sequence[Path]) -> dict[str, Path]:
     return {str(Path(*path.parts[-depth:])): path for path in resolved}
 
 
+def check_output(path: Path) -> None:
+    """Raise DataError if a file cannot be written there: before work is put into it."""
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir() or not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise DataError(f"{path}: cannot be written; name a file")
+
+
 def write_comparisons(
     comparisons: Sequence[Comparison], json: Path | None, table: Path | None
 ) -> None:
@@ -108,6 +121,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _check_device(device: str | None) -> None:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):  # of an unknown name, of a CUDA that is not there
+        raise DataError(f"device {device}: PyTorch cannot compute there; try cpu") from None
 
 
 @contextmanager
@@ -157,6 +177,17 @@ def _choose_pairs(
     return expected if pairs_file else None
 
 
+def _remark_sizes(rules: Protocol, sizes: Mapping[str, Size]) -> None:
+    """Warn where a protocol that scores results at their own size meets several."""
+    if follows_results(rules.pixels) and len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
+        message = (
+            f"protocol '{rules.name}' scores results at their own size, and methods' sizes differ "
+            f"({listed}): rows do not compare"
+        )
+        warnings.warn(message, EvaluationWarning, stacklevel=2)
+
+
 def _compare_under(
     rules: Protocol,
     folders: Mapping[str, Path],
@@ -166,18 +197,21 @@ def _compare_under(
     only: set[Pair] | None,
     **options: Any,
 ) -> tuple[Scores, dict[str, dict[str, int]]]:
-    scores = {
-        name: score_folder(folder, reference_dir, train, seed, only, **options)[0]
-        for name, folder in folders.items()
-    }
-    used = {}
-    for one in rules.frechet:
+    scores, sizes, used = {}, {}, {}
+    for name, folder in folders.items():
+        scores[name], pairs = score_folder(folder, reference_dir, train, seed, only, **options)
+        sizes[name] = result_size(folder / pairs["result"][0])
+    _remark_sizes(rules, sizes)
+    for one in (*rules.frechet, *(one for one in rules.perceptual if one.drop_last)):
+        counts = {
+            name: kept(int(row["count"]), one.batch_size, one.drop_last)
+            for name, row in scores.items()
+            if one.name in row
+        }
         if one.name in train.counts:
-            counts = {
-                name: kept(int(row["count"]), one.batch_size, one.drop_last)
-                for name, row in scores.items()
-            }
-            used[one.name] = counts | {"training": train.counts[one.name]}
+            counts["training"] = train.counts[one.name]
+        if counts:
+            used[one.name] = counts
     return scores, used
 
 
@@ -203,21 +237,20 @@ def compare(
     `pairs_file` keeps to the pairs it lists. Raises DataError for folders that cannot be scored.
     """
     records = [get_protocol(protocol) for protocol in protocols]
+    _check_device(device)
     general: list[str] = []
-    with ExitStack() as stack:
-        references = stack.enter_context(as_files(reference_dir))
-        training = None if train_dir is None else stack.enter_context(as_files(train_dir))
-        with _gathered(general):
-            only = _choose_pairs(folders, references, pairs_file, own_pairs)
-        options = {"weights": weights, "device": device, "progress": progress}
-        for rules in records:
-            notes = list(general)
-            train = TrainingStatistics(training, rules, cache_dir=cache_dir, **options)
-            with _gathered(notes):
-                scores, used = _compare_under(
-                    rules, folders, references, train, seed, only, **options
-                )
-            if train_dir is None:
-                names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
-                notes.append(f"{names} are left out: no training pictures were given")
-            yield Comparison(rules, scores, used, notes, seed)
+    references = Path(reference_dir)
+    with _gathered(general):
+        only = _choose_pairs(folders, references, pairs_file, own_pairs)
+        if train_dir is not None:
+            training_pictures(train_dir)  # what is wrong with them is said before the work
+    options = {"weights": weights, "device": device, "progress": progress}
+    for rules in records:
+        notes = list(general)
+        train = TrainingStatistics(train_dir, rules, cache_dir=cache_dir, **options)
+        with _gathered(notes):
+            scores, used = _compare_under(rules, folders, references, train, seed, only, **options)
+        if train_dir is None:
+            names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
+            notes.append(f"{names} are left out: no training pictures were given")
+        yield Comparison(rules, scores, used, notes, seed)

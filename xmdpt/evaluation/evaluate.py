@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from xmdpt.data.deepfashion import DataError, read_picture
+from xmdpt.data.stores import DataError, FolderStore, read_picture
 from xmdpt.evaluation.features import (
     THREADS,
     Statistics,
@@ -31,6 +31,8 @@ from xmdpt.evaluation.results import (
     EvaluationWarning,
     Match,
     Pair,
+    Picture,
+    References,
     batches,
     kept,
     match_results,
@@ -87,6 +89,21 @@ def _size(matches: Sequence[Match], rules: Protocol) -> Size:
             stacklevel=3,
         )
     return own
+
+
+def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: Size) -> References:
+    """What results are held against; warns where the protocol enlarges it."""
+    sizes = scored_sizes(rules.pixels, own)
+    references = References(reference_dir, sizes[0])
+    height, width = references.find(match.target).read().shape[:2]
+    if (height, width) not in sizes and height < sizes[0][0]:
+        warnings.warn(
+            f"references in {reference_dir} are {width}x{height} (width x height); protocol "
+            f"'{rules.name}' scores {sizes[0][1]}x{sizes[0][0]}: they are enlarged",
+            EvaluationWarning,
+            stacklevel=3,
+        )
+    return references
 
 
 def _distinct(pictures: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
@@ -148,6 +165,7 @@ def _read_results(batch: Sequence[Match], own: Size, pool: ThreadPoolExecutor) -
 
 def _score_batch(
     batch: Sequence[Match],
+    references: References,
     rules: Protocol,
     own: Size,
     networks: Mapping[str, nn.Module],
@@ -156,15 +174,16 @@ def _score_batch(
 ) -> pd.DataFrame:
     """Rows of `evaluate_pairs` for one batch."""
     results = _read_results(batch, own, pool)
-    paths = list(dict.fromkeys(match.reference for match in batch))
-    known = dict(zip(paths, pool.map(read_picture, paths), strict=True))
-    references = [known[match.reference] for match in batch]
+    targets = list(dict.fromkeys(match.target for match in batch))
+    found = pool.map(Picture.read, map(references.find, targets))
+    known = dict(zip(targets, found, strict=True))
+    truths = [known[match.target] for match in batch]
     labels = pd.DataFrame([{name: getattr(match, name) for name in LABELS} for match in batch])
-    scores = pool.map(_pixel_metrics, results, references, repeat(rules), repeat(own))
+    scores = pool.map(_pixel_metrics, results, truths, repeat(rules), repeat(own))
     table = labels.join(pd.DataFrame(list(scores)))
     for one in rules.perceptual:
         if one.name in networks:
-            sides = (results, references)
+            sides = (results, truths)
             table[one.name] = _perceptual(networks[one.name], sides, one, own, device)
     return table
 
@@ -193,6 +212,7 @@ def evaluate_pairs(
         if not matches:
             raise DataError(f"{generated_dir}: none of its results is of a pair to score")
     own = _size(matches, rules)
+    references = _references(reference_dir, matches[0], rules, own)
     built = {
         one.name: _available(perceptual_network, one, weights, device) for one in rules.perceptual
     }
@@ -201,7 +221,7 @@ def evaluate_pairs(
     bar = tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress or None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
         for batch in batches(matches, BATCH):
-            tables.append(_score_batch(batch, rules, own, networks, device, pool))
+            tables.append(_score_batch(batch, references, rules, own, networks, device, pool))
             bar.update(len(batch))
     table = pd.concat(tables, ignore_index=True)
     table["result"] = [path.relative_to(generated_dir).as_posix() for path in table["result"]]
@@ -223,23 +243,25 @@ def training_statistics(
 ) -> dict[str, Statistics]:
     """Return what the protocol's Frechet distances are taken against, to be shared by calls.
 
-    `train_dir` is a data set root with `train.lst`, or a folder whose pictures all count; `own`
-    (height, width) is the results' size, which some protocols bring training pictures to.
+    `train_dir` is as `training_pictures` takes it; `own` (height, width) is the results' size,
+    which some protocols bring training pictures to.
     A distance whose network's weights are missing is left out with a warning.
     """
     rules, device = get_protocol(protocol), _device(device)
-    files, found = training_pictures(train_dir), {}
+    pictures = training_pictures(train_dir, scored_sizes(rules.pixels, own)[0])
+    found = {}
     for one in rules.frechet:
         network = _available(frechet_network, one, weights, device)
         if network is not None:
             found[one.name] = picture_statistics(
-                files, network, one, own, device=device, cache_dir=cache_dir, progress=progress
+                pictures, network, one, own, device=device, cache_dir=cache_dir, progress=progress
             )
     return found
 
 
 def _distances(
-    files: Sequence[Path],
+    pictures: Sequence[Picture],
+    own: Size,
     train: Mapping[str, Statistics],
     rules: Protocol,
     weights: str | Path | None,
@@ -247,17 +269,16 @@ def _distances(
     progress: bool,
 ) -> dict[str, float]:
     values: dict[str, float] = {}
-    if len(files) < 2:
+    if len(pictures) < 2:
         message = "distances to the training pictures are left out: there is only one result"
         warnings.warn(message, EvaluationWarning, stacklevel=3)
         return values
-    own = result_size(files[0])
     for one in rules.frechet:
         if one.name not in train:
             continue
         reference, network = train[one.name], frechet_network(one, weights).to(device)
         options = {"device": device, "progress": progress}
-        features = pooled_features(files, network, one, own, **options)
+        features = pooled_features(pictures, network, one, own, **options)
         values[one.name] = frechet_distance(features, reference.moments)
         infinity = frechet_infinity(features, reference.moments)
         if not np.isnan(infinity):
@@ -281,11 +302,12 @@ def evaluate(
 ) -> dict[str, float]:
     """Score results named `<source>_2_<target>_vis.png` under a protocol: metric -> value.
 
-    References lie anywhere below `reference_dir`, in DeepFashion's folders or flat under mangled
-    names. `train_dir` (a data set root with `train.lst`, a folder, or what `training_statistics`
-    returns) is what Frechet and kernel distances are taken against; without it there are none.
-    `pairs` may hold the table of `evaluate_pairs`, if it was made already; `weights` is a folder
-    to look for networks in first, `cache_dir` one to keep the training pictures' statistics in.
+    `reference_dir` holds pictures in any layout that `DeepFashion` reads, or loose, below folders
+    or flat under mangled names. `train_dir` (the same, see `training_pictures`, or what
+    `training_statistics` returns) is what Frechet and kernel distances are taken against; without
+    it there are none. `pairs` may hold the table of `evaluate_pairs`, if it was made already;
+    `weights` is a folder to look for networks in first, `cache_dir` one to keep the training
+    pictures' statistics in.
 
     `count` is the number of pairs; psnr averages the pairs that differ at all. Metrics whose
     weights are not to be had are left out with a warning. Raises DataError where no result has a
@@ -297,11 +319,13 @@ def evaluate(
         pairs = evaluate_pairs(generated_dir, reference_dir, rules, **options)
     values = {name: mean_value(pairs[name]) for name in pairs.columns if name not in LABELS}
     if train_dir is not None:
-        files = [Path(generated_dir) / name for name in pairs["result"]]
+        places = {name: name for name in pairs["result"]}
+        store = FolderStore(Path(generated_dir), places)
+        pictures = [Picture(store, name) for name in places]
+        own = result_size(Path(generated_dir) / pairs["result"][0])
         if not isinstance(train_dir, Mapping):
-            own = result_size(files[0])
             train_dir = training_statistics(train_dir, rules, own, cache_dir=cache_dir, **options)
-        values |= _distances(files, train_dir, rules, **options)
+        values |= _distances(pictures, own, train_dir, rules, **options)
     return values | {"count": float(len(pairs))}
 
 

@@ -1,4 +1,4 @@
-"""Features of picture files, and what a Frechet distance needs to know of the training pictures."""
+"""Features of pictures, and what a Frechet distance needs to know of the training pictures."""
 
 import hashlib
 import os
@@ -14,13 +14,12 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from xmdpt.data.deepfashion import read_picture
 from xmdpt.evaluation.frechet import Moments, kernel_within, moments
 from xmdpt.evaluation.networks import FeatureNetwork
 from xmdpt.evaluation.preparation import follows_results, prepare
 from xmdpt.evaluation.protocols import Frechet, Size, Step
-from xmdpt.evaluation.results import batches
-from xmdpt.files import atomic_path, file_digest, fingerprint
+from xmdpt.evaluation.results import Picture, batches
+from xmdpt.files import atomic_path, fingerprint
 from xmdpt.hub import weights_key
 from xmdpt.pictures import to_signed
 
@@ -53,7 +52,7 @@ def as_input(
 
 
 def pooled_features(
-    pictures: Sequence[Path],
+    pictures: Sequence[Picture],
     network: FeatureNetwork,
     rules: Frechet,
     own: Size,
@@ -61,7 +60,7 @@ def pooled_features(
     device: str,
     progress: bool = True,
 ) -> np.ndarray:
-    """Return the network's features (N, D) of picture files; `own` is the results' size.
+    """Return the network's features (N, D) of pictures; `own` is the results' size.
 
     One batch of pictures is in memory at a time. A picture met before, as baselines' are, does not
     pass the network again.
@@ -71,7 +70,7 @@ def pooled_features(
     bar = tqdm(total=len(pictures), desc=rules.name, unit="picture", disable=not progress or None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
         for batch in batches(pictures, rules.batch_size, rules.drop_last):
-            read = list(pool.map(read_picture, batch))
+            read = list(pool.map(Picture.read, batch))
             digests = [
                 hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
                 for picture in read
@@ -86,16 +85,16 @@ def pooled_features(
     return np.stack(rows)
 
 
-def _key(pictures: Sequence[Path], network: torch.nn.Module, rules: Frechet, own: Size) -> str:
+def _key(pictures: Sequence[Picture], network: torch.nn.Module, rules: Frechet, own: Size) -> str:
     """A name for exactly these statistics: the pictures' bytes, the weights, the rules."""
     size = own if follows_results(rules.steps) else None
     with ThreadPoolExecutor(THREADS) as pool:
-        digests = list(pool.map(file_digest, pictures))
+        digests = list(pool.map(Picture.digest, pictures))
     return fingerprint(digests, weights_key([network]), asdict(rules), size)
 
 
 def picture_statistics(
-    pictures: Sequence[Path],
+    pictures: Sequence[Picture],
     network: FeatureNetwork,
     rules: Frechet,
     own: Size,

@@ -1,19 +1,30 @@
 """Folders of results and references: finding, pairing by name, reading."""
 
+import hashlib
 import re
-import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from xmdpt.data.annotations import list_file, pair_files, read_list, read_pairs
-from xmdpt.data.deepfashion import DataError, DeepFashion
-from xmdpt.data.index import INDEX
-from xmdpt.data.pairs import mangle, parse_result_name
-from xmdpt.data.stores import FolderStore, find_files, lmdb_folders
+import numpy as np
+
+from xmdpt.data.annotations import SPLITS, Split, list_file, pair_files, read_pairs
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.index import INDEX, read_index
+from xmdpt.data.pairs import MARKET, canonical, mangle, parse_result_name
+from xmdpt.data.stores import (
+    LMDB_NAME,
+    DataError,
+    FolderStore,
+    LmdbStore,
+    Store,
+    find_files,
+    lmdb_folders,
+)
+from xmdpt.evaluation.protocols import Size
 
 T = TypeVar("T")
 Pair = tuple[str, str]
@@ -28,10 +39,9 @@ class EvaluationWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Match:
-    """One result, the picture it should equal, and the mangled names of its pair."""
+    """One result and the mangled names of its pair; it should equal the picture `target`."""
 
     result: Path
-    reference: Path
     source: str
     target: str
 
@@ -41,9 +51,26 @@ class Match:
 
     @property
     def person(self) -> str:
-        """Who is shown: the target's name up to its item number, or all of it."""
+        """Who is shown: DeepFashion's item or Market-1501's person, else the target's name."""
         found = re.match(r"fashion.+?id\d{8}", self.target)
-        return found[0] if found else self.target
+        person = MARKET.match(self.target)
+        return found[0] if found else person[1] if person else self.target
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a store, by the name that it has there."""
+
+    store: Store
+    name: str
+
+    def read(self) -> np.ndarray:
+        """uint8 (H, W, 3), as stored."""
+        return np.array(self.store.image(self.name))
+
+    def digest(self) -> str:
+        """SHA-256 of the stored bytes, in hexadecimal digits."""
+        return hashlib.sha256(self.store.content(self.name)).hexdigest()
 
 
 def _existing(folder: str | Path) -> Path:
@@ -67,31 +94,70 @@ def find_pictures(folder: str | Path) -> list[Path]:
     )
 
 
-@contextmanager
-def as_files(folder: str | Path) -> Iterator[Path]:
-    """Yield a folder with pictures as files: `folder`, or what an LMDB or index in it holds."""
-    folder = _existing(folder)
-    if not (folder / INDEX).is_file() and (
-        not lmdb_folders(folder) or next(find_files(folder), None)
-    ):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory() as laid:
-        yield DeepFashion(folder, 256).lay_out(laid)
+def _open(folder: Path, size: Size) -> Store:
+    """The pictures of a folder; of several LMDBs that of `size`, else the next higher one."""
+    if (folder / INDEX).is_file():
+        return read_index(folder)[0]
+    if (folder / "data.mdb").is_file() and LMDB_NAME.fullmatch(folder.name):
+        return LmdbStore(folder)
+    folders = {tuple(map(int, found.name.split("-"))): found for found in lmdb_folders(folder)}
+    if not folders or next(find_files(folder), None) is not None:
+        return FolderStore(folder)
+    high = [one for one in folders if one[0] >= size[0]] or list(folders)[-1:]
+    return LmdbStore(folders[size if size in folders else high[0]])
 
 
-def training_pictures(train_dir: str | Path) -> list[Path]:
-    """Return the pictures that `train_dir/train.lst` lists, or all below a folder without one."""
-    train_dir = _existing(train_dir)
-    listing = list_file(train_dir, "train")
-    if listing is None:
-        pictures = find_pictures(train_dir)
-    else:
-        store = FolderStore(train_dir)
-        pictures = sorted(store.path(name) for name in read_list(listing))
-    if len(pictures) < 2:
-        raise DataError(f"{train_dir}: no pictures, or only one, which has no distribution")
-    return pictures
+def _listed(folder: Path, split: Split) -> list[str] | None:
+    """Names of a split's pictures, by its list or else its pairs; None where neither is there."""
+    if list_file(folder, split) is None and not pair_files(folder, split):
+        return None
+    return DeepFashion(folder, 256).pictures(split)  # names alone: no size matters
+
+
+class References:
+    """The pictures of a folder in any layout of docs/data.md, by any spelling of their names."""
+
+    def __init__(self, folder: str | Path, size: Size = (256, 256)):
+        """`size`: (height, width) that LMDB pictures should have, where there are several LMDBs."""
+        self.folder = _existing(folder)
+        self.store = _open(self.folder, size)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Full names by mangled ones, of those that lists or pairs name."""
+        known: dict[str, str] = {}
+        for name in (name for split in SPLITS for name in _listed(self.folder, split) or []):
+            other = known.setdefault(mangle(name), name)
+            if other != name:
+                raise DataError(
+                    f"{self.folder}: results cannot tell {other} from {name}: rename one"
+                )
+        return known
+
+    def find(self, name: str) -> Picture | None:
+        """The picture of a mangled name; None if there is no such picture."""
+        full = self._names.get(name, canonical(name))
+        return None if self.store.place(full) is None else Picture(self.store, full)
+
+
+def training_pictures(train_dir: str | Path, size: Size = (256, 256)) -> list[Picture]:
+    """Return the training pictures of a data set: those listed in train.lst, else in its pairs.
+
+    In a folder with neither, all pictures count. `size`: see `References`.
+    """
+    references = References(train_dir, size)
+    folder, store = references.folder, references.store
+    names = _listed(folder, "train")
+    if names is None and isinstance(store, LmdbStore):
+        raise DataError(f"{folder}: no train.lst says which of its pictures are for training")
+    if names is None:
+        names = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
+    elif list_file(folder, "train") is None:
+        message = f"{folder} has no train.lst: training pictures are the {len(names)} of its pairs"
+        warnings.warn(message, EvaluationWarning, stacklevel=3)
+    if len(names) < 2:
+        raise DataError(f"{folder}: no pictures, or only one, which has no distribution")
+    return [Picture(store, name) for name in sorted(names, key=lambda name: PurePosixPath(name))]
 
 
 def expected_pairs(reference_dir: str | Path, file: str | Path | None = None) -> set[Pair] | None:
@@ -119,7 +185,7 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
     that counts them. Raises DataError, a ValueError, where nothing matches, a pair has two results
     or a result two references.
     """
-    store = FolderStore(_existing(reference_dir))
+    references = References(reference_dir)
     matches: dict[Pair, Match] = {}
     unread, missing = [], []
     for path in find_pictures(generated_dir):
@@ -128,11 +194,10 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
         except ValueError:
             unread.append(path.name)
             continue
-        place = store.place(target)
-        if place is None:
+        if references.find(target) is None:
             missing.append(path.name)
             continue
-        match = Match(path, store.root / place, source, target)
+        match = Match(path, source, target)
         if match.pair in matches:
             raise DataError(
                 f"{matches[match.pair].result} and {path} are results of one pair; move one away"
@@ -141,8 +206,8 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
     if not matches:
         raise DataError(
             f"no picture in {generated_dir} has its reference in {reference_dir} "
-            f"({len(unread) + len(missing)} results, {len(store)} references); results are named "
-            f"{SCHEME}"
+            f"({len(unread) + len(missing)} results, {len(references.store)} references); results "
+            f"are named {SCHEME}"
         )
     complain(unread, f"pictures in {generated_dir} are not named {SCHEME}")
     complain(missing, f"results in {generated_dir} have no reference in {reference_dir}")
