@@ -102,6 +102,8 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
     assert "Not made yet" not in page
     for word in ("X-MDPT-B", "copy the source", "nearest pose", "decoder fine-tuned", "24"):
         assert word in page
+    assert 'href="tables/table_1.csv"' in page and 'href="figures/table_1_bars.png"' in page
+    assert "In sum: 1 cannot tell." in page
     assert 'href="pages/04_train-base_b.html"' in page and 'href="pages/table_1_main.html"' in page
 
     open_tags = []

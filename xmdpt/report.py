@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jinja2
 from PIL import Image
@@ -16,7 +17,7 @@ from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
 from xmdpt.labels import BASELINES, LIMITS, METRICS
 from xmdpt.notebook_pages import write_pages
-from xmdpt.paper.exhibits import NOTEBOOK_OF, read_exhibits
+from xmdpt.paper.exhibits import NOTEBOOK_OF, Status, read_exhibits
 
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
 WIDEST = 1600  # pixels
@@ -163,6 +164,10 @@ def render(root: Path, pages: set[str]) -> str:
     """
     config = load_config(root / "params.yaml")
     exhibits = [_exhibit(root, record) for record in read_exhibits(root)]
+    claims = [
+        claim | {"exhibit": exhibit["name"]} for exhibit in exhibits for claim in exhibit["claims"]
+    ]
+    counts = Counter(claim["status"] for claim in claims)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -175,11 +180,8 @@ def render(root: Path, pages: set[str]) -> str:
         params=(root / "params.yaml").read_text(),
         dataset=dataset_of(config),
         exhibits=exhibits,
-        claims=[
-            claim | {"exhibit": exhibit["name"]}
-            for exhibit in exhibits
-            for claim in exhibit["claims"]
-        ],
+        claims=claims,
+        statuses={status: counts[status] for status in get_args(Status) if counts[status]},
         runs=[_run_section(root, run) for run in config.runs],
         people=data_uri(root / "reports/figures/people.png"),
         vae=score_table(read_scores(root / "reports/metrics/vae.json"), VAE_ROWS),

@@ -20,7 +20,12 @@ Checkpoint = Literal["ablation", "main"]
 STAND_INS = {"fid": "fd_effnet", "ssim": "ssim", "lpips": "st_lpips", "psnr": "psnr"}
 """The paper's metric -> what stands in its place where its network is not at hand."""
 PRINTED = {"fid": "FID ↓", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "psnr": "PSNR ↑"}
-NOT_PRINTED = {"2e": (("sum in place of the MLP", "aggregation_add"),)}
+NOT_PRINTED = {
+    "2e": (
+        ("sum in place of the MLP", "aggregation_add"),
+        ("concatenation in place of the sum", "aggregation_concat"),
+    )
+}
 """Rows that the paper speaks of without printing numbers: table -> (method, run)."""
 REFERENCE_ROWS = {"VAE reconstruction": "reconstruction", "Ground truth": "truth"}
 _LIMITS_OF = {256: "base_b", 512: "size_l_512"}
