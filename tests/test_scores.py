@@ -17,6 +17,7 @@ from xmdpt.paper.scores import (
     NOT_PRINTED,
     Comparison,
     Results,
+    invariance_claim,
     judge,
     provenance,
     score_table,
@@ -166,3 +167,18 @@ def test_provenance_says_what_the_numbers_stand_on(results):
     assert "rendered people (no DeepFashion), profile synthetic" in text
     assert "40 test pairs a row, seed 0" in text and "st_lpips not LPIPS" in text
     assert "Warm-started from data/pretrained/base_b, but from scratch: size_s" in text
+
+
+@pytest.mark.parametrize(
+    ("cosine", "steps", "status"),
+    [
+        (0.99995, 10, "supported"),
+        (0.9998, 9_999, "cannot tell"),
+        (0.9998, 10_000, "not supported"),
+    ],
+)
+def test_the_last_vectors_answer_figure_5_and_short_training_refutes_nothing(cosine, steps, status):
+    columns = {"step": [1, steps], "cosine_person": [0.5, cosine], "cosine_people": [0.5, 0.99]}
+    claim = invariance_claim("B", pd.DataFrame(columns))
+    assert claim.status == status
+    assert f"after {steps:,} steps" in claim.evidence and "0.99000 between" in claim.evidence

@@ -255,3 +255,22 @@ def _status(low: float, high: float) -> Status:
 def claims(table: str, results: Results) -> tuple[Claim, ...]:
     """What a run says about all that a table claims."""
     return tuple(judge(one, results) for one in COMPARISONS if one.table == table)
+
+
+INVARIANT, INVARIANT_AFTER = 0.9999, 10_000
+"""Figure 5: the cosine within a person that the paper reports, and the steps it gives."""
+
+
+def invariance_claim(title: str, history: pd.DataFrame) -> Claim:
+    """What a run's last condition vectors say of Figure 5; short training refutes nothing."""
+    last = history.iloc[-1]
+    within, between, steps = last["cosine_person"], last["cosine_people"], int(last["step"])
+    status: Status = "supported" if within > INVARIANT else "not supported"
+    if within <= INVARIANT and steps < INVARIANT_AFTER:
+        status = "cannot tell"
+    text = f"Views of one person give one vector (cosine above {INVARIANT} after 10k steps)"
+    evidence = (
+        f"{title} after {steps:,} steps: {within:.5f} within a person, {between:.5f} between "
+        f"people; the gap of {within - between:.5f} is all that tells people apart"
+    )
+    return Claim(text, status, evidence)
