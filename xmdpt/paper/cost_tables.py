@@ -6,11 +6,13 @@ turns on one machine. Seconds of ours are shown where that machine is a GPU.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import pi, sqrt
 from statistics import median
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from xmdpt.paper.exhibits import Claim, Status
 from xmdpt.paper.published import TRAINING_DAYS, Cost, costs, scores
@@ -322,22 +324,29 @@ def training_claims(measured: Costs) -> tuple[Claim, ...]:
 
 
 def _bubbles(panel, points: list[tuple[str, float, float, float]]) -> None:
-    """Points (label, x, y, millions of parameters), an area in proportion to the last."""
+    """Points (label, x, y, millions of parameters), an area in proportion to the last.
+
+    Ours are labelled below and the others above, so that near neighbours stay readable.
+    """
     colors = {"X-MDPT": "#d1495b", "PIDM": "#3b6ea5", "PoCoLD": "#6a994e"}
     for label, x, y, parameters in points:
         method = next(name for name in colors if label.startswith(name))
-        panel.scatter(x, y, s=2.2 * parameters, color=colors[method], alpha=0.55, linewidth=0)
+        area, side = 2.2 * parameters, -1 if method == "X-MDPT" else 1
+        panel.scatter(x, y, s=area, color=colors[method], alpha=0.55, linewidth=0)
         panel.annotate(
             f"{label}\n{parameters:.0f} M",
-            *((x, y), (0, -4)),
+            *((x, y), (0, side * (sqrt(area / pi) + 3))),
             textcoords="offset points",
             ha="center",
-            va="center",
+            va="bottom" if side > 0 else "top",
             fontsize=8,
         )
     panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_formatter(NullFormatter())
     panel.margins(0.3)
-    panel.grid(alpha=0.25, which="both", linewidth=0.6)
+    panel.grid(alpha=0.25, linewidth=0.6)
     panel.spines[["top", "right"]].set_visible(False)
 
 
