@@ -22,6 +22,7 @@ from xmdpt.paper.exhibits import NOTEBOOK_OF, Status, read_exhibits
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
 WIDEST = 1600  # pixels
 OURS = {"ablation", "main", "after"}
+SHARED = {"method", "layers", "width", "heads", "guidance"}  # the paper's and ours alike
 VAE_ROWS = {"before": "as it started", "after": "decoder fine-tuned"}
 NOTEBOOKS = {
     "01_prepare_data": "render the people",
@@ -144,6 +145,14 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
     }
 
 
+def _ours(heading: list[str]) -> list[bool]:
+    """Which columns of a table are ours: where some say they are the paper's, those that do not."""
+    return [
+        any("paper" in other for other in heading) and "paper" not in cell and cell not in SHARED
+        for cell in heading
+    ]
+
+
 def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
     """An exhibit with its tables as rows of text and its figures as data URIs."""
     reports = root / "reports"
@@ -151,7 +160,7 @@ def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
     for name in record["tables"]:
         with (reports / "tables" / f"{name}.csv").open(newline="") as file:
             heading, *rows = csv.reader(file)
-        tables.append({"name": name, "heading": heading, "rows": rows})
+        tables.append({"name": name, "heading": heading, "rows": rows, "ours": _ours(heading)})
     figures = {name: data_uri(reports / "figures" / f"{name}.png") for name in record["figures"]}
     notebook = NOTEBOOK_OF[record["name"]]
     return record | {"tables": tables, "figures": figures, "notebook": notebook}
