@@ -261,7 +261,7 @@ def speed_claims(measured: Costs) -> tuple[Claim, ...]:
     return tuple(
         _faster(
             measured,
-            f"{cost.method} draws faster than PIDM ({cost.speed_up} times in the paper).",
+            f"{cost.method} draws faster than PIDM ({cost.speed_up} times in the paper)",
             "pixel_unet",
             NETWORK_OF[cost.method],
         )
@@ -284,23 +284,23 @@ def efficiency_claims(measured: Costs) -> tuple[Claim, ...]:
     return (
         _faster(
             measured,
-            "X-MDPT-L draws faster than PoCoLD (3.124 s against 3.215 s in the paper).",
+            "X-MDPT-L draws faster than PoCoLD (3.124 s against 3.215 s in the paper)",
             "latent_unet",
             "x_mdpt_l",
         ),
         _fewer(
             measured,
-            "X-MDPT-S has 11 times fewer parameters than PoCoLD (frozen encoders not counted).",
+            "X-MDPT-S has 11 times fewer parameters than PoCoLD (frozen encoders not counted)",
             *("parameters", "latent_unet", "x_mdpt_s", "parameters"),
         ),
         _fewer(
             measured,
-            "X-MDPT-L needs less memory than PIDM (6438 MB against 9572 MB in the paper).",
+            "X-MDPT-L needs less memory than PIDM (6438 MB against 9572 MB in the paper)",
             *("memory_mb", "pixel_unet", "x_mdpt_l", "MB"),
         ),
         _fewer(
             measured,
-            "One vector of conditions needs 100 forwards for 50 steps, disentangled guidance 150.",
+            "One vector of conditions needs 100 forwards for 50 steps, disentangled guidance 150",
             *("forwards", "pixel_unet", "x_mdpt_l", "forwards"),
         ),
     )
@@ -308,7 +308,7 @@ def efficiency_claims(measured: Costs) -> tuple[Claim, ...]:
 
 def training_claims(measured: Costs) -> tuple[Claim, ...]:
     """Table 5, which only the paper's own GPU can tell."""
-    text = "X-MDPT-L trains for 800k steps in 15.7 days on one A100."
+    text = "X-MDPT-L trains for 800k steps in 15.7 days on one A100"
     if "x_mdpt_l" not in measured["training"]:
         return (Claim(text, "not run", "X-MDPT-L was not measured"),)
     if not on_gpu(measured):
