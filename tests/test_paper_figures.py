@@ -29,6 +29,7 @@ from xmdpt.paper.figures import (
 )
 from xmdpt.paper.people import closest_across, photos, score_pictures, spread_of, stranger
 from xmdpt.paper.scores import Results
+from xmdpt.paper.views import Views, distance_table, views_figure
 from xmdpt.photos.loading import PhotoError
 
 ROOT = Path(__file__).parent.parent
@@ -148,6 +149,23 @@ def test_the_nearest_training_picture_is_found_once_for_each_test_picture():
     test = {"black": np.zeros((4, 4)), "grey": np.full((4, 4), 120.0)}
     found = closest_across(list(train), list(test), train | test, 10)
     assert found == [("dark", "black"), ("light", "grey")]
+
+
+def test_views_stand_beside_what_someone_else_gives():
+    red, blue, truth = person((200, 0, 0)), person((0, 0, 200)), person((200, 200, 0))
+    whole = Views("id_1", [red, red], [red, blue], [blue], [blue], blue, truth)
+    alone = Views("id_2", [red], [red], [], [], blue, truth)
+    first, second = distance_table([whole, alone]).to_dict("records")
+    apart = spread_of([red, blue])
+    assert first["sources"] == pytest.approx(0, abs=1e-6) and first["person"] == "id_1"
+    assert first["drawn"] == pytest.approx(apart, rel=1e-4)
+    assert first["others"] == pytest.approx(apart / 2, rel=1e-4), "far from one, on the other"
+    assert np.isnan([second[key] for key in ("sources", "drawn", "others")]).all()
+    axes = views_figure([whole, alone]).axes
+    assert [text for text in (one.get_title() for one in axes) if text] == [
+        "view 1", "view 2", "someone else", "pose, truth",
+    ]  # fmt: skip
+    assert [len(one.images) for one in axes[8:12]] == [1, 0, 0, 1]
 
 
 # Failures

@@ -21,6 +21,7 @@ from xmdpt.paper.scores import (
     judge,
     provenance,
     score_table,
+    views_claim,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -182,3 +183,16 @@ def test_the_last_vectors_answer_figure_5_and_short_training_refutes_nothing(cos
     claim = invariance_claim("B", pd.DataFrame(columns))
     assert claim.status == status
     assert f"after {steps:,} steps" in claim.evidence and "0.99000 between" in claim.evidence
+
+
+def test_views_are_weighed_over_people():
+    spreads = pd.DataFrame({"person": [f"id_{n // 2}" for n in range(16)], "others": 0.3})
+    spreads["drawn"] = 0.3 - np.linspace(0.05, 0.15, 16)
+    claim = views_claim(spreads, 0)
+    assert claim.status == "supported" and "gain +0.1000" in claim.evidence
+    assert claim.evidence.endswith("on 16 sets of views of 8 people")
+    assert views_claim(spreads[:14], 0).status == "cannot tell", "too few people"
+    spreads["drawn"] = 0.3 + np.linspace(0.05, 0.15, 16)
+    assert views_claim(spreads, 0).status == "not supported"
+    spreads.loc[spreads["person"] == "id_0", "drawn"] = np.nan
+    assert "14 sets of views of 7 people" in views_claim(spreads, 0).evidence

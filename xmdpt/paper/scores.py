@@ -236,10 +236,14 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     )
     gain = joined[f"{key}_better"] - joined[f"{key}_worse"]
     gain = gain if METRICS[key].higher else -gain
-    people = joined["person_better"]
-    low, high = bootstrap_interval(gain, results.config.seed, people)
+    return _weigh(text, gain, joined["person_better"], "pairs", results.config.seed)
+
+
+def _weigh(text: str, gain: pd.Series, people: pd.Series, unit: str, seed: int) -> Claim:
+    """A claim that the mean gain is above zero, by its bootstrap interval over people."""
+    low, high = bootstrap_interval(gain, seed, people)
     evidence = (
-        f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} pairs of "
+        f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} {unit} of "
         f"{people.nunique()} people"
     )
     few = people.nunique() < FEWEST_PEOPLE
@@ -274,3 +278,15 @@ def invariance_claim(title: str, history: pd.DataFrame) -> Claim:
         f"people; the gap of {within - between:.5f} is all that tells people apart"
     )
     return Claim(text, status, evidence)
+
+
+def views_claim(distances: pd.DataFrame, seed: int) -> Claim:
+    """What Figure 2 says: does another view matter less to a picture than another person does?
+
+    `distances` has a row for each set of views: whose it is (`person`), the mean distance between
+    the pictures drawn from them (`drawn`), and that to one of someone else (`others`).
+    """
+    known = distances.dropna(subset=["drawn", "others"])
+    gain = known["others"] - known["drawn"]
+    text = "Another view of a person changes a picture less than another person does (st_lpips)"
+    return _weigh(text, gain, known["person"], "sets of views", seed)
