@@ -1,5 +1,7 @@
 """Pieces of the paper's figures: grids, whom they show, and why a pair failed."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import mangle, result_name
 from xmdpt.image_metrics import silhouette
+from xmdpt.paper.exhibits import DPI
 from xmdpt.paper.failures import (
     Diagnosis,
     diagnose,
@@ -17,9 +20,19 @@ from xmdpt.paper.failures import (
     shared_colours,
     worst_pairs,
 )
-from xmdpt.paper.figures import common_pairs, drawn_pairs, invariance_figure, picture_grid
-from xmdpt.paper.people import closest_across, score_pictures, spread_of, stranger
+from xmdpt.paper.figures import (
+    common_pairs,
+    drawn_pairs,
+    invariance_figure,
+    picture_grid,
+    scaling_figure,
+)
+from xmdpt.paper.people import closest_across, photos, score_pictures, spread_of, stranger
+from xmdpt.paper.scores import Results
+from xmdpt.paper.views import Views, distance_table, views_figure
+from xmdpt.photos.loading import PhotoError
 
+ROOT = Path(__file__).parent.parent
 SQUARE = (slice(8, 24), slice(8, 24))
 
 
@@ -48,6 +61,33 @@ def test_results_of_any_size_are_found_by_the_names_of_the_pair(tmp_path):
     assert found.shape == (16, 16, 3) and found[8, 8, 0] > 190 and missing is None
     assert common_pairs([tmp_path, tmp_path], [pair, absent]) == [pair]
     assert common_pairs([tmp_path, tmp_path / "none"], [pair]) == []
+    Image.fromarray(person((0, 0, 200))).save(tmp_path / "b.jpg___a.jpg")
+    (tmp_path / "notes.png").write_text("no pair's name, so never opened")
+    assert drawn_pairs(tmp_path, [absent], 16)[0][8, 8, 2] > 190
+
+
+def test_large_pictures_keep_their_pixels():
+    small = picture_grid({"source": [person((9, 9, 9))] * 2}, "a title")
+    large = picture_grid({"source": [np.zeros((512, 512, 3), np.uint8)] * 2}, "a title")
+    assert large.get_figwidth() * DPI > 2 * 512 > small.get_figwidth() * DPI
+
+
+def test_scaling_shows_the_intervals_of_ours(monkeypatch, tmp_path):
+    (tmp_path / "params.yaml").write_text((ROOT / "profiles/synthetic.yaml").read_text())
+    row = {
+        "st_lpips": 0.3,
+        "fd_effnet": 90.0,
+        "low": {"st_lpips": 0.28},
+        "high": {"st_lpips": 0.33},
+    }
+    monkeypatch.setattr(Results, "rows", lambda self, run: {"main": row} if run == "base_b" else {})
+    axes = {axes.get_title(): axes for axes in scaling_figure(Results(tmp_path)).axes}
+    (bar,) = [one for one in axes["st_lpips ↓"].containers if one[0].get_xdata().size]
+    assert list(bar[0].get_ydata()) == [0.3]
+    [[(_, low), (_, high)]] = bar[2][0].get_segments()
+    assert (low, high) == pytest.approx((0.28, 0.33))
+    assert list(axes["LPIPS ↓"].containers[1][0].get_ydata()) == [0.1875, 0.1734, 0.1589]
+    assert [text.get_text() for text in axes["PSNR ↑"].texts] == ["not printed"]
 
 
 def test_the_control_of_figure_5_stands_beside_it():
@@ -56,6 +96,8 @@ def test_the_control_of_figure_5_stands_beside_it():
     assert list(left.lines[0].get_ydata()) == [0.9, 1.0]
     assert list(right.lines[0].get_ydata()) == [0.8, 0.7]
     assert left.get_xlabel() == "training step"
+    places = left.transData.transform([(0, 0.9), (0, 0.99), (0, 0.999)])[:, 1]
+    assert np.diff(places, 2) == pytest.approx(0), "each nine has the same room"
 
 
 # People
@@ -86,7 +128,20 @@ def test_a_stranger_differs_by_what_is_said_alone():
     assert (wall[corner] == 150).all() and (usual[corner] > 240).all()
     inside = silhouette(usual)[20:44, 28:36]
     assert np.abs(wall.astype(int) - usual)[20:44, 28:36][inside].mean() < 5
-    assert not np.array_equal(stranger(0, 0, "green skin", 64), usual)
+    for kind in ("green skin", "giant dots", "billowing cut"):
+        assert not np.array_equal(stranger(0, 0, kind, 64), usual)
+
+
+def test_photos_of_any_size_are_shown_whole(tmp_path):
+    Image.new("RGB", (300, 100), (200, 0, 0)).save(tmp_path / "wide.png")
+    (tmp_path / "README.md").write_text("what belongs here")
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    ((name, photo),) = photos(tmp_path, 64).items()
+    assert name == "wide.png" and photo.shape == (64, 64, 3)
+    assert (photo[0] == 255).all() and photo[32, 1, 1] < 10, "white above, the photo to its edges"
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(PhotoError, match=r"broken\.jpg"):
+        photos(tmp_path, 64)
 
 
 def test_the_nearest_training_picture_is_found_once_for_each_test_picture():
@@ -94,6 +149,23 @@ def test_the_nearest_training_picture_is_found_once_for_each_test_picture():
     test = {"black": np.zeros((4, 4)), "grey": np.full((4, 4), 120.0)}
     found = closest_across(list(train), list(test), train | test, 10)
     assert found == [("dark", "black"), ("light", "grey")]
+
+
+def test_views_stand_beside_what_someone_else_gives():
+    red, blue, truth = person((200, 0, 0)), person((0, 0, 200)), person((200, 200, 0))
+    whole = Views("id_1", [red, red], [red, blue], [blue], [blue], blue, truth)
+    alone = Views("id_2", [red], [red], [], [], blue, truth)
+    first, second = distance_table([whole, alone]).to_dict("records")
+    apart = spread_of([red, blue])
+    assert first["sources"] == pytest.approx(0, abs=1e-6) and first["person"] == "id_1"
+    assert first["drawn"] == pytest.approx(apart, rel=1e-4)
+    assert first["others"] == pytest.approx(apart / 2, rel=1e-4), "far from one, on the other"
+    assert np.isnan([second[key] for key in ("sources", "drawn", "others")]).all()
+    axes = views_figure([whole, alone]).axes
+    assert [text for text in (one.get_title() for one in axes) if text] == [
+        "view 1", "view 2", "someone else", "pose, truth",
+    ]  # fmt: skip
+    assert [len(one.images) for one in axes[8:12]] == [1, 0, 0, 1]
 
 
 # Failures

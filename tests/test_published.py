@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xmdpt.paper.published import configurations, costs, scores
+from xmdpt.paper.published import TRAINING_DAYS, configurations, costs, scores
 
 TRANSCRIPT = Path(__file__).parent / "published.tsv"
 TABLE_1 = ("fid", "ssim", "lpips")
@@ -50,14 +50,23 @@ def test_numbers_stand_with_their_method(table):
 
 
 def test_the_transcription_holds_every_table():
-    assert printed().keys() == COLUMNS.keys()
+    assert printed().keys() == COLUMNS.keys() | {"A.6"}
+
+
+def steps_of(name: str) -> int | None:
+    """The steps in brackets after a name: 800k or 1M."""
+    count = name.partition("(")[2].rstrip(")")
+    return int(count[:-1]) * {"k": 1_000, "M": 1_000_000}[count[-1]] if count else None
 
 
 def test_steps_are_those_in_the_row_names():
-    units = {"k": 1_000, "M": 1_000_000}
     for row, (name, *_) in zip(stored("1"), printed()["1"], strict=True):
-        count = name.partition("(")[2].rstrip(")")
-        assert row.steps == (int(count[:-1]) * units[count[-1]] if count else None)
+        assert row.steps == steps_of(name)
+
+
+def test_training_days_are_those_of_the_text():
+    days = {(name.split(" (")[0], steps_of(name)): days for name, days in printed()["A.6"]}
+    assert {key: str(value) for key, value in TRAINING_DAYS.items()} == days
 
 
 def test_the_default_model_is_one_row_of_every_ablation():

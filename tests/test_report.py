@@ -78,7 +78,11 @@ def made(tmp_path):
             title="Table 1. Main comparison",
             caption="As printed.",
             provenance="On rendered people, not DeepFashion.",
-            tables={"table_1": pd.DataFrame({"method": ["PIDM"], "FID": ["6.3671"]})},
+            tables={
+                "table_1": pd.DataFrame(
+                    {"method": ["B"], "paper's FID": ["6.3671"], "our fd_effnet": ["99.1"]}
+                )
+            },
             figures={"table_1_bars": Figure(figsize=(2, 1))},
             claims=(Claim("Larger is better", "cannot tell", "gain 0 (-1 to 1)"),),
         ),
@@ -102,6 +106,9 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
     assert "Not made yet" not in page
     for word in ("X-MDPT-B", "copy the source", "nearest pose", "decoder fine-tuned", "24"):
         assert word in page
+    assert 'href="tables/table_1.csv"' in page and 'href="figures/table_1_bars.png"' in page
+    assert "In sum: 1 cannot tell." in page
+    assert '<td>6.3671</td><td class="ours">99.1</td>' in page
     assert 'href="pages/04_train-base_b.html"' in page and 'href="pages/table_1_main.html"' in page
 
     open_tags = []

@@ -17,9 +17,11 @@ from xmdpt.paper.scores import (
     NOT_PRINTED,
     Comparison,
     Results,
+    invariance_claim,
     judge,
     provenance,
     score_table,
+    views_claim,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -145,7 +147,7 @@ def test_a_table_has_each_printed_row_and_ours_beside_it(results):
     assert str(table.loc["+ MIPNet", "paper's LPIPS ↓"]) == "0.1814"
     assert table.loc["Transformer", "our st_lpips ↓"] is None
     assert not [column for column in table if column.startswith(("our LPIPS", "our FID"))]
-    ((method, run),) = NOT_PRINTED["2e"]
+    (method, run), _ = NOT_PRINTED["2e"]  # the other is not carried out
     last = score_table("2e", results).iloc[-1]
     assert (run, last["method"], last["our st_lpips ↓"]) == ("aggregation_add", method, "0.300")
 
@@ -169,3 +171,31 @@ def test_provenance_says_what_the_numbers_stand_on(results):
         "Warm-started from data/pretrained/xmdpt-synthetic/transformer, but from scratch: size_s"
         in text
     )
+
+
+@pytest.mark.parametrize(
+    ("cosine", "steps", "status"),
+    [
+        (0.99995, 10, "supported"),
+        (0.9998, 9_999, "cannot tell"),
+        (0.9998, 10_000, "not supported"),
+    ],
+)
+def test_the_last_vectors_answer_figure_5_and_short_training_refutes_nothing(cosine, steps, status):
+    columns = {"step": [1, steps], "cosine_person": [0.5, cosine], "cosine_people": [0.5, 0.99]}
+    claim = invariance_claim("B", pd.DataFrame(columns))
+    assert claim.status == status
+    assert f"after {steps:,} steps" in claim.evidence and "0.99000 between" in claim.evidence
+
+
+def test_views_are_weighed_over_people():
+    spreads = pd.DataFrame({"person": [f"id_{n // 2}" for n in range(16)], "others": 0.3})
+    spreads["drawn"] = 0.3 - np.linspace(0.05, 0.15, 16)
+    claim = views_claim(spreads, 0)
+    assert claim.status == "supported" and "gain +0.1000" in claim.evidence
+    assert claim.evidence.endswith("on 16 sets of views of 8 people")
+    assert views_claim(spreads[:14], 0).status == "cannot tell", "too few people"
+    spreads["drawn"] = 0.3 + np.linspace(0.05, 0.15, 16)
+    assert views_claim(spreads, 0).status == "not supported"
+    spreads.loc[spreads["person"] == "id_0", "drawn"] = np.nan
+    assert "14 sets of views of 7 people" in views_claim(spreads, 0).evidence

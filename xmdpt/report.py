@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jinja2
 from PIL import Image
@@ -16,11 +17,12 @@ from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
 from xmdpt.labels import BASELINES, LIMITS, METRICS
 from xmdpt.notebook_pages import write_pages
-from xmdpt.paper.exhibits import NOTEBOOK_OF, read_exhibits
+from xmdpt.paper.exhibits import NOTEBOOK_OF, Status, read_exhibits
 
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
 WIDEST = 1600  # pixels
 OURS = {"ablation", "main", "after"}
+SHARED = {"method", "layers", "width", "heads", "guidance"}  # the paper's and ours alike
 VAE_ROWS = {"before": "as it started", "after": "decoder fine-tuned"}
 NOTEBOOKS = {
     "01_prepare_data": "render the people",
@@ -143,6 +145,14 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
     }
 
 
+def _ours(heading: list[str]) -> list[bool]:
+    """Which columns of a table are ours: where some say they are the paper's, those that do not."""
+    return [
+        any("paper" in other for other in heading) and "paper" not in cell and cell not in SHARED
+        for cell in heading
+    ]
+
+
 def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
     """An exhibit with its tables as rows of text and its figures as data URIs."""
     reports = root / "reports"
@@ -150,7 +160,7 @@ def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
     for name in record["tables"]:
         with (reports / "tables" / f"{name}.csv").open(newline="") as file:
             heading, *rows = csv.reader(file)
-        tables.append({"name": name, "heading": heading, "rows": rows})
+        tables.append({"name": name, "heading": heading, "rows": rows, "ours": _ours(heading)})
     figures = {name: data_uri(reports / "figures" / f"{name}.png") for name in record["figures"]}
     notebook = NOTEBOOK_OF[record["name"]]
     return record | {"tables": tables, "figures": figures, "notebook": notebook}
@@ -163,6 +173,10 @@ def render(root: Path, pages: set[str]) -> str:
     """
     config = load_config(root / "params.yaml")
     exhibits = [_exhibit(root, record) for record in read_exhibits(root)]
+    claims = [
+        claim | {"exhibit": exhibit["name"]} for exhibit in exhibits for claim in exhibit["claims"]
+    ]
+    counts = Counter(claim["status"] for claim in claims)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -175,11 +189,8 @@ def render(root: Path, pages: set[str]) -> str:
         params=(root / "params.yaml").read_text(),
         dataset=dataset_of(config),
         exhibits=exhibits,
-        claims=[
-            claim | {"exhibit": exhibit["name"]}
-            for exhibit in exhibits
-            for claim in exhibit["claims"]
-        ],
+        claims=claims,
+        statuses={status: counts[status] for status in get_args(Status) if counts[status]},
         runs=[_run_section(root, run) for run in config.runs],
         people=data_uri(root / "reports/figures/people.png"),
         vae=score_table(read_scores(root / "reports/metrics/vae.json"), VAE_ROWS),

@@ -6,11 +6,13 @@ turns on one machine. Seconds of ours are shown where that machine is a GPU.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import pi, sqrt
 from statistics import median
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from xmdpt.paper.exhibits import Claim, Status
 from xmdpt.paper.published import TRAINING_DAYS, Cost, costs, scores
@@ -259,7 +261,7 @@ def speed_claims(measured: Costs) -> tuple[Claim, ...]:
     return tuple(
         _faster(
             measured,
-            f"{cost.method} draws faster than PIDM ({cost.speed_up} times in the paper).",
+            f"{cost.method} draws faster than PIDM ({cost.speed_up} times in the paper)",
             "pixel_unet",
             NETWORK_OF[cost.method],
         )
@@ -282,23 +284,23 @@ def efficiency_claims(measured: Costs) -> tuple[Claim, ...]:
     return (
         _faster(
             measured,
-            "X-MDPT-L draws faster than PoCoLD (3.124 s against 3.215 s in the paper).",
+            "X-MDPT-L draws faster than PoCoLD (3.124 s against 3.215 s in the paper)",
             "latent_unet",
             "x_mdpt_l",
         ),
         _fewer(
             measured,
-            "X-MDPT-S has 11 times fewer parameters than PoCoLD (frozen encoders not counted).",
+            "X-MDPT-S has 11 times fewer parameters than PoCoLD (frozen encoders not counted)",
             *("parameters", "latent_unet", "x_mdpt_s", "parameters"),
         ),
         _fewer(
             measured,
-            "X-MDPT-L needs less memory than PIDM (6438 MB against 9572 MB in the paper).",
+            "X-MDPT-L needs less memory than PIDM (6438 MB against 9572 MB in the paper)",
             *("memory_mb", "pixel_unet", "x_mdpt_l", "MB"),
         ),
         _fewer(
             measured,
-            "One vector of conditions needs 100 forwards for 50 steps, disentangled guidance 150.",
+            "One vector of conditions needs 100 forwards for 50 steps, disentangled guidance 150",
             *("forwards", "pixel_unet", "x_mdpt_l", "forwards"),
         ),
     )
@@ -306,7 +308,7 @@ def efficiency_claims(measured: Costs) -> tuple[Claim, ...]:
 
 def training_claims(measured: Costs) -> tuple[Claim, ...]:
     """Table 5, which only the paper's own GPU can tell."""
-    text = "X-MDPT-L trains for 800k steps in 15.7 days on one A100."
+    text = "X-MDPT-L trains for 800k steps in 15.7 days on one A100"
     if "x_mdpt_l" not in measured["training"]:
         return (Claim(text, "not run", "X-MDPT-L was not measured"),)
     if not on_gpu(measured):
@@ -322,22 +324,29 @@ def training_claims(measured: Costs) -> tuple[Claim, ...]:
 
 
 def _bubbles(panel, points: list[tuple[str, float, float, float]]) -> None:
-    """Points (label, x, y, millions of parameters), an area in proportion to the last."""
+    """Points (label, x, y, millions of parameters), an area in proportion to the last.
+
+    Ours are labelled below and the others above, so that near neighbours stay readable.
+    """
     colors = {"X-MDPT": "#d1495b", "PIDM": "#3b6ea5", "PoCoLD": "#6a994e"}
     for label, x, y, parameters in points:
         method = next(name for name in colors if label.startswith(name))
-        panel.scatter(x, y, s=2.2 * parameters, color=colors[method], alpha=0.55, linewidth=0)
+        area, side = 2.2 * parameters, -1 if method == "X-MDPT" else 1
+        panel.scatter(x, y, s=area, color=colors[method], alpha=0.55, linewidth=0)
         panel.annotate(
             f"{label}\n{parameters:.0f} M",
-            *((x, y), (0, -4)),
+            *((x, y), (0, side * (sqrt(area / pi) + 3))),
             textcoords="offset points",
             ha="center",
-            va="center",
+            va="bottom" if side > 0 else "top",
             fontsize=8,
         )
     panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_formatter(NullFormatter())
     panel.margins(0.3)
-    panel.grid(alpha=0.25, which="both", linewidth=0.6)
+    panel.grid(alpha=0.25, linewidth=0.6)
     panel.spines[["top", "right"]].set_visible(False)
 
 

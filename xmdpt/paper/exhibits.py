@@ -20,6 +20,7 @@ from xmdpt.files import atomic_path, write_json
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+DPI = 150  # of figures on disk
 Status = Literal["supported", "not supported", "cannot tell", "not run"]
 
 NOTEBOOK_OF = {
@@ -105,7 +106,7 @@ def _write_table(frame: pd.DataFrame, stem: Path) -> None:
         partial.write_text(text.to_markdown(index=False, disable_numparse=True) + "\n")
 
 
-def write_exhibit(exhibit: Exhibit, root: str | Path = ".", dpi: int = 150) -> Exhibit:
+def write_exhibit(exhibit: Exhibit, root: str | Path = ".") -> Exhibit:
     """Write an exhibit below `root`/reports, each file whole or not at all; return it, to be seen.
 
     Cells of tables are written as they are: round numbers, or format them, before.
@@ -115,7 +116,7 @@ def write_exhibit(exhibit: Exhibit, root: str | Path = ".", dpi: int = 150) -> E
         _write_table(frame, reports / "tables" / name)
     for name, figure in exhibit.figures.items():
         with atomic_path(reports / "figures" / f"{name}.png") as partial:
-            partial.write_bytes(_png(figure, dpi))
+            partial.write_bytes(_png(figure, DPI))
     record = {key: getattr(exhibit, key) for key in ("name", "title", "caption", "provenance")}
     record |= {"tables": list(exhibit.tables), "figures": list(exhibit.figures)}
     record["claims"] = [asdict(claim) for claim in exhibit.claims]

@@ -1,21 +1,28 @@
 """The paper's figures as matplotlib draws them: grids of pictures, curves and scaling."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from xmdpt.data.deepfashion import read_picture
-from xmdpt.data.pairs import result_name
+from xmdpt.data.pairs import mangle, parse_result_name
 from xmdpt.labels import METRICS
+from xmdpt.paper.exhibits import DPI
 from xmdpt.paper.published import scores
 from xmdpt.paper.scores import PRINTED, Results
 
 ASPECT = 16 / 11  # DeepFashion's pictures are 750 x 1101; the networks' are squashed squares
-CELL = 0.95  # inches wide
+CELL = 0.95  # inches wide, or more where pictures have more pixels than that shows
+PICTURES = {".png", ".jpg", ".jpeg"}
+STYLES = ("-", "--", "-.", ":")
+CLOSEST = 1e-6  # what Figure 5 still tells from a cosine of 1
 SIZES = {"size_s": "S", "base_b": "B", "size_l": "L"}
 
 
@@ -23,14 +30,16 @@ def picture_grid(
     rows: Mapping[str, Sequence[np.ndarray | None]],
     title: str,
     columns: Sequence[str] = (),
-    cell: float = CELL,
 ) -> Figure:
     """A grid of uint8 (S, S, 3) pictures, in DeepFashion's aspect; None leaves a cell empty.
 
     `rows` are labelled on the left, `columns` above.
     """
     width = max(len(pictures) for pictures in rows.values())
-    size = (cell * width + 0.8, cell * ASPECT * len(rows) + 0.5)
+    shown = [picture for pictures in rows.values() for picture in pictures if picture is not None]
+    scale = max([1, *(picture.shape[1] / (CELL * DPI) for picture in shown)])
+    cell = CELL * scale
+    size = (cell * width + 0.8 * scale, cell * ASPECT * len(rows) + 0.5 * scale)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(rows), width, squeeze=False)
     for line, (label, pictures) in zip(axes, rows.items(), strict=True):
@@ -40,10 +49,10 @@ def picture_grid(
         for axis in line:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
-        line[0].set_ylabel(label, fontsize=8)
+        line[0].set_ylabel(label, fontsize=8 * scale)
     for axis, text in zip(axes[0], columns, strict=False):
-        axis.set_title(text, fontsize=7)
-    figure.suptitle(title, fontsize=10)
+        axis.set_title(text, fontsize=7 * scale)
+    figure.suptitle(title, fontsize=10 * scale)
     return figure
 
 
@@ -54,6 +63,19 @@ def note_figure(text: str) -> Figure:
     return figure
 
 
+def _results(folder: str | Path) -> dict[tuple[str, str], Path]:
+    """The pictures below `folder` by the mangled names of their (source, target).
+
+    Files whose names are not a pair's, in any of the field's spellings, are left out.
+    """
+    found = {}
+    for path in sorted(Path(folder).rglob("*")):
+        if path.suffix.lower() in PICTURES:
+            with suppress(ValueError):
+                found[parse_result_name(path.name)] = path
+    return found
+
+
 def drawn_pairs(
     folder: str | Path, pairs: Sequence[tuple[str, str]], size: int
 ) -> list[np.ndarray | None]:
@@ -61,10 +83,10 @@ def drawn_pairs(
 
     Pictures of another size are squashed to `size`.
     """
-    pictures: list[np.ndarray | None] = []
-    for pair in pairs:
-        path = Path(folder) / result_name(*pair)
-        if not path.is_file():
+    found, pictures = _results(folder), []
+    for source, target in pairs:
+        path = found.get((mangle(source), mangle(target)))
+        if path is None:
             pictures.append(None)
             continue
         picture = Image.fromarray(read_picture(path))
@@ -74,50 +96,96 @@ def drawn_pairs(
 
 def other_methods(root: str | Path = "data/methods") -> list[Path]:
     """The folders of results of other methods that the user has put there, by name."""
-    return sorted(path for path in Path(root).glob("*") if path.is_dir())
+    return sorted(path for path in Path(root).glob("[!.]*") if path.is_dir())
 
 
 def common_pairs(
     folders: Iterable[str | Path], pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     """The (source, target) pairs that every one of the folders has a picture of."""
-    paths = [Path(folder) for folder in folders]
-    return [pair for pair in pairs if all((path / result_name(*pair)).is_file() for path in paths)]
+    found = [_results(folder) for folder in folders]
+    return [
+        pair for pair in pairs if all((mangle(pair[0]), mangle(pair[1])) in one for one in found)
+    ]
+
+
+def _nines(axes: Axes) -> None:
+    """Give a cosine's axis as much room from 0.99 to 0.999 as from 0.9 to 0.99, and so on."""
+    axes.set_yscale(
+        "function",
+        functions=(
+            lambda value: -np.log10(np.clip(1 - np.asarray(value), CLOSEST, None)),
+            lambda nines: 1 - 10.0 ** -np.asarray(nines),
+        ),
+    )
+    axes.set_yticks([0, 0.9, 0.99, 0.999, 0.9999, 0.99999], minor=False)
+    axes.set_yticklabels(["0", "0.9", "0.99", "0.999", "0.9999", "0.99999"])
 
 
 def invariance_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Figure 5 and its control: cosines of condition vectors along the training of runs."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
     panels = figure.subplots(1, 2)
     texts = {
         "cosine_person": "views of one person (the paper's curve)",
         "cosine_people": "different people (the control)",
     }
+    values = [history[column] for history in histories.values() for column in texts]
     for axes, (column, text) in zip(panels, texts.items(), strict=True):
-        for name, history in histories.items():
-            axes.plot(history["step"], history[column], marker=".", label=name)
-        axes.set(
-            title=text, xlabel="training step", ylabel="mean cosine similarity", ylim=(None, 1)
-        )
+        for number, (name, history) in enumerate(histories.items()):
+            line = {"label": name, "color": f"C{number}", "linestyle": STYLES[number // 10 % 4]}
+            axes.plot(history["step"], history[column], marker=".", **line)
+        _nines(axes)
+        axes.axhline(0.9999, color="black", linewidth=0.8, linestyle=":")
+        lowest = min((value.min() for value in values), default=0.9)
+        axes.set_ylim(lowest - 0.5 * (1 - lowest), 1 - 10**-5)
+        axes.set(title=text, xlabel="training step", ylabel="mean cosine similarity")
         axes.grid(alpha=0.3)
-    panels[0].legend(fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6,
+                  fontsize=8, frameon=False)  # fmt: skip
     return figure
 
 
+Point = tuple[float, float, float]
+"""A value, and how far its interval reaches below and above it."""
+
+
+def _our_point(row: Mapping[str, Any], key: str) -> Point | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    low, high = (row.get(end, {}).get(key, value) for end in ("low", "high"))
+    return value, max(value - low, 0), max(high - value, 0)
+
+
 def _scaling_lines(results: Results, metric: str) -> tuple[dict, dict]:
-    """Checkpoint -> (sizes, values) of the paper's and of our runs."""
-    ours: dict[str, dict[str, float]] = {"ablation": {}, "main": {}}
-    printed: dict[str, dict[str, float]] = {"300k to 350k steps": {}, "800k steps": {}}
+    """Checkpoint -> size -> point, of the paper's runs and of ours."""
+    ours: dict[str, dict[str, Point]] = {"ablations' checkpoint": {}, "main checkpoint": {}}
+    printed: dict[str, dict[str, Point]] = {"300k to 350k steps": {}, "800k steps": {}}
     for run, size in SIZES.items():
-        for checkpoint, line in ours.items():
-            value = results.rows(run).get(checkpoint, {}).get(results.metric(metric))
-            if value is not None:
-                line[size] = value
+        for checkpoint, line in zip(("ablation", "main"), ours.values(), strict=True):
+            point = _our_point(results.rows(run).get(checkpoint, {}), results.metric(metric))
+            line |= {} if point is None else {size: point}
         rows = [row for row in scores() if (row.table, row.size, row.run) == ("1", 256, run)]
         for line, row in zip(printed.values(), sorted(rows, key=lambda r: r.steps), strict=True):
             if getattr(row, metric) is not None:
-                line[size] = float(getattr(row, metric))
+                line[size] = (float(getattr(row, metric)), 0.0, 0.0)
     return printed, ours
+
+
+def _draw_scaling(axes: Axes, lines: dict[str, dict[str, Point]]) -> None:
+    """A panel of Figure 6: a line for each length of training, with intervals."""
+    places = {size: place for place, size in enumerate(SIZES.values())}
+    for shift, (label, line) in zip((-0.04, 0.04), lines.items(), strict=True):
+        values, below, above = zip(*line.values(), strict=True) if line else ((), (), ())
+        x = [places[size] + shift for size in line]
+        axes.errorbar(x, values, (below, above), marker="o", label=label, capsize=3, elinewidth=1)
+    axes.set(xticks=list(places.values()), xticklabels=list(places), xlim=(-0.3, 2.3))
+    axes.set_xlabel("size")
+    axes.grid(alpha=0.3)
+    if not any(lines.values()):
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "not printed", ha="center", transform=axes.transAxes)
 
 
 def scaling_figure(results: Results) -> Figure:
@@ -127,17 +195,11 @@ def scaling_figure(results: Results) -> Figure:
     for column, metric in enumerate(PRINTED):
         key = results.metric(metric)
         heading = f"{METRICS[key].label} {'↑' if METRICS[key].higher else '↓'}"
-        for axes, lines, title in zip(
-            grid[:, column], _scaling_lines(results, metric), (PRINTED[metric], heading),
-            strict=True,
-        ):  # fmt: skip
-            for label, line in lines.items():
-                axes.plot(list(line), list(line.values()), marker="o", label=label)
-            axes.set_title(title, fontsize=10)
-            if not any(lines.values()):
-                axes.text(0.5, 0.5, "not printed", ha="center", transform=axes.transAxes)
-            axes.set_xlabel("size")
-            axes.grid(alpha=0.3)
+        printed, ours = _scaling_lines(results, metric)
+        _draw_scaling(grid[0, column], printed)
+        _draw_scaling(grid[1, column], ours)
+        grid[0, column].set_title(PRINTED[metric], fontsize=10)
+        grid[1, column].set_title(heading, fontsize=10)
     for axes, text in zip(grid[:, 0], ("the paper's", "ours"), strict=True):
         axes.set_ylabel(text)
         axes.legend(fontsize=8)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,8 @@ from xmdpt.data.pairs import mangle
 from xmdpt.data.synthetic import identity, render_person
 from xmdpt.image_metrics import psnr, silhouette, silhouette_iou, ssim
 from xmdpt.perceptual import STLPIPS
+from xmdpt.photos.framing import squash, whole_frame
+from xmdpt.photos.loading import load_photo
 from xmdpt.pictures import to_signed
 
 FIRST_STRANGER = 8_000_000  # numbers that no profile renders
@@ -18,20 +21,38 @@ STRANGERS = {
     "as in training": {},
     "green skin": {"skin": (0.25, 0.55, 0.2)},
     "blue skin": {"skin": (0.2, 0.3, 0.7)},
+    "giant dots": {"cloth": {"pattern": "dots", "scale": 0.3}},
+    "billowing cut": {"cloth": {"loose": 2.5}},
     "grey wall": {"background": (150, 150, 150)},
     "green meadow": {"background": (110, 170, 90)},
 }
-"""What is changed of a rendered person, by the name of the kind."""
+"""What is changed of a rendered person, by the name of the kind: their skin, the cloth of all
+garments (training knows no pattern of that size and no cut that wide), what is behind them."""
 
 
 def stranger(seed: int, number: int, kind: str, size: int) -> np.ndarray:
     """A rendered person as no training picture shows one, uint8 (size, size, 3), squashed."""
     change = dict(STRANGERS[kind])
-    background = change.pop("background", None)
-    picture, _ = render_person(replace(identity(seed, FIRST_STRANGER + number), **change), 0)
+    background, cloth = change.pop("background", None), change.pop("cloth", {})
+    person = replace(identity(seed, FIRST_STRANGER + number), **change)
+    garments = tuple(replace(garment, **cloth) for garment in person.garments)
+    picture, _ = render_person(replace(person, garments=garments), 0)
     if background is not None:
         picture = np.where(silhouette(picture)[..., None], picture, np.uint8(background))
-    return np.array(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
+    return squash(Image.fromarray(picture), size)
+
+
+def photos(folder: str | Path, size: int) -> dict[str, np.ndarray]:
+    """The photos in a folder by name, whole, at DeepFashion's aspect, uint8 (size, size, 3).
+
+    Its README and hidden files are left out. Raises PhotoError where another cannot be read.
+    """
+    found = {}
+    for path in sorted(Path(folder).glob("[!.]*")):
+        if path.is_file() and path.suffix != ".md":
+            photo = load_photo(path)
+            found[path.name] = squash(whole_frame(photo.size).cut(photo), size)
+    return found
 
 
 def spread_of(pictures: Sequence[np.ndarray]) -> float:

@@ -11,19 +11,18 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from PIL import Image
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.files import atomic_path, fingerprint, resumable_dir
-from xmdpt.paper.exhibits import NOTEBOOK_OF, read_exhibits
+from xmdpt.paper.exhibits import NOTEBOOK_OF, Status, read_exhibits
 
 FOLDER = "reports/reference"
 BEGIN = "<!-- what is reproduced: python -m xmdpt.paper.reference -->"
 END = "<!-- end of what is reproduced -->"
 WIDEST = 1400  # pixels
-STATUSES = ("supported", "not supported", "cannot tell", "not run")
 
 
 def _slug(exhibit: dict[str, Any]) -> str:
@@ -32,7 +31,7 @@ def _slug(exhibit: dict[str, Any]) -> str:
 
 def _verdicts(exhibit: dict[str, Any]) -> str:
     counts = Counter(claim["status"] for claim in exhibit["claims"])
-    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    return ", ".join(f"{counts[status]} {status}" for status in get_args(Status) if counts[status])
 
 
 def readme_table(exhibits: list[dict[str, Any]]) -> str:

@@ -20,7 +20,12 @@ Checkpoint = Literal["ablation", "main"]
 STAND_INS = {"fid": "fd_effnet", "ssim": "ssim", "lpips": "st_lpips", "psnr": "psnr"}
 """The paper's metric -> what stands in its place where its network is not at hand."""
 PRINTED = {"fid": "FID ↓", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "psnr": "PSNR ↑"}
-NOT_PRINTED = {"2e": (("sum in place of the MLP", "aggregation_add"),)}
+NOT_PRINTED = {
+    "2e": (
+        ("sum in place of the MLP", "aggregation_add"),
+        ("concatenation in place of the sum", "aggregation_concat"),
+    )
+}
 """Rows that the paper speaks of without printing numbers: table -> (method, run)."""
 REFERENCE_ROWS = {"VAE reconstruction": "reconstruction", "Ground truth": "truth"}
 _LIMITS_OF = {256: "base_b", 512: "size_l_512"}
@@ -231,10 +236,14 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     )
     gain = joined[f"{key}_better"] - joined[f"{key}_worse"]
     gain = gain if METRICS[key].higher else -gain
-    people = joined["person_better"]
-    low, high = bootstrap_interval(gain, results.config.seed, people)
+    return _weigh(text, gain, joined["person_better"], "pairs", results.config.seed)
+
+
+def _weigh(text: str, gain: pd.Series, people: pd.Series, unit: str, seed: int) -> Claim:
+    """A claim that the mean gain is above zero, by its bootstrap interval over people."""
+    low, high = bootstrap_interval(gain, seed, people)
     evidence = (
-        f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} pairs of "
+        f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} {unit} of "
         f"{people.nunique()} people"
     )
     few = people.nunique() < FEWEST_PEOPLE
@@ -250,3 +259,34 @@ def _status(low: float, high: float) -> Status:
 def claims(table: str, results: Results) -> tuple[Claim, ...]:
     """What a run says about all that a table claims."""
     return tuple(judge(one, results) for one in COMPARISONS if one.table == table)
+
+
+INVARIANT, INVARIANT_AFTER = 0.9999, 10_000
+"""Figure 5: the cosine within a person that the paper reports, and the steps it gives."""
+
+
+def invariance_claim(title: str, history: pd.DataFrame) -> Claim:
+    """What a run's last condition vectors say of Figure 5; short training refutes nothing."""
+    last = history.iloc[-1]
+    within, between, steps = last["cosine_person"], last["cosine_people"], int(last["step"])
+    status: Status = "supported" if within > INVARIANT else "not supported"
+    if within <= INVARIANT and steps < INVARIANT_AFTER:
+        status = "cannot tell"
+    text = f"Views of one person give one vector (cosine above {INVARIANT} after 10k steps)"
+    evidence = (
+        f"{title} after {steps:,} steps: {within:.5f} within a person, {between:.5f} between "
+        f"people; the gap of {within - between:.5f} is all that tells people apart"
+    )
+    return Claim(text, status, evidence)
+
+
+def views_claim(distances: pd.DataFrame, seed: int) -> Claim:
+    """What Figure 2 says: does another view matter less to a picture than another person does?
+
+    `distances` has a row for each set of views: whose it is (`person`), the mean distance between
+    the pictures drawn from them (`drawn`), and that to one of someone else (`others`).
+    """
+    known = distances.dropna(subset=["drawn", "others"])
+    gain = known["others"] - known["drawn"]
+    text = "Another view of a person changes a picture less than another person does (st_lpips)"
+    return _weigh(text, gain, known["person"], "sets of views", seed)
