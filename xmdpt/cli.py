@@ -229,7 +229,7 @@ def demo(
         Path | None, typer.Option(help="Pipeline folder; default: the small weights that ship.")
     ] = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Default: the first free from 7860.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: from 7860.")] = None,
     detector: Annotated[str | None, typer.Option(help="RT-DETR: hub name or folder.")] = None,
     pose_estimator: Annotated[str | None, typer.Option(help="ViTPose: the same.")] = None,
     device: Annotated[str | None, typer.Option(help="Default: a GPU where there is one.")] = None,
