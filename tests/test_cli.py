@@ -98,6 +98,13 @@ def test_report_is_written(folder, monkeypatch, capsys):
     assert (folder / "reports/index.html").is_file()
 
 
+def test_what_the_disk_refuses_is_one_line(folder, monkeypatch, capsys):
+    (folder / "reports").write_text("in the way")
+    assert xmdpt(monkeypatch, "report") == 2
+    error = capsys.readouterr().err
+    assert "reports" in error and error.startswith("error: ") and len(error.splitlines()) == 1
+
+
 def test_help_does_not_wait_for_torch():
     code = "import sys, xmdpt.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SIZE, body, make_model
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from xmdpt.cli import BadInput, app
 from xmdpt.convert import (
     GOLDEN,
     CheckpointError,
+    convert_official,
     from_official,
     read_checkpoint,
     to_official,
@@ -72,6 +74,8 @@ def test_export_loads_where_xmdpt_is_not_installed(tiny_vae, tmp_path):
     assert "Random numbers." in (tmp_path / "out/README.md").read_text()
     with pytest.raises(ValueError, match="is there already"):
         export_pipeline(pipe, tmp_path / "out")
+    with pytest.raises(ValueError, match="one word"):
+        export_pipeline(pipe, tmp_path / "other", license="mine: all\n")
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path):
@@ -119,6 +123,29 @@ def test_convert_there_and_back(tmp_path):
         runner.invoke(app, there, catch_exceptions=False)
 
 
+def test_every_damaged_tensor_is_refused():
+    state = official_golden()
+    for name, tensor in state.items():
+        for damaged in (torch.zeros(()), tensor[:0], tensor[None], torch.cat([tensor, tensor])):
+            with pytest.raises(ValueError):
+                from_official(state | {name: damaged})
+
+
+def test_weights_and_a_vae_of_others_do_not_go_together(tiny_vae, tmp_path):
+    torch.save(official_golden(), tmp_path / "ema.pt")
+    other = AutoencoderKL.from_config(dict(tiny_vae.config) | {"latent_channels": 8})
+    other.save_pretrained(tmp_path / "other")
+    tiny_vae.save_pretrained(tmp_path / "vae")
+    with pytest.raises(CheckpointError, match="latents of 8 channels, and the model takes 4"):
+        convert_official(tmp_path / "ema.pt", tmp_path / "out", tmp_path / "other")
+    with pytest.raises(CheckpointError, match="no folder of a VAE"):
+        convert_official(tmp_path / "ema.pt", tmp_path / "out", tmp_path / "nowhere")
+    assert not (tmp_path / "out").exists()
+    convert_official(tmp_path / "ema.pt", tmp_path / "out", tmp_path / "vae", verify=True)
+    pipe = load_pipeline(tmp_path / "out", "cpu")
+    assert_same(to_official(pipe.transformer), official_golden())
+
+
 class Code:
     def __reduce__(self):
         return (print, ("ran",))
@@ -136,6 +163,8 @@ class Code:
         (lambda p: torch.save({"model": {"a": torch.ones(1)}}, p), "plain state dict"),
         (lambda p: torch.save({"a": torch.tensor([float("nan")])}, p), "NaN"),
         (lambda p: torch.save({"a": torch.ones(1).half()}, p), "float16"),
+        (lambda p: torch.save({"a": torch.ones(1, dtype=torch.complex64)}, p), "complex64"),
+        (lambda p: torch.save({1: torch.ones(1)}, p), "plain state dict"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_in_one_line(write, complaint, tmp_path, capsys):

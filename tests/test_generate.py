@@ -110,10 +110,10 @@ def test_seeds_make_pictures_that_do_not_depend_on_each_other(pipe, person):
 
 
 @pytest.mark.parametrize("ranking", ["tokens", "st_lpips"])
-def test_the_source_is_closest_to_itself(people, ranking):
+def test_the_source_is_closest_to_itself(pipe, people, ranking):
     paths = sorted((people / "img").rglob("*.jpg"))
     pictures = [np.array(Image.open(path).resize((SIZE, SIZE))) for path in paths]
-    scores = closeness(pictures[0], pictures, ranking, "efficientnet_lite0")
+    scores = closeness(pipe, pictures[0], pictures, ranking)
     assert int(np.argmax(scores)) == 0
     same = np.array([path.parent == paths[0].parent for path in paths])
     assert np.mean(scores, where=same) > np.mean(scores, where=~same)
@@ -158,6 +158,9 @@ def test_the_command_draws(folder, person, tmp_path, monkeypatch, capsys):
     (["--pose", "none.json"], "no such key point file"),
     (["--out", "out.bmp"], "written as"),
     (["--out", "me.png"], "what you gave"),
+    (["--sheet", "out.png"], "what you gave"),
+    (["--out", "me.png/out.png"], "no folder that can be written to"),
+    (["--device", "abacus"], "there are: cpu"),
     (["--weights", "nowhere"], "model_index.json"),
     (["--source", "me.txt"], "is a photo"),
     (["--pose-units", "pixels", "--pose-keypoints", "me.txt"], "too many"),

@@ -293,10 +293,11 @@ def test_files_that_hold_no_joints_are_one_line(tmp_path):
         "ragged.txt": ("1 2\n" * 17 + "1\n", "18"), "empty.txt": ("", "18"),
         "half.json": ('{"people": [', "not valid JSON"), "other.json": ({"a": 1}, "OpenPose"),
         "list.json": ([1, 2], "18"), "null.json": ("null", "18"),
-        "deep.json": ("[" * 100_000, "deep.json"), "people.json": ({"people": 3}, "people.json"),
-        "person.json": ({"people": [3]}, "person.json"),
+        "deep.json": ("[" * 100_000, "deep.json"), "people.json": ({"people": 3}, "is a list of"),
+        "person.json": ({"people": [3]}, "is a list of"), "same.txt": ("7 7\n" * 18, "one place"),
+        "annotations.json": ({"annotations": None}, "is a list of"),
         "coco.json": ({"keypoints": [1] * 50}, "51 numbers"),
-        "nobody.json": ({"people": []}, "no person"), "binary.txt": (None, "not a readable"),
+        "nobody.json": ({"people": []}, "no person"), "binary.txt": (None, "is not text"),
     }  # fmt: skip
     for name, (content, text) in cases.items():
         if isinstance(content, np.ndarray):

@@ -17,7 +17,7 @@ from PIL import Image
 
 from xmdpt import XMDPTPipeline
 from xmdpt.diffusion import make_scheduler
-from xmdpt.poses import as_list, draw_pose
+from xmdpt.poses import as_list, draw_pose, read_picture
 
 POSE = body(0.18, (4, 4))
 PHOTO = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
@@ -32,10 +32,10 @@ def pipeline(tiny_vae):
     return pipeline
 
 
-def draw(pipe, pose=POSE, **options):
+def draw(pipe, pose=POSE, source=PHOTO, **options):
     options = {"num_inference_steps": 2, "output_type": "latent"} | options
     generator = options.pop("generator", torch.Generator().manual_seed(0))
-    return pipe(PHOTO, pose, generator=generator, **options).images
+    return pipe(source, pose, generator=generator, **options).images
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,32 @@ def test_double_precision_and_offload_order(pipeline):
     assert draw(pipeline.to(torch.float64)).dtype == torch.float64
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_seed_is_one_picture_in_any_precision(pipeline, dtype):
+    """Noise is drawn, and steps are summed, in float32."""
+    expected = draw(pipeline, num_inference_steps=20)
+    made = draw(pipeline.to(dtype), num_inference_steps=20)
+    assert made.dtype == torch.float32
+    assert (made - expected).norm() < 0.05 * expected.norm()
+
+
+def test_components_make_another_pipeline(pipeline):
+    again = XMDPTPipeline(**pipeline.components)
+    again.set_progress_bar_config(disable=True)
+    assert draw(again).equal(draw(pipeline))
+
+
+def test_a_photo_is_read_as_a_camera_meant_it():
+    """16 bits, transparency and EXIF rotation, in pictures opened by the caller."""
+    grey = np.full((SIZE, SIZE), 128 * 257, np.uint16)
+    assert (read_picture(Image.fromarray(grey), SIZE) == 128).all()
+    clear = Image.new("RGBA", (SIZE, SIZE), (9, 9, 9, 0))
+    assert (read_picture(clear, SIZE) == 255).all()
+    lying = Image.fromarray(PHOTO).rotate(90)
+    lying.getexif()[0x0112] = 6
+    assert np.array_equal(read_picture(lying, SIZE), PHOTO)
+
+
 def test_every_form_of_one_pose_draws_the_same(tmp_path):
     openpose = {"people": [{"pose_keypoints_2d": np.c_[POSE, np.ones(18)].ravel().tolist()}]}
     (tmp_path / "pose.json").write_text(json.dumps(openpose))
@@ -114,7 +140,14 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
     [
         ({"output_type": "jpeg"}, "output_type 'jpeg'"),
         ({"num_inference_steps": 0}, "must be 1 or more"),
-        ({"pose": []}, "empty list"),
+        ({"pose": []}, "pose: an empty list"),
+        ({"source": []}, "source: an empty list"),
+        ({"source": "me.png"}, "not str"),
+        ({"pose": {"people": None}}, "is a list of"),
+        ({"pose": {"people": [3]}}, "is a list of"),
+        ({"pose": {"people": [{}, {}]}}, "of 2 people; give one"),
+        ({"pose": body(0.18, (4, 44))}, "outside the 64x64 picture: .*squared picture"),
+        ({"pose": np.full((18, 2), 7.0)}, "all joints lie in one place"),
         ({"pose": np.full((18, 2), np.nan)}, "NaN"),
         ({"pose": np.full((18, 2), -1.0)}, "needs 4 or more"),
         ({"pose": np.zeros((5, 2))}, "needs 18"),

@@ -9,21 +9,25 @@ from nbformat.v4 import new_code_cell
 
 ROOT = Path(__file__).parent.parent
 HANDS = """
-before = drawn_view.value
-x.value, y.value = 10, 20
-assert keypoints[joint.value].tolist() == [10, 20], "a slider moves its joint"
-there.value = False
-assert (keypoints[joint.value] == -1).all(), "a joint can be taken out"
-joint.value = 5
-assert (x.value, y.value) == tuple(keypoints[5].round().astype(int)), "sliders show their joint"
-pose.value = 1
-assert (keypoints == skeletons[1]).all(), "another pose starts afresh"
-button.click()
-assert drawn_view.value != before and not button.disabled
-seed.value = 7
-picture = drawn_view.value
-button.click()
-assert drawn_view.value != picture, "another seed is another picture"
+s, drawn = sliders, sliders.views[2]
+before = drawn.value
+s.x.value, s.y.value = 10, 20
+assert s.keypoints[s.joint.value].tolist() == [10, 20], "a slider moves its joint"
+s.there.value = False
+assert (s.keypoints[s.joint.value] == -1).all(), "a joint can be taken out"
+s.joint.value = 5
+assert (s.x.value, s.y.value) == tuple(s.keypoints[5].round().astype(int)), "sliders show it"
+s.pose.value = 1
+assert (s.keypoints == s.poses[1]).all(), "another pose starts afresh"
+s.button.click()
+assert drawn.value != before and not s.button.disabled
+s.seed.value = 7
+picture = drawn.value
+s.button.click()
+assert drawn.value != picture and not s.note.value, "another seed is another picture"
+s.keypoints[:] = -1
+s.button.click()
+assert "needs 4" in s.note.value and not s.button.disabled, "no pose is said, not raised"
 """
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from xmdpt.arguments import BadInput, check_file, check_place, pick_device
 from xmdpt.config import ConfigError
 
 app = typer.Typer(
@@ -13,10 +14,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-class BadInput(ValueError):
-    """What the user asked for cannot be done; the message is one line."""
 
 
 @app.callback()
@@ -108,14 +105,14 @@ def evaluate(
     xmdpt evaluate results/* --reference test/ --protocol pidm --protocol cfld --json scores.json.
     """
     from xmdpt.data.stores import DataError
-    from xmdpt.evaluation.compare import check_output, compare, named, write_comparisons
+    from xmdpt.evaluation.compare import compare, named, write_comparisons
     from xmdpt.evaluation.features import default_cache
 
+    for path in filter(None, (json, table)):
+        check_file(path)
     if weights is not None and not weights.is_dir():
         raise BadInput(f"{weights}: no such folder; --weights names one with networks' files")
     try:
-        for path in filter(None, (json, table)):
-            check_output(path)
         comparisons = []
         for comparison in compare(
             named(generated),
@@ -166,7 +163,7 @@ def generate(
     rescale_pose: Annotated[
         bool, typer.Option("--rescale-pose", help="Give the pose the source's limb lengths.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the first picture; the next have the next.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32, help="The first; others follow.")] = 0,
     num: Annotated[int, typer.Option(min=1, max=64, help="Pictures; the best goes to OUT.")] = 1,
     ranking: Annotated[
         Literal["tokens", "st_lpips"],
@@ -177,7 +174,7 @@ def generate(
         Path | None, typer.Option(help="Pipeline folder; default: the small weights that ship.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 50,
-    guidance_scale: Annotated[float, typer.Option(min=0, help="1 switches guidance off.")] = 2.0,
+    guidance_scale: Annotated[float, typer.Option(min=0, max=100, help="1: off.")] = 2.0,
     detector: Annotated[str | None, typer.Option(help="RT-DETR: hub name or folder.")] = None,
     pose_estimator: Annotated[str | None, typer.Option(help="ViTPose: the same.")] = None,
     segmenter: Annotated[str | None, typer.Option(help="Mask2Former: the same.")] = None,
@@ -195,13 +192,16 @@ def generate(
     from xmdpt.data.deepfashion import DataError
     from xmdpt.photos.draw import contact_sheet, generate
     from xmdpt.photos.marking import check_writable, save_picture
-    from xmdpt.photos.people import DETECTOR, POSE_ESTIMATOR, SEGMENTER, PeopleFinder
+    from xmdpt.photos.people import PeopleFinder
     from xmdpt.photos.subjects import Subject
 
     given = [path for path in (source, pose, source_keypoints, pose_keypoints) if path]
+    place = pick_device(device)
     try:
         for path in [out] if sheet is None else [out, sheet]:
             check_writable(path, given)
+            check_file(path)
+            given.append(path)
         drawn = generate(
             Subject(source, source_keypoints, source_units, person, crop),
             Subject(pose, pose_keypoints, pose_units, pose_person, crop, "--pose-person"),
@@ -212,10 +212,8 @@ def generate(
             remove_background=remove_background,
             num_inference_steps=steps,
             guidance_scale=guidance_scale,
-            device=device,
-            finder=PeopleFinder(
-                detector or DETECTOR, pose_estimator or POSE_ESTIMATOR, segmenter or SEGMENTER
-            ),
+            device=place,
+            finder=PeopleFinder(detector, pose_estimator, segmenter, place),
         )
         save_picture(drawn.pictures[drawn.best], out, mark)
         if sheet is not None:
@@ -231,7 +229,7 @@ def demo(
         Path | None, typer.Option(help="Pipeline folder; default: the small weights that ship.")
     ] = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Default: the first free from 7860.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: from 7860.")] = None,
     detector: Annotated[str | None, typer.Option(help="RT-DETR: hub name or folder.")] = None,
     pose_estimator: Annotated[str | None, typer.Option(help="ViTPose: the same.")] = None,
     device: Annotated[str | None, typer.Option(help="Default: a GPU where there is one.")] = None,
@@ -252,12 +250,13 @@ def demo(
         if error.name != "gradio":
             raise
         raise BadInput("the page needs Gradio: pip install 'xmdpt[demo]'") from None
-    from xmdpt.photos.people import DETECTOR, POSE_ESTIMATOR, PeopleFinder
+    from xmdpt.photos.people import PeopleFinder
     from xmdpt.photos.weights import load_pipeline
 
     try:
-        finder = PeopleFinder(detector or DETECTOR, pose_estimator or POSE_ESTIMATOR)
-        pipe = load_pipeline(weights, device)
+        place = pick_device(device)
+        finder = PeopleFinder(detector, pose_estimator, device=place)
+        pipe = load_pipeline(weights, place)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind
         with suppress(KeyboardInterrupt), serve(pipe, finder, host, port) as address:
             print(f"open {address} (Ctrl-C ends it)", flush=True)
@@ -299,12 +298,9 @@ def bench(
     names = list(NETWORKS) if models == "all" else models.split(",")
     if unknown := [name for name in names if name not in NETWORKS]:
         raise BadInput(f"--models: no network '{unknown[0]}'; there are: {', '.join(NETWORKS)}")
-    gpu = torch.cuda.is_available()
-    if device is not None and device not in ("cpu", "cuda"):
-        raise BadInput(f"--device {device}: must be cpu or cuda")
-    if device == "cuda" and not gpu:
-        raise BadInput("--device cuda: PyTorch sees no GPU here")
-    place = torch.device(device or ("cuda" if gpu else "cpu"))
+    if out is not None:
+        check_file(out)
+    place = torch.device(pick_device(device))
     size = batch_size or (8 if place.type == "cuda" else 1)
     show = partial(print, file=sys.stderr)
     measured = measure_costs(names, repeats, size, size, None, place, progress=show)
@@ -332,6 +328,7 @@ def export(
     from xmdpt.export import export_pipeline
     from xmdpt.photos.weights import load_pipeline
 
+    check_place(out)
     try:
         export_pipeline(load_pipeline(weights, "cpu"), out, title, license=license)
     except (DataError, ValueError) as error:
@@ -364,6 +361,7 @@ def convert(
 
     if to == "official" and (vae is not None or verify):
         raise BadInput("--vae and --verify do not go with --to official")
+    check_place(out)
     try:
         if to == "official":
             convert_to_official(checkpoint, out)
@@ -387,8 +385,15 @@ def main() -> None:
     try:
         app()
     except (BadInput, ConfigError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except OSError as error:  # a full disk, a folder that somebody removed
+        if error.filename is None:
+            raise
+        message = f"{error.filename}: {error.strerror}"
+    else:
+        return
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

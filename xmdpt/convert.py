@@ -3,6 +3,7 @@
 import math
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -48,11 +49,14 @@ _RENAMES = (
     (r"\.attn\.proj\.", ".attn.to_out."),
     (r"\.rel_pos_bias\.relative_position_bias_table$", ".position_bias.table"),
 )
+_INTEGERS = (torch.int32, torch.int64)
 _TABLE_SUFFIX = ".relative_position_bias_table"
 _INDEX_SUFFIX = ".relative_position_index"
 
 
 def _split_qkv(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    if tensor.ndim == 0:
+        return {name: tensor}
     prefix, kind = name.rsplit(".attn.qkv.", 1)
     width = tensor.shape[0] // 3
     return {
@@ -72,17 +76,23 @@ def _rename(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+def _shape(state: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+    if name not in state:
+        raise ValueError(f"not an X-MDPT state dict: no tensor {_official_name(name)}")
+    shape = tuple(state[name].shape)
+    if len(shape) != dimensions or 0 in shape:
+        raise ValueError(f"not an X-MDPT state dict: {_official_name(name)} has shape {shape}")
+    return shape
+
+
 def _read_config(state: dict[str, Tensor], mask_ratio: float, decode_layers: int) -> dict:
-    try:
-        hidden, channels, patch, _ = state["patch_embed.proj.weight"].shape
-        tokens = state["pos_embed"].shape[1]
-        heads = state["blocks.0.attn.position_bias.table"].shape[1]
-        pose = state["canet.pose_projection.linear.weight"]
-        pose_pool = state["canet.pose_pool.conv.weight"]
-        source = state["canet.source_projection.linear.weight"]
-        source_pool = state["canet.source_pool.conv.weight"]
-    except KeyError as missing:
-        raise ValueError(f"not an X-MDPT state dict: no tensor for {missing}") from None
+    hidden, channels, patch, _ = _shape(state, "patch_embed.proj.weight", 4)
+    _, tokens, _ = _shape(state, "pos_embed", 3)
+    _, heads = _shape(state, "blocks.0.attn.position_bias.table", 2)
+    _, pose_width = _shape(state, "canet.pose_projection.linear.weight", 2)
+    _, pose_tokens, _ = _shape(state, "canet.pose_pool.conv.weight", 3)
+    _, source_width = _shape(state, "canet.source_projection.linear.weight", 2)
+    _, source_tokens, _ = _shape(state, "canet.source_pool.conv.weight", 3)
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
     return {
         "sample_size": math.isqrt(tokens) * patch,
@@ -94,10 +104,10 @@ def _read_config(state: dict[str, Tensor], mask_ratio: float, decode_layers: int
         "decode_layers": decode_layers,
         "mask_ratio": mask_ratio,
         "mip_attention": "self_cross" if "mipnet.mask_token" in state else "none",
-        "pose_tokens": pose_pool.shape[1],
-        "pose_width": pose.shape[1],
-        "source_tokens": source_pool.shape[1],
-        "source_width": source.shape[1],
+        "pose_tokens": pose_tokens,
+        "pose_width": pose_width,
+        "source_tokens": source_tokens,
+        "source_width": source_width,
     }
 
 
@@ -121,7 +131,11 @@ def from_official(
             if expected[name].shape != state[name].shape
         ),
     }
-    complaints = [f"{what}: {', '.join(names[:5])}" for what, names in wrong.items() if names]
+    complaints = [
+        f"{what}: {', '.join(_official_name(name) for name in names[:5])}"
+        for what, names in wrong.items()
+        if names
+    ]
     if complaints:
         raise ValueError("not an X-MDPT state dict; tensors " + "; ".join(complaints))
     for name, index in state_dict.items():
@@ -166,6 +180,11 @@ def _official_name(name: str) -> str:
     return name
 
 
+def _reason(error: Exception) -> str:
+    """The first sentence of an error, on one line."""
+    return " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a published file; nothing in it is run.
 
@@ -180,7 +199,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{path}: is a web page, not weights; the download has to be confirmed in a browser"
             )
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about TorchScript, which is refused
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -192,18 +213,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     except CheckpointError:
         raise
     except Exception as error:  # zip, pickle and storage each raise their own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise CheckpointError(
-            f"{path}: not a whole checkpoint file ({reason}); download it again"
+            f"{path}: not a whole checkpoint file ({_reason(error)}); download it again"
         ) from None
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
         raise CheckpointError(f"{path}: is not a plain state dict; take the authors' ema_*.pt")
     for name, tensor in state.items():
-        if tensor.is_floating_point():
-            if tensor.dtype != torch.float32:
-                raise CheckpointError(f"{path}: {name} is {tensor.dtype}, not torch.float32")
-            if not tensor.isfinite().all():
-                raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+        if tensor.dtype not in (torch.float32, *_INTEGERS):
+            raise CheckpointError(f"{path}: {name} is {tensor.dtype}, not torch.float32")
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
     return state
 
 
@@ -230,29 +251,42 @@ def convert_official(
             model.save_pretrained(folder)
             (folder / "README.md").write_text(f"# X-MDPT: the transformer alone\n\n{origin}\n")
         return
-    try:
-        decoder = AutoencoderKL.from_pretrained(vae, local_files_only=True)
-    except Exception as error:  # JSON, safetensors, shapes: each raises its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise CheckpointError(f"{vae}: not a folder of a VAE ({reason})") from None
     pipe = XMDPTPipeline(
-        decoder, model, make_scheduler(), source_encoder=SOURCE_ENCODER, pose_encoder=POSE_ENCODER
+        _read_vae(vae, model.config.in_channels),
+        model,
+        make_scheduler(),
+        source_encoder=SOURCE_ENCODER,
+        pose_encoder=POSE_ENCODER,
     )
     export_pipeline(pipe, out, title="X-MDPT, the authors' weights", origin=origin)
+
+
+def _read_vae(folder: str | Path, channels: int) -> AutoencoderKL:
+    if not (Path(folder) / "config.json").is_file():
+        raise CheckpointError(f"{folder}: no folder of a VAE, with a config.json")
+    try:
+        vae = AutoencoderKL.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # JSON, safetensors, shapes: each raises its own
+        raise CheckpointError(f"{folder}: not a folder of a VAE ({_reason(error)})") from None
+    if vae.config.latent_channels != channels:
+        made = f"makes latents of {vae.config.latent_channels} channels"
+        raise CheckpointError(f"{folder}: {made}, and the model takes {channels}; name its own VAE")
+    return vae
 
 
 def convert_to_official(folder: str | Path, out: str | Path) -> None:
     """Write a model folder, or the transformer of a pipeline folder, as the authors' file."""
     folder, out = Path(folder), Path(out)
-    inner = folder / "transformer"
+    inner = folder / "transformer" if (folder / "transformer").is_dir() else folder
+    if not (inner / "config.json").is_file():
+        raise CheckpointError(f"{folder}: no folder of a model or a pipeline, with a config.json")
     try:
         model = XMDPTTransformer2DModel.from_pretrained(
-            inner if inner.is_dir() else folder, local_files_only=True, use_safetensors=True
+            inner, local_files_only=True, use_safetensors=True
         )
         state = to_official(model)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise CheckpointError(f"{folder}: cannot be converted ({reason})") from None
+        raise CheckpointError(f"{folder}: cannot be converted ({_reason(error)})") from None
     if out.exists():
         raise CheckpointError(f"{out}: is there already; name a file that is not, or remove it")
     with atomic_path(out) as partial:

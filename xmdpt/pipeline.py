@@ -67,7 +67,8 @@ class XMDPTPipeline(DiffusionPipeline):
         """Whether a callback set `_interrupt`: the steps that are left are left out."""
         return self._interrupt
 
-    def _encode(self, kind: Kind, pictures: Tensor) -> Tensor:
+    def encode_tokens(self, kind: Kind, pictures: Tensor) -> Tensor:
+        """Tokens (B, M, width) of pictures (B, 3, H, W) in [-1, 1]; the network is loaded once."""
         if kind not in self._encoders:
             config = self.config
             name = config.source_encoder if kind == "photo" else config.pose_encoder
@@ -85,8 +86,11 @@ class XMDPTPipeline(DiffusionPipeline):
     ) -> Tensor:
         """The condition vectors (B, D), B poses times images; one source is encoded once."""
         device, size = self._execution_device, self.size
-        photos = np.stack([read_picture(photo, size) for photo in as_list(source)])
-        skeletons = np.stack([draw_pose(item, size, pose_finder) for item in as_list(pose)])
+        sources, poses = as_list(source), as_list(pose)
+        if not sources or not poses:
+            raise ValueError(f"{'pose' if sources else 'source'}: an empty list")
+        photos = np.stack([read_picture(photo, size) for photo in sources])
+        skeletons = np.stack([draw_pose(item, size, pose_finder) for item in poses])
         count = len(skeletons) * num_images_per_prompt
         if len(photos) not in (1, len(skeletons)):
             raise ValueError(f"{len(photos)} sources do not go with {len(skeletons)} poses")
@@ -96,13 +100,14 @@ class XMDPTPipeline(DiffusionPipeline):
         with torch.autocast(device.type, enabled=False):
             pixels = to_signed(photos).to(device)
             moments = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.parameters
-            source_tokens = self._encode("photo", pixels)
-            pose_tokens = self._encode("skeleton", to_signed(skeletons).to(device))
+            source_tokens = self.encode_tokens("photo", pixels)
+            pose_tokens = self.encode_tokens("skeleton", to_signed(skeletons).to(device))
         repeats = count // len(photos)
         moments = moments.repeat_interleave(repeats, 0)
         source_tokens = source_tokens.repeat_interleave(repeats, 0)
         pose_tokens = pose_tokens.repeat_interleave(num_images_per_prompt, 0)
-        noise = randn_tensor(moments.chunk(2, dim=1)[0].shape, generator, device, moments.dtype)
+        # In float32 whatever the weights are in: a seed means one picture.
+        noise = randn_tensor(moments.chunk(2, dim=1)[0].shape, generator, device)
         latent = sample_latent(moments, noise, self.vae.config.scaling_factor)
         dtype = self.transformer.dtype
         # Not the model's `forward`: an offloaded one has to be called for by hand.
@@ -128,9 +133,8 @@ class XMDPTPipeline(DiffusionPipeline):
         self, latents: Tensor, t: Tensor, condition: Tensor, scale: float, power: float
     ) -> Tensor:
         """Guided noise and variance (B, 2C, H, W); both halves of the guidance are one batch."""
-        scaled = self.scheduler.scale_model_input(latents, t)
+        scaled = self.scheduler.scale_model_input(latents, t).to(self.transformer.dtype)
         if scale == 1:
-            # Autocast may have made it bf16, too coarse to sum up over the steps.
             return self.transformer(scaled, t, condition).sample.to(latents.dtype)
         both = torch.cat([condition, torch.zeros_like(condition)])
         output = self.transformer(torch.cat([scaled, scaled]), t, both).sample.to(latents.dtype)
@@ -176,9 +180,7 @@ class XMDPTPipeline(DiffusionPipeline):
         with torch.autocast(latents.device.type, enabled=False):
             return self.vae.decode(scaled).sample
 
-    def _check(
-        self, steps: int, images: int, output_type: str, names: Sequence[str], pose: object
-    ) -> None:
+    def _check(self, steps: int, images: int, output_type: str, names: Sequence[str]) -> None:
         if steps < 1 or images < 1:
             raise ValueError("num_inference_steps and num_images_per_prompt must be 1 or more")
         if output_type not in OUTPUT_TYPES:
@@ -189,8 +191,6 @@ class XMDPTPipeline(DiffusionPipeline):
                 f"callback_on_step_end_tensor_inputs {sorted(unknown)} are not among "
                 f"{self._callback_tensor_inputs}"
             )
-        if not as_list(pose):
-            raise ValueError("pose: an empty list")
 
     @torch.no_grad()
     def __call__(
@@ -226,19 +226,21 @@ class XMDPTPipeline(DiffusionPipeline):
         Raises ValueError for what cannot be used. The pictures of one pose lie side by side.
         """
         names = callback_on_step_end_tensor_inputs
-        self._check(num_inference_steps, num_images_per_prompt, output_type, names, pose)
+        self._check(num_inference_steps, num_images_per_prompt, output_type, names)
         condition = self.encode_condition(
             source, pose, generator, num_images_per_prompt, pose_finder
         )
         config = self.transformer.config
         shape = (len(condition), config.in_channels, config.sample_size, config.sample_size)
+        # Half precision, of the model or of autocast, is too coarse to sum up over the steps.
+        precise = torch.promote_types(condition.dtype, torch.float32)
         if latents is None:
-            latents = randn_tensor(shape, generator, condition.device, condition.dtype)
+            latents = randn_tensor(shape, generator, condition.device)
         elif latents.shape != shape:
             raise ValueError(f"latents must have shape {shape}, not {tuple(latents.shape)}")
         latents = self.denoise(
             condition,
-            latents.to(condition) * self.scheduler.init_noise_sigma,
+            latents.to(condition.device, precise) * self.scheduler.init_noise_sigma,
             num_inference_steps,
             guidance_scale,
             guidance_power,

@@ -10,7 +10,8 @@ from PIL import Image
 
 from xmdpt.data.keypoints import JOINTS, draw_skeleton, from_openpose_json
 from xmdpt.photos.framing import keypoints_box, person_frame
-from xmdpt.photos.joints import check_keypoints, from_rows, read_keypoints
+from xmdpt.photos.joints import check_keypoints, from_rows, read_keypoints, require_openpose
+from xmdpt.photos.loading import to_rgb
 
 Picture = Image.Image | np.ndarray
 Pose = Picture | torch.Tensor | list | dict | str | Path
@@ -19,7 +20,10 @@ PoseFinder = Callable[[Image.Image, int], np.ndarray]
 
 
 def read_picture(picture: Picture, size: int) -> np.ndarray:
-    """uint8 (size, size, 3), squashed by PIL's bicubic; ValueError for anything but a picture."""
+    """uint8 (size, size, 3), squashed by PIL's bicubic; ValueError for anything but a picture.
+
+    A PIL picture of any mode is read as `photos.loading.load_photo` reads files.
+    """
     return np.array(_as_image(picture).resize((size, size), Image.Resampling.BICUBIC))
 
 
@@ -35,7 +39,7 @@ def _as_image(picture: Picture) -> Image.Image:
         raise ValueError(
             f"a picture must be a PIL image or uint8 (H, W, 3), not {type(picture).__name__}"
         )
-    return picture.convert("RGB")
+    return to_rgb(picture, "the picture")
 
 
 def as_list(value: object) -> list:
@@ -72,14 +76,15 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
             what is in it, in pixels of any picture: these are framed to the person.
         finder: makes of a picture a photo, whose joints it finds.
 
-    Raises ValueError naming what is wrong; under 4 joints there is no pose.
+    Raises ValueError naming what is wrong; under 4 joints, or with some outside the squared
+    picture, there is no pose.
     """
     if isinstance(pose, str | Path):
         return draw_skeleton(_framed(read_keypoints(pose), size), (size, size))
     if isinstance(pose, dict):
-        people = len(pose.get("people", []))
-        if people != 1:
-            raise ValueError(f'pose: OpenPose JSON must hold one person in "people", not {people}')
+        require_openpose(pose)
+        if len(pose["people"]) != 1:
+            raise ValueError(f"pose: OpenPose JSON of {len(pose['people'])} people; give one")
         keypoints = check_keypoints(from_openpose_json(pose), "pose")
         return draw_skeleton(_framed(keypoints, size), (size, size))
     if isinstance(pose, torch.Tensor):
@@ -89,7 +94,8 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
             keypoints = from_rows(pose)
         except ValueError as error:
             raise ValueError(f"pose: {error}") from None
-        return draw_skeleton(check_keypoints(keypoints, "pose"), (size, size))
+        hint = "rows are in pixels of the squared picture; files are framed to the person"
+        return draw_skeleton(check_keypoints(keypoints, "pose", (size, size), hint), (size, size))
     if finder is None:
         return read_picture(pose, size)
     keypoints = np.asarray(finder(_as_image(pose), size))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
+from xmdpt.data.synthetic import identity, render_person
 from xmdpt.photos.draw import Prepared, draw
 from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH
 from xmdpt.photos.joints import check_keypoints, from_rows
@@ -40,6 +42,7 @@ MAX_PICTURES = 8
 MAX_STEPS = 100
 MAX_WAITING = 16
 MAX_SESSIONS = 64
+FIRST_PERSON, PEOPLE = 9_000_000, 1_000_000  # numbers of rendered people, in no profile's data
 PHOTO_TYPES = [".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"]
 
 # The browser itself refuses whatever is not this server's: fonts, scripts, pictures, requests.
@@ -121,9 +124,9 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except PhotoError as error:
-        raise gr.Error(
-            str(error).replace(os.environ["GRADIO_TEMP_DIR"], ""), duration=None
-        ) from None
+        folders = re.escape(os.environ["GRADIO_TEMP_DIR"]) + r"/(\w+/)?"
+        message = re.sub(folders, "", str(error))
+        raise gr.Error(message, duration=None, print_exception=False) from None
 
 
 class Studio:
@@ -149,6 +152,12 @@ class Studio:
             return None, None
         with _one_line():
             picture = self._read(path, person, pose=False).picture
+        return picture, picture
+
+    def render(self, number: float) -> tuple[Image.Image, Image.Image]:
+        """The rendered person of that number, to be kept and to be shown."""
+        person = identity(0, FIRST_PERSON + int(number) % PEOPLE)
+        picture = Image.fromarray(render_person(person, 0)[0])
         return picture, picture
 
     def take_pose(self, path: str | None, person: float | None) -> str | dict:
@@ -213,11 +222,17 @@ def _person_column(studio: Studio, events: dict) -> gr.State:
         photo = gr.File(
             label="Photo (up to 20 MB)", file_types=PHOTO_TYPES, type="filepath", height=150
         )
-        person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
+        with gr.Accordion("Several people on it?", open=False):
+            person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
+        number = gr.Number(label="or a rendered person, by number", precision=0, value=1, minimum=0)
+        button = gr.Button("Render", elem_id="render")
         shown = gr.Image(label="What is drawn from", interactive=False, height=360, buttons=[])
+        gr.Markdown("The small weights that ship know rendered people alone.")
         source = gr.State()
     changed = [photo.change, person.submit]
     gr.on(changed, studio.take_source, [photo, person], [source, shown], **events)
+    wanted = [button.click, number.submit]
+    gr.on(wanted, studio.render, number, [source, shown], concurrency_limit=1, **events)
     return source
 
 
@@ -228,12 +243,13 @@ def _pose_column(studio: Studio, events: dict) -> gr.HTML:
     with gr.Column():
         gr.Markdown("### 2. The pose")
         chosen = gr.Dropdown(list(poses), value=first, label="Start from")
-        upload = gr.File(
-            label="or a photo, or joints (.txt, .json)", type="filepath", height=150,
-            file_types=[*PHOTO_TYPES, ".txt", ".json"],
-        )  # fmt: skip
-        person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
         editor = pose_editor(poses[first])
+        with gr.Accordion("Or from a photo, or joints in a file", open=False):
+            upload = gr.File(
+                label="Photo, .txt or .json", type="filepath", height=150,
+                file_types=[*PHOTO_TYPES, ".txt", ".json"],
+            )  # fmt: skip
+            person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
     chosen.input(lambda name: json.dumps(poses[name]), chosen, editor, **events)
     gr.on([upload.upload, person.submit], studio.take_pose, [upload, person], editor, **events)
     return editor
@@ -250,8 +266,8 @@ def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML, events: d
             guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")
         button = gr.Button("Draw", variant="primary", elem_id="draw")
         gallery = gr.Gallery(
-            label="Pictures", columns=2, height=420, object_fit="contain", buttons=["download"],
-            elem_id="pictures", interactive=False,
+            label="Pictures", preview=True, selected_index=0, height=560, object_fit="contain",
+            buttons=["download"], elem_id="pictures", interactive=False,
         )  # fmt: skip
         best = gr.File(label="Download", interactive=False, height=80)
         gr.Markdown("Every picture says that it was generated. Ask the people you draw.")

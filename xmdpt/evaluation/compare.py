@@ -99,13 +99,6 @@ def named(folders: Sequence[Path]) -> dict[str, Path]:
     return {str(Path(*path.parts[-depth:])): path for path in resolved}
 
 
-def check_output(path: Path) -> None:
-    """Raise DataError if a file cannot be written there: before work is put into it."""
-    nearest = next(folder for folder in path.absolute().parents if folder.exists())
-    if path.is_dir() or not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise DataError(f"{path}: cannot be written; name a file")
-
-
 def write_comparisons(
     comparisons: Sequence[Comparison], json: Path | None, table: Path | None
 ) -> None:

@@ -10,7 +10,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from xmdpt.data.keypoints import draw_skeleton
-from xmdpt.encoders import make_encoder
 from xmdpt.perceptual import STLPIPS
 from xmdpt.photos.framing import drop_outside, squash, unsquash
 from xmdpt.photos.joints import check_keypoints
@@ -162,7 +161,7 @@ def draw(
             callback_on_step_end=step,
         ).images
         made += [np.array(image) for image in images]
-    scores = closeness(source, made, ranking, pipe.config.source_encoder)
+    scores = closeness(pipe, source, made, ranking)
     return Drawn(
         pictures=[unsquash(Image.fromarray(picture)) for picture in made],
         seeds=list(seeds),
@@ -175,17 +174,19 @@ def draw(
 
 @torch.no_grad()
 def closeness(
-    source: np.ndarray, pictures: Sequence[np.ndarray], ranking: Ranking, encoder: str
+    pipe: XMDPTPipeline, source: np.ndarray, pictures: Sequence[np.ndarray], ranking: Ranking
 ) -> list[float]:
     """How close pictures are to the source, all uint8 (size, size, 3); higher is closer.
 
-    "tokens": cosine similarity of the class tokens of `encoder`; "st_lpips": minus the distance.
+    "tokens": cosine similarity of the class tokens that `pipe` sees of photos; "st_lpips": minus
+    the distance.
     """
-    reference, candidates = to_signed(source[None]), to_signed(np.stack(pictures))
+    reference = to_signed(source[None]).to(pipe.device)
+    candidates = to_signed(np.stack(pictures)).to(pipe.device)
     if ranking == "st_lpips":
-        return (-STLPIPS()(reference.expand_as(candidates), candidates)).tolist()
-    network = make_encoder(encoder)
-    ours, theirs = network(candidates)[:, 0], network(reference)[:, 0]
+        network = STLPIPS().to(pipe.device)
+        return (-network(reference.expand_as(candidates), candidates)).tolist()
+    ours, theirs = (pipe.encode_tokens("photo", x)[:, 0] for x in (candidates, reference))
     return torch.nn.functional.cosine_similarity(ours, theirs).tolist()
 
 

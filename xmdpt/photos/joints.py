@@ -41,15 +41,18 @@ def read_keypoints(
             a photo come out in pixels of a picture 176 wide and 256 high.
         person: number, from 1, where a file holds several; `flag` is what to say of it.
 
-    Raises PhotoError for a file that is something else, NaN, joints outside the photo, under 4.
+    Raises PhotoError for a file that is something else, NaN, and what makes no pose, see
+    `check_keypoints`.
     """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such key point file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PhotoError(f"{path}: not a readable key point file ({error})") from None
+    except UnicodeDecodeError:
+        raise PhotoError(f"{path}: is not text; key points come as .txt or .json") from None
+    except OSError as error:
+        raise PhotoError(f"{path}: not a readable key point file ({error.strerror})") from None
     try:
         keypoints = _parse(text, path, person, flag)
     except PhotoError:
@@ -59,7 +62,8 @@ def read_keypoints(
     if units == "annotation":
         keypoints = annotation_to_pixels(keypoints, size or (256, 176))
         size = size or (256, 176)
-    return check_keypoints(keypoints, path, size, units)
+    hint = "coordinates as in DeepFashion's annotations need units annotation"
+    return check_keypoints(keypoints, path, size, hint if units == "pixels" else "")
 
 
 def _parse(text: str, path: Path, person: int | None, flag: str) -> np.ndarray:
@@ -75,9 +79,10 @@ def _parse(text: str, path: Path, person: int | None, flag: str) -> np.ndarray:
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON ({error}); copy it anew") from None
     if isinstance(content, dict) and "people" in content:
-        everyone = [_openpose_rows(content, n) for n in range(len(content["people"]))]
+        require_openpose(content)
+        everyone = [from_openpose_json(content, person=n) for n in range(len(content["people"]))]
     elif isinstance(content, dict):
-        everyone = [_coco_rows(item) for item in content.get("annotations", [content])]
+        everyone = [_coco_rows(item) for item in _coco_items(content)]
     else:
         everyone = [from_rows(content)]
     # Whom nothing is known of is nobody; the numbers that people have are those of the rest.
@@ -86,8 +91,18 @@ def _parse(text: str, path: Path, person: int | None, flag: str) -> np.ndarray:
     return everyone[choose(boxes, person, str(path), flag)]
 
 
-def _openpose_rows(content: dict, number: int) -> np.ndarray:
-    return from_openpose_json(content, person=number)
+def require_openpose(content: dict) -> None:
+    """Raise ValueError where OpenPose's JSON does not list people, each with their key points."""
+    people = content.get("people")
+    if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
+        raise ValueError('"people" of OpenPose is a list of {"pose_keypoints_2d": [...]}')
+
+
+def _coco_items(content: dict) -> list[dict]:
+    items = content.get("annotations", [content])
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError('"annotations" of COCO is a list of {"keypoints": [...]}')
+    return items
 
 
 def _coco_rows(item: dict) -> np.ndarray:
@@ -126,27 +141,27 @@ def check_keypoints(
     keypoints: np.ndarray,
     name: str | Path,
     size: tuple[int, int] | None = None,
-    units: Units = "pixels",
+    hint: str = "",
 ) -> np.ndarray:
-    """Return (18, 2) key points; PhotoError if under 4, or outside a picture of `size` (H, W)."""
+    """Return (18, 2) key points that make a pose, in a picture of `size` (H, W) if given.
+
+    Raises PhotoError on under 4 joints, all in one place, or outside the picture; `hint` says
+    where those that lie outside may come from.
+    """
     absent = missing(keypoints)
     if size is not None:
         height, width = size
         outside = ((keypoints < 0) | (keypoints > [width, height])).any(axis=1) & ~absent
         if outside.any():
-            hint = (
-                ""
-                if units == "annotation"
-                else "; coordinates as in DeepFashion's annotations need units annotation"
-            )
-            raise PhotoError(
-                f"{name}: outside the {width}x{height} picture: {names(outside)}{hint}"
-            )
+            place = f"outside the {width}x{height} picture: {names(outside)}"
+            raise PhotoError(f"{name}: {place}" + f"; {hint}" * bool(hint))
     if (~absent).sum() < MIN_JOINTS:
         known = names(~absent) or "none"
         raise PhotoError(
             f"{name}: {len(JOINTS) - absent.sum()} joints ({known}), needs {MIN_JOINTS} or more"
         )
+    if not np.ptp(keypoints[~absent], axis=0).any():
+        raise PhotoError(f"{name}: all joints lie in one place; mark missing joints by -1 -1")
     return keypoints
 
 

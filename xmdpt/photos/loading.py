@@ -37,7 +37,7 @@ def load_photo(path: str | Path) -> Image.Image:
             image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
         with image:
             _check_size(image.size, path)
-            return _to_rgb(ImageOps.exif_transpose(image), path)
+            return to_rgb(image, path)
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such picture") from None
     except IsADirectoryError:
@@ -63,14 +63,16 @@ def _check_size(size: tuple[int, int], path: str | Path) -> None:
         )
 
 
-def _to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
+def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
+    """An opened picture as 8-bit RGB, upright, as `load_photo` says; PhotoError names it `name`."""
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits of grey, also where Pillow holds them in 32
         grey = np.asarray(image, dtype=np.int64)
         if grey.min() < 0 or grey.max() > 65535:
-            raise PhotoError(f"{path}: has more than 16 bits a channel; save it with 8")
+            raise PhotoError(f"{name}: has more than 16 bits a channel; save it with 8")
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise PhotoError(f"{path}: holds floating point values; save it with 8 bits a channel")
+        raise PhotoError(f"{name}: holds floating point values; save it with 8 bits a channel")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

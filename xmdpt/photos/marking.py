@@ -49,14 +49,14 @@ def draw_mark(picture: Image.Image) -> Image.Image:
 def check_writable(path: Path, given: Sequence[Path] = ()) -> None:
     """Raise PhotoError if a picture cannot be written there: before work is put into it.
 
-    `given`: files that must not be written over.
+    `given`: files, read or written, that must not be written over.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise PhotoError(f"{path}: pictures are written as {', '.join(SUFFIXES)}")
     if path.is_dir():
         raise PhotoError(f"{path}: is a folder; name the picture to write")
     if path.resolve() in [other.resolve() for other in given]:
-        raise PhotoError(f"{path}: is what you gave; write to another file")
+        raise PhotoError(f"{path}: is what you gave already; write to another file")
 
 
 def save_picture(picture: Image.Image, path: str | Path, mark: bool = True) -> None:

@@ -73,7 +73,8 @@ class PeopleFinder:
     """RT-DETR finds people, ViTPose their joints, Mask2Former their outlines; each when needed.
 
     Args:
-        detector, pose_estimator, segmenter: hub names, or local folders in the hub's layout.
+        detector, pose_estimator, segmenter: hub names, or local folders in the hub's layout;
+            None: the constants above.
         device: where to run them.
 
     The first use of each loads it; PhotoError says what to do where that fails.
@@ -81,15 +82,15 @@ class PeopleFinder:
 
     def __init__(
         self,
-        detector: str | os.PathLike = DETECTOR,
-        pose_estimator: str | os.PathLike = POSE_ESTIMATOR,
-        segmenter: str | os.PathLike = SEGMENTER,
+        detector: str | os.PathLike | None = None,
+        pose_estimator: str | os.PathLike | None = None,
+        segmenter: str | os.PathLike | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         self.names = {
-            "--detector": str(detector),
-            "--pose-estimator": str(pose_estimator),
-            "--segmenter": str(segmenter),
+            "--detector": str(detector or DETECTOR),
+            "--pose-estimator": str(pose_estimator or POSE_ESTIMATOR),
+            "--segmenter": str(segmenter or SEGMENTER),
         }
         self.device = torch.device(device)
 

@@ -1,0 +1,36 @@
+"""What commands ask of their arguments before any work is put into them."""
+
+import os
+from pathlib import Path
+
+
+class BadInput(ValueError):
+    """What the user asked for cannot be done; the message is one line."""
+
+
+def check_place(path: Path) -> None:
+    """Raise BadInput for a path that has no folder to lie in."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise BadInput(f"{path}: {folder} is no folder that can be written to")
+
+
+def check_file(path: Path) -> None:
+    """Raise BadInput for a file that cannot be written, or written over."""
+    check_place(path)
+    if path.is_dir() or (path.is_file() and not os.access(path, os.W_OK)):
+        raise BadInput(f"{path}: cannot be written; name a file")
+
+
+def pick_device(name: str | None) -> str:
+    """The device of that name; None takes a GPU where there is one. BadInput if it is not here."""
+    import torch  # takes seconds, and most commands need no device
+
+    count = torch.cuda.device_count()
+    if name is None:
+        return "cuda" if count else "cpu"
+    here = ["cpu", *["cuda"][:count], *(f"cuda:{number}" for number in range(count))]
+    here += ["mps"] * torch.backends.mps.is_available()
+    if name not in here:
+        raise BadInput(f"--device {name}: PyTorch has none here; there are: {', '.join(here)}")
+    return name
