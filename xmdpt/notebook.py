@@ -39,7 +39,7 @@ KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # What the user gave cannot be used: the message says all, a traceback would hide it.
-INPUT_ERRORS = {"ConfigError", "DataError", "MissingWeights"}
+INPUT_ERRORS = {"ConfigError", "DataError", "MissingWeights", "PhotoError"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 

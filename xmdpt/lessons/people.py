@@ -124,6 +124,6 @@ def training_features(
     return FeatureCache(
         _make_once(
             Path(folder or WORK) / f"features-{key}",
-            lambda place: cache_features(place, names, data, encoders, settings),
+            lambda place: cache_features(place, names, data, encoders, settings, processes=1),
         )
     )
