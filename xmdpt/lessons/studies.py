@@ -38,21 +38,15 @@ class Study:
     """Mean losses of each model along its training, with a column `step`."""
 
 
-def variant(
-    model: XMDPTTransformer2DModel, fresh: str | None = None, **changes: Any
-) -> XMDPTTransformer2DModel:
+def variant(model: XMDPTTransformer2DModel, **changes: Any) -> XMDPTTransformer2DModel:
     """A model with `changes` of its settings; it takes over every weight that has a place in it.
 
-    Parts without one, and those whose names begin with `fresh`, start untrained, from seed 0.
+    Parts that the model lacks start untrained, from seed 0.
     """
     torch.manual_seed(0)
     other = XMDPTTransformer2DModel.from_config(dict(model.config), **changes)
     own = other.state_dict()
-    kept = {
-        name: value
-        for name, value in model.state_dict().items()
-        if name in own and not (fresh and name.startswith(fresh))
-    }
+    kept = {name: value for name, value in model.state_dict().items() if name in own}
     other.load_state_dict(kept, strict=False)
     return other.eval().to(model.device)
 
@@ -118,7 +112,6 @@ def brief_study(
     steps: int,
     people: int,
     count: int,
-    fresh: str | None = None,
     batch_size: int = 8,
     learning_rate: float = 2e-4,
     folder: str | Path | None = None,
@@ -132,7 +125,7 @@ def brief_study(
     batches = PairBatches(training_features(pipe, data, folder), data.pairs("train"), seed=0)
     pipelines, histories = {}, {}
     for label, change in changes.items():
-        model = variant(pipe.transformer, fresh, **change)
+        model = variant(pipe.transformer, **change)
         trainer = Trainer(model, batches, _settings(steps, batch_size, learning_rate))
         rows = [{"step": report.step} | report.losses for report in trainer.run(steps)]
         histories[label] = pd.DataFrame(rows)
