@@ -87,9 +87,9 @@ def make_model(randomize=True, **changes):
         "num_heads": 2,
         "decode_layers": 1,
         "pose_tokens": 17,
-        "pose_width": 504,
+        "pose_width": 516,
         "source_tokens": 17,
-        "source_width": 504,
+        "source_width": 516,
     }
     torch.manual_seed(0)
     model = XMDPTTransformer2DModel(**settings | changes)

@@ -68,14 +68,15 @@ def test_input_scale_agrees_with_the_first_batch_norm(encoder):
 def test_tokens(encoder):
     pictures = torch.cat([_square(skimage.data.astronaut(), 128), torch.full((1, 3, 128, 128), -1)])
     tokens = encoder(pictures)
-    assert tokens.shape == (2, encoder.num_tokens(128), encoder.width) == (2, 65, 504)
+    assert tokens.shape == (2, encoder.num_tokens(128), encoder.width) == (2, 65, 516)
     assert tokens.dtype == torch.float32 and not tokens.requires_grad
     features, code = tokens[..., :-32], tokens[..., -32:]
     torch.testing.assert_close(features[:, 0], features[:, 1:].mean(dim=1))
     assert (code[:, 0] == 0).all()
     torch.testing.assert_close(code[0, 1:], position_code(8, 8, 32))
-    for part in features[0, 1:].split(EfficientNetTokens.channels, dim=-1):
-        assert 0.6 < part.std() < 1.1  # the three scales speak equally loud
+    *maps, colours = features.split((*EfficientNetTokens.channels, 12), dim=-1)
+    for part in (*(part[0, 1:] for part in maps), colours[0, 1:]):
+        assert 0.6 < part.std() < 1.3  # the three scales and the colours speak equally loud
     torch.testing.assert_close(encoder(pictures[:1]), tokens[:1], rtol=1e-4, atol=1e-4)
 
 
@@ -85,6 +86,15 @@ def test_tokens_of_an_oblong_and_a_wrong_size(encoder):
         encoder(torch.zeros(1, 3, 100, 128))
     with pytest.raises(ValueError, match="multiple of 32"):
         encoder.num_tokens(120)
+
+
+def test_tokens_hold_the_colours_of_their_quarters(encoder):
+    picture = torch.ones(1, 3, 64, 64)
+    picture[0, :, 16:24, 40:48] = torch.tensor([0.5, -0.25, -1.0])[:, None, None]
+    tokens = encoder(picture)[0, 1:].unflatten(0, (4, 4))
+    colours = tokens[..., sum(EfficientNetTokens.channels) :][..., :12].unflatten(-1, (3, 2, 2))
+    torch.testing.assert_close(colours[1, 2, :, 0, 1] / 2, picture[0, :, 16, 40])
+    assert (colours == 2).sum() == 16 * 12 - 3
 
 
 def test_tokens_follow_their_place(encoder):

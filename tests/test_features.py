@@ -111,7 +111,7 @@ def test_fp8_holds_its_largest_number_and_keeps_nan():
 def test_photos_in_place_of_source_tokens(data, names, encoders, tmp_path, folder):
     cache = write(tmp_path / "features", data, names, encoders, source_tokens="on_the_fly")
     assert "source_tokens" not in cache.stored
-    assert cache.shape("source_tokens") == FeatureCache(folder).shape("source_tokens") == (17, 504)
+    assert cache.shape("source_tokens") == FeatureCache(folder).shape("source_tokens") == (17, 516)
     photos = cache.read_pictures(rows(1, 8), np.array([0, 1]))
     assert np.array_equal(photos[0], data.picture(names[1]))
     assert np.array_equal(photos[1], data.picture(names[8])[:, ::-1])

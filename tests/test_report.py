@@ -151,7 +151,7 @@ def test_page_says_where_training_began(made):
     assert "Warm-started: training began from the weights in data/pretrained/" in (
         write_report(made).read_text()
     )
-    change(made, "init: data/pretrained/base_b", "init: null")
+    change(made, "init: data/pretrained/xmdpt-synthetic/transformer", "init: null")
     page = write_report(made).read_text()
     assert "Warm-started" not in page and "Trained from scratch for" in page
 

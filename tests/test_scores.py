@@ -165,4 +165,7 @@ def test_provenance_says_what_the_numbers_stand_on(results):
     text = provenance(results, ["base_b", "size_s"], ["ablation"])
     assert "rendered people (no DeepFashion), profile synthetic" in text
     assert "40 test pairs a row, seed 0" in text and "st_lpips not LPIPS" in text
-    assert "Warm-started from data/pretrained/base_b, but from scratch: size_s" in text
+    assert (
+        "Warm-started from data/pretrained/xmdpt-synthetic/transformer, but from scratch: size_s"
+        in text
+    )

@@ -15,6 +15,7 @@ from xmdpt.encoders import make_encoder
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 from xmdpt.training.invariance import InvarianceProbe
+from xmdpt.training.optimizers import make_optimizers
 from xmdpt.training.run import build_model, train_run, warm_start
 from xmdpt.training.train import Trainer, TrainingError, draw_batch
 
@@ -50,7 +51,13 @@ def config(people):
         update={
             "data": base.data.model_copy(update={"root": str(people), "size": SIZE}),
             "model": base.model.model_copy(
-                update={"hidden_size": 32, "depth": 3, "num_heads": 2, "decode_layers": 1}
+                update={
+                    "hidden_size": 32,
+                    "depth": 3,
+                    "num_heads": 2,
+                    "decode_layers": 1,
+                    "patch_size": 2,
+                }
             ),
             "train": base.train.model_copy(
                 update={
@@ -104,7 +111,10 @@ def test_a_batch_depends_on_seed_and_step_alone(features, data, config):
 # Training
 
 
-def test_resuming_equals_training_on(features, data, config, tmp_path):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_resuming_equals_training_on(features, data, config, tmp_path, optimizer):
+    train = config.train.model_copy(update={"optimizer": optimizer})
+    config = config.model_copy(update={"train": train})
     whole = tmp_path / "whole"
     history = train_run(config, features, whole)
     stopped = tmp_path / "stopped"
@@ -141,8 +151,11 @@ def test_source_tokens_on_the_fly_train_the_same(
     pd.testing.assert_series_equal(*losses, rtol=1e-4)
 
 
-def test_training_lowers_the_loss(features, data, config):
-    settings = config.train.model_copy(update={"learning_rate": 3e-3, "precision": "fp32"})
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_training_lowers_the_loss(features, data, config, optimizer):
+    settings = config.train.model_copy(
+        update={"optimizer": optimizer, "learning_rate": 3e-3, "precision": "fp32"}
+    )
     trainer = Trainer(make_model(randomize=False), batches_of(features, data), settings)
     losses = [report.losses["mse"] for report in trainer.run(60)]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
@@ -150,11 +163,36 @@ def test_training_lowers_the_loss(features, data, config):
 
 def test_the_rate_rises_stays_and_falls(features, data, config):
     settings = config.train.model_copy(
-        update={"learning_rate": 0.1, "warmup_steps": 2, "decay_steps": 4, "grad_clip": 1e-9}
-    )
+        update={"learning_rate": 0.1, "warmup_steps": 2, "decay_steps": 4, "grad_clip": 1e-9,
+                "optimizer": "muon"}
+    )  # fmt: skip
     trainer = Trainer(make_model(), batches_of(features, data), settings)
-    rates = [trainer.optimizer.param_groups[0]["lr"] for _ in trainer.run(settings.steps)]
-    assert rates == pytest.approx([0.05, 0.1, 0.1, 0.075, 0.05, 0.025])
+    rates = [
+        [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers]
+        for _ in trainer.run(settings.steps)
+    ]
+    expected = [0.05, 0.1, 0.1, 0.075, 0.05, 0.025]
+    np.testing.assert_allclose(rates, np.transpose([expected, expected]))
+
+
+def test_muon_steps_the_blocks_matrices_and_adamw_all_else(config):
+    model = make_model()
+    settings = config.train.model_copy(update={"optimizer": "muon", "learning_rate": 1e-3})
+    muon, adamw = make_optimizers(model, settings)
+    stepped = [
+        [id(p) for group in one.param_groups for p in group["params"]] for one in (muon, adamw)
+    ]
+    everything = sorted(id(parameter) for parameter in model.parameters())
+    assert sorted(stepped[0] + stepped[1]) == everything
+    names = {name for name, p in model.named_parameters() if id(p) in stepped[0]}
+    assert "blocks.0.attn.to_q.weight" in names and "mipnet.blocks.cross.mlp.fc1.weight" in names
+    assert all(name.endswith(".weight") and ".blocks." in f".{name}" for name in names)
+    matrix = model.blocks[0].attn.to_q.weight
+    matrix.grad = torch.randn(matrix.shape, generator=torch.Generator().manual_seed(0))
+    before = matrix.detach().clone()
+    muon.step()
+    singular = torch.linalg.svdvals(before - matrix.detach()) / (1e-3 * 0.2 * 32**0.5)
+    assert singular.min() > 0.5 and singular.max() < 1.3  # all directions about alike
 
 
 def test_nothing_is_written_over_by_a_loss_that_is_not_a_number(features, data, config, tmp_path):

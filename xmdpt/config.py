@@ -147,6 +147,8 @@ class TrainConfig(Section):
     checkpoints: dict[Checkpoint, PositiveInt] = Field(min_length=1)
     """Step counts at which the EMA weights are kept; the largest ends the run."""
     batch_size: PositiveInt
+    optimizer: Literal["adamw", "muon"]
+    """The paper's AdamW; or Muon for the blocks' matrices (`xmdpt.training.optimizers`)."""
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
     """Steps of linear warm-up; 0, as in the paper, is none."""

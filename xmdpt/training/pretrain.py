@@ -1,4 +1,4 @@
-"""Makes the small weights that ship in data/pretrained/: `python -m xmdpt.training.pretrain`.
+"""Makes the small weights that ship in data/pretrained/xmdpt-synthetic/: `make pretrained`.
 
 All of it is done by the pieces that the stages use, on rendered people that no other profile has.
 Work lies in data/cache/pretrain/; each finished part is kept, so an interrupted call goes on.
@@ -8,6 +8,7 @@ Delete that folder after a change of settings.
 import argparse
 from pathlib import Path
 
+import torch
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
@@ -15,8 +16,10 @@ from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.features import Encoders, cache_features
 from xmdpt.data.synthetic import render_dataset
+from xmdpt.diffusion import make_scheduler
 from xmdpt.files import resumable_dir
 from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.training.run import train_run
 from xmdpt.training.vae import load_vae, train_vae, vae_key
 
@@ -55,8 +58,9 @@ def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
 
 
 def pretrain(config_path: str, out: Path) -> None:
-    """Render, train the autoencoder, cache, train each of `runs` in turn, ship the last in half."""
+    """Render, train the autoencoder, cache, train the one of `runs`; `out` gets both in half."""
     config = load_config(config_path)
+    [run] = config.runs
     data = _people(config)
     vae = _autoencoder(config, data)
     features = WORK / "features"
@@ -64,17 +68,22 @@ def pretrain(config_path: str, out: Path) -> None:
         encoders = Encoders.load(vae, config.features)
         names = [*data.pictures("train"), *data.pictures("test")]  # the latter to be watched only
         cache_features(features, names, data, encoders, config.features)
-    for run in config.runs:
-        if not (WORK / run).exists():
-            train_run(load_config(config_path, run), features, WORK / run, print)
-    vae.half().save_pretrained(out / "vae")
-    model = XMDPTTransformer2DModel.from_pretrained(WORK / config.runs[-1] / "main")
-    model.half().save_pretrained(out / config.runs[-1])
+    if not (WORK / run).exists():
+        train_run(load_config(config_path, run), features, WORK / run, print)
+    pipe = XMDPTPipeline(
+        vae,
+        XMDPTTransformer2DModel.from_pretrained(WORK / run / "main"),
+        make_scheduler(),
+        config.features.source_encoder,
+        config.features.pose_encoder,
+        config.features.imagenet_normalization,
+    )
+    pipe.to(dtype=torch.float16).save_pretrained(out)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="data/pretrained/pretrain.yaml")
-    parser.add_argument("--out", type=Path, default=Path("data/pretrained"))
+    parser.add_argument("--out", type=Path, default=Path("data/pretrained/xmdpt-synthetic"))
     arguments = parser.parse_args()
     pretrain(arguments.profile, arguments.out)

@@ -19,6 +19,7 @@ from xmdpt.precision import autocast
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
+from xmdpt.training.optimizers import make_optimizers
 
 
 class TrainingModule(nn.Module):
@@ -81,7 +82,7 @@ class StepReport:
 
 
 class Trainer:
-    """Model, EMA, optimizer and the number of finished steps; `run` goes on from there."""
+    """Model, EMA, optimizers and the number of finished steps; `run` goes on from there."""
 
     def __init__(
         self,
@@ -102,13 +103,11 @@ class Trainer:
         self.source_encoder = source_encoder
         self.step = 0
         self.ema = EMA(model.to(self.accelerator.device), config.ema_decay)
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        optimizers = make_optimizers(model, config)
         if config.compile:
             model.compile_repeated_blocks()
         module = TrainingModule(model.train(), config.condition_dropout)
-        self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
+        self.module, *self.optimizers = self.accelerator.prepare(module, *optimizers)
 
     @property
     def model(self) -> XMDPTTransformer2DModel:
@@ -120,7 +119,7 @@ class Trainer:
             "step": self.step,
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         with atomic_path(path) as partial:
             torch.save(state, partial)
@@ -131,7 +130,8 @@ class Trainer:
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
 
     def _learning_rate(self) -> float:
         """Constant but for a linear warm-up and a linear decay that ends with the run."""
@@ -150,8 +150,9 @@ class Trainer:
         if self.source_encoder is not None:
             photos = to_signed(batch.pop("source_pictures"))
             batch["source_tokens"] = self.source_encoder(photos)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self._learning_rate()
         with autocast(self.accelerator.device, self.config.precision):
             losses = self.module(batch)
         total = losses["loss"].mean()
@@ -167,8 +168,9 @@ class Trainer:
                 "lower train.learning_rate, set train.grad_clip, or train in fp32. "
                 "The last saved state stays in the hidden folder beside the run's"
             )
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.model)
         self.step += 1
         means = {name: value.mean().item() for name, value in losses.items()}
