@@ -91,6 +91,7 @@ def _settings(steps: int, batch_size: int, learning_rate: float) -> TrainConfig:
         init=None,
         checkpoints={"main": steps},
         batch_size=batch_size,
+        optimizer="adamw",
         learning_rate=learning_rate,
         warmup_steps=0,
         decay_steps=steps // 2,
