@@ -87,16 +87,24 @@ def test_a_failing_cell_is_shown_and_kept(folder, capfd):
     assert "AssertionError" in (folder / "made/bad.ipynb").read_text()
 
 
-def test_bad_data_is_one_line(folder, capfd):
-    source = write(
-        folder / "notebooks/data.ipynb",
-        "from xmdpt.data.deepfashion import DeepFashion\nDeepFashion('nowhere', 64)",
-    )
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "from xmdpt.data.deepfashion import DeepFashion as use; use('nowhere', 64)",
+            "nowhere: no such folder; the stage `prepare` makes this data set",
+        ),
+        (
+            "from xmdpt.photos.weights import load_pipeline as use; use('nowhere')",
+            "nowhere: no model_index.json there; name a folder of a pipeline",
+        ),
+    ],
+)
+def test_bad_data_is_one_line(folder, capfd, line, message):
+    source = write(folder / "notebooks/data.ipynb", line)
     assert run(source, "made/data.ipynb") == 2
     error = capfd.readouterr().err
-    assert [line for line in error.splitlines() if line] == [
-        "error: nowhere: no such folder; the stage `prepare` makes this data set"
-    ]
+    assert [line for line in error.splitlines() if line] == [f"error: {message}"]
 
 
 @pytest.mark.parametrize(

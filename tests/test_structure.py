@@ -26,7 +26,8 @@ FLOORS = {
     **dict.fromkeys(("data", "encoders", "model", "perceptual"), 1),
     **dict.fromkeys(("convert", "export", "photos", "pipeline", "poses", "sampling"), 2),
     **dict.fromkeys(("evaluation", "paper", "training"), 3),
-    **dict.fromkeys(("arguments", "cli", "demo", "notebook", "notebook_pages", "report"), 4),
+    **dict.fromkeys(("arguments", "cli", "demo", "lessons", "notebook"), 4),
+    **dict.fromkeys(("notebook_pages", "report"), 4),
 }
 # Modules that cannot change what a stage makes: a stage need not run again for them.
 WATCHERS = {"xmdpt/tracking.py"}

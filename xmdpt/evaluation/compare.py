@@ -1,7 +1,6 @@
 """Any number of methods' result folders, scored under any protocols: what `xmdpt evaluate` does."""
 
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,0 +1,186 @@
+"""Models that differ in one switch: of a finished run, or trained for a few steps right here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from xmdpt.config import TrainConfig, load_config
+from xmdpt.data.annotations import Pair
+from xmdpt.data.cache import PairBatches
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import spread
+from xmdpt.diffusion import training_losses
+from xmdpt.lessons.people import REPOSITORY, condition_of, lesson_people, training_features
+from xmdpt.lessons.sampling import draw_latents, show
+from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.paper.drawing import load_run
+from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.random import keyed_generator
+from xmdpt.training.train import Trainer
+
+
+@dataclass(frozen=True)
+class Study:
+    """Pipelines by label, and (source, target) pairs of people whom none of them has seen."""
+
+    pipelines: dict[str, XMDPTPipeline]
+    data: DeepFashion
+    pairs: list[Pair]
+    origin: str
+    """How the models came to be, for titles."""
+    histories: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """Mean losses of each model along its training, with a column `step`."""
+
+
+def variant(model: XMDPTTransformer2DModel, **changes: Any) -> XMDPTTransformer2DModel:
+    """A model with `changes` of its settings; it takes over every weight that has a place in it.
+
+    Parts that the model lacks start untrained, from seed 0.
+    """
+    torch.manual_seed(0)
+    other = XMDPTTransformer2DModel.from_config(dict(model.config), **changes)
+    own = other.state_dict()
+    kept = {name: value for name, value in model.state_dict().items() if name in own}
+    other.load_state_dict(kept, strict=False)
+    return other.eval().to(model.device)
+
+
+def with_transformer(pipe: XMDPTPipeline, model: XMDPTTransformer2DModel) -> XMDPTPipeline:
+    """The pipeline with another model, and the same autoencoder."""
+    names = ("source_encoder", "pose_encoder", "imagenet_normalization")
+    settings = {name: pipe.config[name] for name in names}
+    other = XMDPTPipeline(pipe.vae, model, pipe.scheduler, **settings)
+    other.set_progress_bar_config(disable=True)
+    return other
+
+
+def finished_study(
+    runs: Mapping[str, str], count: int, root: str | Path | None = None
+) -> Study | None:
+    """The study of the repository's finished runs, label -> run, or None where one is missing.
+
+    Compared are the checkpoints `ablation`, on `count` of the test pairs of `root`/params.yaml.
+    """
+    root = Path(root or REPOSITORY)
+    models, params = root / "models", root / "params.yaml"
+    folders = {label: models / run for label, run in runs.items()}
+    made = [models / "vae", *(folder / "ablation" for folder in folders.values())]
+    if not all((folder / "config.json").is_file() for folder in made):
+        return None
+    configs = {label: load_config(params, run) for label, run in runs.items()}
+    config = next(iter(configs.values()))
+    data = DeepFashion(root / config.data.root, config.data.size)
+    return Study(
+        {label: load_run(configs[label], runs[label], "ablation", models) for label in runs},
+        data,
+        spread(data.pairs("test"), count),
+        f"finished runs of the profile {config.profile}, "
+        f"{config.train.checkpoints['ablation']} steps",
+        {label: pd.read_csv(folder / "history.tsv", sep="\t") for label, folder in folders.items()},
+    )
+
+
+def _settings(steps: int, batch_size: int, learning_rate: float) -> TrainConfig:
+    return TrainConfig(
+        init=None,
+        checkpoints={"main": steps},
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup_steps=0,
+        decay_steps=steps // 2,
+        weight_decay=0.0,
+        grad_clip=1.0,
+        ema_decay=0.9,
+        condition_dropout=0.1,
+        precision="auto",
+        compile=False,
+        save_every=steps,
+        log_every=steps,
+    )
+
+
+def brief_study(
+    pipe: XMDPTPipeline,
+    changes: Mapping[str, Mapping[str, Any]],
+    *,
+    steps: int,
+    people: int,
+    count: int,
+    batch_size: int = 8,
+    learning_rate: float = 2e-4,
+    folder: str | Path | None = None,
+) -> Study:
+    """Train a `variant` of the pipeline's model for each label, all on the same batches.
+
+    `people` are rendered to train on, four views each, and six others for `count` pairs to
+    compare on; `folder` is where they are kept, see `lesson_people`.
+    """
+    data = lesson_people(6, people, 4, pipe.size, folder)
+    batches = PairBatches(training_features(pipe, data, folder), data.pairs("train"), seed=0)
+    pipelines, histories = {}, {}
+    for label, change in changes.items():
+        model = variant(pipe.transformer, **change)
+        trainer = Trainer(model, batches, _settings(steps, batch_size, learning_rate))
+        rows = [{"step": report.step} | report.losses for report in trainer.run(steps)]
+        histories[label] = pd.DataFrame(rows)
+        pipelines[label] = with_transformer(pipe, trainer.ema.model.eval().to(pipe.device))
+    pairs = spread(data.pairs("test"), count)
+    origin = f"from the small weights, {steps} steps of {batch_size} on {people} people"
+    return Study(pipelines, data, pairs, origin, histories)
+
+
+@torch.no_grad()
+def noise_errors(
+    model: XMDPTTransformer2DModel,
+    pairs: Mapping[str, Tensor],
+    timesteps: Sequence[int],
+    conditional: bool = True,
+) -> np.ndarray:
+    """Mean squared error of the predicted noise (Eq. 1) at each timestep, (T,).
+
+    `pairs` are those of `encode_pairs`; at a timestep every model sees the same noise. Without
+    `conditional` the condition is the vector of zeros. 1 is what predicting no noise costs.
+    """
+    condition = condition_of(model, pairs) * float(conditional)
+    target, errors = pairs["target_latent"], []
+    for t in timesteps:
+        noise = torch.randn(target.shape, generator=keyed_generator(0, "noise", int(t)))
+        at = torch.full((len(target),), int(t), device=target.device)
+        losses = training_losses(
+            lambda x, t: model(x, t, condition).sample, target, at, noise.to(target.device)
+        )
+        errors.append(losses["mse"].mean().item())
+    return np.array(errors)
+
+
+def draw_study(study: Study, inputs: Mapping[str, Tensor], steps: int) -> dict[str, np.ndarray]:
+    """Pictures by label, uint8 (N, S, S, 3), of the study's pairs; all start from equal noise."""
+    drawn = {}
+    for label, pipe in study.pipelines.items():
+        latents = draw_latents(pipe, condition_of(pipe.transformer, inputs), steps)
+        drawn[label] = show(pipe, latents)
+    return drawn
+
+
+def comparison(
+    data: DeepFashion, pairs: Sequence[Pair], drawn: Mapping[str, Sequence[np.ndarray]], count: int
+) -> dict[str, list[np.ndarray]]:
+    """Rows of a grid for `count` of the pairs: source, pose, what was drawn by label, truth."""
+    chosen = spread(range(len(pairs)), count)
+    return {
+        "source": [data.picture(pairs[n][0]) for n in chosen],
+        "pose": [data.skeleton(pairs[n][1]) for n in chosen],
+        **{label: [pictures[n] for n in chosen] for label, pictures in drawn.items()},
+        "truth": [data.picture(pairs[n][1]) for n in chosen],
+    }
+
+
+def smoothed(history: pd.DataFrame, column: str, window: int) -> pd.Series:
+    """A loss along training, by step: the running mean over up to `window` steps."""
+    return history.set_index("step")[column].rolling(window, min_periods=1).mean()
