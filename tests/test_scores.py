@@ -30,11 +30,13 @@ MIPNET = Comparison(
 )
 
 
-def write_scores(root: Path, run: str, st_lpips: np.ndarray, ssim: float = 0.7) -> None:
+def write_scores(
+    root: Path, run: str, st_lpips: np.ndarray, ssim: float = 0.7, row: str = "ablation"
+) -> None:
     """What the stage evaluate leaves of a run: two pairs of each person."""
     pairs = pd.DataFrame(
         {
-            "row": "ablation",
+            "row": row,
             "source": [f"source{n}" for n in range(len(st_lpips))],
             "target": [f"target{n}" for n in range(len(st_lpips))],
             "person": [f"{n // 2:03d}" for n in range(len(st_lpips))],
@@ -80,6 +82,18 @@ def test_a_claim_is_judged_by_its_interval_over_people(results, people, mean, no
     assert claim.text == "MIPNet helps (Table 2a, st_lpips)"
     assert f"gain {mean:+.4f}" in claim.evidence
     assert claim.evidence.endswith(f"on {2 * people} pairs of {people} people")
+
+
+def test_a_warm_start_on_one_side_alone_tells_nothing(results):
+    worse = np.full(40, 0.25)
+    write_scores(results.root, "size_s", worse, row="main")
+    write_scores(results.root, "base_b", worse - gains(20, 0.1), row="main")
+    beats = Comparison("1", "B beats S", ("base_b", "main"), ("size_s", "main"))
+    claim = judge(beats, results)
+    assert claim.status == "cannot tell" and claim.evidence.endswith("one of the two is warm-started")
+    params = results.root / "params.yaml"
+    params.write_text(params.read_text().replace("{init: null, ", "{"))
+    assert judge(beats, Results(results.root)).status == "supported"
 
 
 def test_where_higher_is_better_the_gain_is_turned(results):

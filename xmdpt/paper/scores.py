@@ -216,7 +216,8 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     """Compare two runs on the pairs they share: is the 95 % interval of the gain clear of zero?
 
     The interval is a bootstrap over people. Clear above zero supports the claim, clear below
-    refutes it; across zero, or with fewer than `FEWEST_PEOPLE`, the run cannot tell.
+    refutes it; across zero, or with fewer than `FEWEST_PEOPLE`, the run cannot tell; nor where
+    one of the two runs alone began from trained weights, which are worth more than what differs.
     """
     key = results.metric(comparison.metric)
     text = f"{comparison.text} (Table {comparison.table}, {METRICS[key].label})"
@@ -236,7 +237,12 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     )
     gain = joined[f"{key}_better"] - joined[f"{key}_worse"]
     gain = gain if METRICS[key].higher else -gain
-    return _weigh(text, gain, joined["person_better"], "pairs", results.config.seed)
+    claim = _weigh(text, gain, joined["person_better"], "pairs", results.config.seed)
+    starts = {results.of_run(run).train.init for run, _ in (comparison.better, comparison.worse)}
+    if len(starts) > 1:
+        evidence = f"{claim.evidence}, but one of the two is warm-started"
+        return Claim(text, "cannot tell", evidence)
+    return claim
 
 
 def _weigh(text: str, gain: pd.Series, people: pd.Series, unit: str, seed: int) -> Claim:
