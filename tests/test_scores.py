@@ -90,7 +90,9 @@ def test_a_warm_start_on_one_side_alone_tells_nothing(results):
     write_scores(results.root, "base_b", worse - gains(20, 0.1), row="main")
     beats = Comparison("1", "B beats S", ("base_b", "main"), ("size_s", "main"))
     claim = judge(beats, results)
-    assert claim.status == "cannot tell" and claim.evidence.endswith("one of the two is warm-started")
+    assert claim.status == "cannot tell" and claim.evidence.endswith(
+        "one of the two is warm-started"
+    )
     params = results.root / "params.yaml"
     params.write_text(params.read_text().replace("{init: null, ", "{"))
     assert judge(beats, Results(results.root)).status == "supported"

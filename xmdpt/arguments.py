@@ -12,7 +12,9 @@ def check_place(path: Path) -> None:
     """Raise BadInput for a path that has no folder to lie in."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise BadInput(f"{path}: {folder} is no folder that can be written to; name a file elsewhere")
+        raise BadInput(
+            f"{path}: {folder} is no folder that can be written to; name a file elsewhere"
+        )
 
 
 def check_file(path: Path) -> None:
