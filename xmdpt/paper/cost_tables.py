@@ -381,6 +381,8 @@ def efficiency_figure(measured: Costs) -> Figure:
     right.set(
         title=f"here, random weights, {measured['machine']['device'].upper()}",
         xlabel="time, X-MDPT-S = 1",
+        yscale="log",
         ylabel="peak memory in MB, 8 pictures",
     )
+    right.yaxis.set_major_formatter("{x:g}")
     return figure
