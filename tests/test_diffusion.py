@@ -11,6 +11,7 @@ from xmdpt.diffusion import (
     guidance_weight,
     guide,
     make_scheduler,
+    min_snr_weight,
     training_losses,
     variational_bound,
 )
@@ -69,6 +70,15 @@ def test_bound_trains_the_variance_alone():
     losses["vb"].sum().backward()
     assert output.grad[:, :4].abs().max() == 0
     assert output.grad[:, 4:].abs().min() > 0
+
+
+def test_min_snr_caps_the_ratio_of_signal_to_noise():
+    alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64), 0)
+    snr = alpha_bar / (1 - alpha_bar)
+    weight = min_snr_weight(torch.arange(1000), 5.0).double()
+    torch.testing.assert_close(weight * snr, snr.clamp(max=5.0), rtol=1e-5, atol=0)
+    assert weight[0] < 0.001
+    assert weight[200:].eq(1).all()
 
 
 def test_sampler_goes_to_the_next_timestep_of_its_list():

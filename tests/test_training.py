@@ -163,6 +163,17 @@ def test_the_rate_rises_stays_and_falls(features, data, config):
     assert rates == pytest.approx([0.05, 0.1, 0.1, 0.075, 0.05, 0.025])
 
 
+def test_min_snr_weighs_the_gradient_and_not_the_reported_loss(features, data, config):
+    reports = {}
+    for gamma in (None, 1e9, 1e-9):  # above every ratio; far below, so that all but nothing is left
+        settings = config.train.model_copy(update={"snr_gamma": gamma, "precision": "fp32"})
+        trainer = Trainer(make_model(), batches_of(features, data), settings)
+        reports[gamma] = next(trainer.run(1))
+    assert reports[1e9].grad_norm == pytest.approx(reports[None].grad_norm, rel=1e-5)
+    assert reports[1e-9].grad_norm < 0.9 * reports[None].grad_norm
+    assert reports[1e-9].losses["mse"] == reports[None].losses["mse"]
+
+
 def test_nothing_is_written_over_by_a_loss_that_is_not_a_number(features, data, config, tmp_path):
     trainer = Trainer(make_model(), batches_of(features, data), config.train)
     list(trainer.run(2))

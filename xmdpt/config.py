@@ -155,6 +155,8 @@ class TrainConfig(Section):
     weight_decay: float = Field(ge=0)
     grad_clip: float | None = Field(gt=0)
     """Largest gradient norm; null, as in the paper, leaves gradients alone."""
+    snr_gamma: float | None = Field(gt=0)
+    """Weighs the squared error by min(SNR, gamma) / SNR (Min-SNR); null, as in the paper, by 1."""
     ema_decay: float = Field(ge=0, lt=1)
     condition_dropout: float = Field(ge=0, le=1)
     precision: Precision

@@ -103,6 +103,12 @@ def training_losses(
     return {"mse": mse, "vb": vb, "loss": mse + vb}
 
 
+def min_snr_weight(t: Tensor, gamma: float) -> Tensor:
+    """min(SNR, gamma) / SNR at timesteps t (B,): less of what is almost clean (Hang et al., 2023)."""
+    snr = (_ALPHA_BARS / (1 - _ALPHA_BARS)).to(t.device, torch.float32)[t]
+    return snr.clamp(max=gamma) / snr
+
+
 def guidance_weight(t: Tensor, scale: float, power: float) -> Tensor:
     """w(t) of the power-cosine schedule (Eq. 6): 1 at t = T, `scale` at t = 0; shaped like t."""
     t = torch.as_tensor(t)

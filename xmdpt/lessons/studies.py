@@ -96,6 +96,7 @@ def _settings(steps: int, batch_size: int, learning_rate: float) -> TrainConfig:
         decay_steps=steps // 2,
         weight_decay=0.0,
         grad_clip=1.0,
+        snr_gamma=None,
         ema_decay=0.9,
         condition_dropout=0.1,
         precision="auto",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xmdpt.config import TrainConfig
 from xmdpt.data.cache import PairBatches
-from xmdpt.diffusion import NUM_TIMESTEPS, training_losses
+from xmdpt.diffusion import NUM_TIMESTEPS, min_snr_weight, training_losses
 from xmdpt.files import atomic_path
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pictures import to_signed
@@ -140,6 +140,15 @@ class Trainer:
         fall = (config.steps - self.step) / config.decay_steps if config.decay_steps else 1.0
         return config.learning_rate * min(1.0, rise, fall)
 
+    def _objective(self, losses: dict[str, Tensor], t: Tensor) -> Tensor:
+        """What is minimised: Eq. 5, its squared errors weighed by `snr_gamma` where that is set."""
+        gamma = self.config.snr_gamma
+        weight = 1.0 if gamma is None else min_snr_weight(t, gamma)
+        total = (weight * losses["mse"] + losses["vb"]).mean()
+        if "masked_mse" in losses:
+            total = total + (weight * losses["masked_mse"] + losses["masked_vb"]).mean()
+        return total
+
     def _train_step(self) -> StepReport:
         batch = draw_batch(self.batches, self.config, self.model.num_patches, self.step)
         shard = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
@@ -154,9 +163,7 @@ class Trainer:
             group["lr"] = self._learning_rate()
         with autocast(self.accelerator.device, self.config.precision):
             losses = self.module(batch)
-        total = losses["loss"].mean()
-        if "masked_loss" in losses:
-            total = total + losses["masked_loss"].mean()
+        total = self._objective(losses, batch["t"])
         self.accelerator.backward(total)
         grad_norm = self.accelerator.clip_grad_norm_(
             self.module.parameters(), self.config.grad_clip or math.inf
