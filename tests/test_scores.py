@@ -1,6 +1,7 @@
 """The runs' scores beside the paper's, and what they say about its claims."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from xmdpt.paper.published import scores
 from xmdpt.paper.scores import (
     COMPARISONS,
     FEWEST_PEOPLE,
+    FEWEST_STEPS,
     NOT_PRINTED,
     Comparison,
     Results,
@@ -47,15 +49,29 @@ def write_scores(
     reports = root / "reports"
     (reports / "scores").mkdir(parents=True, exist_ok=True)
     pairs.to_csv(reports / f"scores/{run}.tsv", sep="\t", index=False)
-    row = {"st_lpips": float(st_lpips.mean()), "ssim": ssim, "count": float(len(pairs))}
-    rows = {"ablation": row, "truth": {"fd_effnet": 24.0, "count": 40.0}}
+    values = {"st_lpips": float(st_lpips.mean()), "ssim": ssim, "count": float(len(pairs))}
+    rows = {row: values, "truth": {"fd_effnet": 24.0, "count": 40.0}}
     (reports / f"scores/{run}.json").write_text(json.dumps(rows))
+
+
+INIT = "data/pretrained/xmdpt-synthetic/transformer"
 
 
 @pytest.fixture
 def results(tmp_path):
-    (tmp_path / "params.yaml").write_text((ROOT / "profiles/synthetic.yaml").read_text())
+    """Of runs from scratch, long enough to be judged."""
+    (tmp_path / "params.yaml").write_text((ROOT / "profiles/synthetic-full.yaml").read_text())
     return Results(tmp_path)
+
+
+@pytest.fixture
+def warm(results):
+    """The same, warm-started from weights without MIPNet."""
+    params = results.root / "params.yaml"
+    params.write_text(params.read_text().replace("  init: null  ", f"  init: {INIT}  "))
+    shutil.copytree(ROOT / INIT, results.root / INIT)
+    assert load_config(params).train.init == INIT
+    return Results(results.root)
 
 
 def gains(people: int, mean: float, noise: float = 0.0) -> np.ndarray:
@@ -81,21 +97,70 @@ def test_a_claim_is_judged_by_its_interval_over_people(results, people, mean, no
     assert claim.status == status
     assert claim.text == "MIPNet helps (Table 2a, st_lpips)"
     assert f"gain {mean:+.4f}" in claim.evidence
-    assert claim.evidence.endswith(f"on {2 * people} pairs of {people} people")
+    few = " (below 8)" if people < FEWEST_PEOPLE else ""
+    assert claim.evidence.endswith(f"on {2 * people} pairs of {people} people{few}")
 
 
-def test_a_warm_start_on_one_side_alone_tells_nothing(results):
-    worse = np.full(40, 0.25)
-    write_scores(results.root, "size_s", worse, row="main")
-    write_scores(results.root, "base_b", worse - gains(20, 0.1), row="main")
-    beats = Comparison("1", "B beats S", ("base_b", "main"), ("size_s", "main"))
-    claim = judge(beats, results)
-    assert claim.status == "cannot tell" and claim.evidence.endswith(
-        "one of the two is warm-started"
+def large_gain(results: Results, better: str, worse: str) -> Comparison:
+    """A comparison of two runs that differ clearly, by more than noise."""
+    write_scores(results.root, worse, np.full(40, 0.25))
+    write_scores(results.root, better, np.full(40, 0.25) - gains(20, 0.1, 0.001))
+    return Comparison("1", "It helps", (better, "ablation"), (worse, "ablation"))
+
+
+def test_a_warm_start_on_one_side_alone_tells_nothing(warm):
+    beats = large_gain(warm, "base_b", "size_s")
+    params = warm.root / "params.yaml"
+    settings = yaml.safe_load(params.read_text())
+    settings["experiments"]["size_s"]["train"] = {"init": None}
+    params.write_text(yaml.safe_dump(settings))
+    claim = judge(beats, Results(warm.root))
+    assert claim.status == "cannot tell"
+    assert claim.evidence.endswith("one of the two alone is warm-started, or from other weights")
+
+
+@pytest.mark.parametrize(
+    ("worse", "changed"),
+    [("canet_local", "canet_sources"), ("aggregation_add", "aggregation")],
+)
+def test_a_part_cut_out_of_trained_weights_is_no_ablation(warm, worse, changed):
+    claim = judge(large_gain(warm, "base_b", worse), warm)
+    assert claim.status == "cannot tell" and "gain +0.1000" in claim.evidence
+    assert f"trained with one {changed}," in claim.evidence
+    params = warm.root / "params.yaml"  # the same from scratch is one
+    params.write_text(params.read_text().replace(INIT, "null"))
+    assert judge(large_gain(warm, "base_b", worse), Results(warm.root)).status == "supported"
+
+
+@pytest.mark.parametrize("worse", ["no_mask", "mask_50"])
+def test_what_starts_fresh_in_both_runs_is_judged(warm, worse):
+    comparison = large_gain(warm, "base_b", worse)
+    assert judge(comparison, warm).status == "supported"
+    config = warm.root / INIT / "config.json"  # but not from weights that hold a MIPNet
+    config.write_text(
+        config.read_text().replace('"mip_attention": "none"', '"mip_attention": "self"')
     )
+    assert judge(comparison, warm).status == "cannot tell"
+    config.unlink()
+    assert judge(comparison, warm).status == "cannot tell"
+
+
+def test_short_training_tells_nothing(results):
+    comparison = large_gain(results, "base_b", "no_mask")
+    assert results.steps("no_mask", "ablation") == FEWEST_STEPS
     params = results.root / "params.yaml"
-    params.write_text(params.read_text().replace("{init: null, ", "{"))
-    assert judge(beats, Results(results.root)).status == "supported"
+    params.write_text(params.read_text().replace("ablation: 10000}", "ablation: 9999}"))
+    claim = judge(comparison, Results(results.root))
+    assert claim.status == "cannot tell"
+    assert claim.evidence.endswith("but 9,999 steps are too few (below 10,000)")
+
+
+@pytest.mark.parametrize("profile", ["synthetic-full", "paper", "paper-features-s-s"])
+def test_real_trainings_are_long_enough_to_be_judged(profile):
+    path = ROOT / f"profiles/{profile}.yaml"
+    for run in load_config(path).runs:
+        train = load_config(path, run).train
+        assert train.init is None and min(train.checkpoints.values()) >= FEWEST_STEPS
 
 
 def test_where_higher_is_better_the_gain_is_turned(results):
@@ -117,7 +182,7 @@ def test_a_run_not_carried_out_is_named(results):
     write_scores(results.root, "base_b", np.full(40, 0.2))
     claim = judge(MIPNET, results)
     assert claim.status == "not run"
-    assert claim.evidence == "no_mask (ablation) not in the profile synthetic"
+    assert claim.evidence == "no_mask (ablation) not in the profile synthetic-full"
 
 
 def test_numbers_of_a_run_no_longer_in_the_settings_are_not_shown(results):
@@ -159,13 +224,27 @@ def test_a_table_has_each_printed_row_and_ours_beside_it(results):
     printed = [row.method for row in scores() if row.table == "2a"]
     assert list(table.index) == printed
     assert table.loc["+ MIPNet", "our st_lpips ↓"] == "0.203"
-    assert table.loc["+ MIPNet", "our steps"] == "30"
+    assert table.loc["+ MIPNet", "our steps"] == "10,000"
     assert str(table.loc["+ MIPNet", "paper's LPIPS ↓"]) == "0.1814"
     assert table.loc["Transformer", "our st_lpips ↓"] is None
     assert not [column for column in table if column.startswith(("our LPIPS", "our FID"))]
     (method, run), _ = NOT_PRINTED["2e"]  # the other is not carried out
     last = score_table("2e", results).iloc[-1]
     assert (run, last["method"], last["our st_lpips ↓"]) == ("aggregation_add", method, "0.300")
+
+
+def test_rows_over_other_pairs_say_so(results):
+    write_scores(results.root, "size_s", np.full(40, 0.2))
+    write_scores(results.root, "base_b", np.full(40, 0.2))
+    assert "our pairs" not in score_table("1", results)
+    assert "40 test pairs a row" in provenance(results, ["size_s", "base_b"], ["ablation"])
+    write_scores(results.root, "base_b", np.full(16, 0.2))
+    table = score_table("1", results).set_index(["method", "paper's steps"])
+    assert table.loc[("X-MDPT-S", "300,000"), "our pairs"] == "40"
+    assert table.loc[("X-MDPT-B", "300,000"), "our pairs"] == "16"
+    assert table.loc[("X-MDPT-L", "350,000"), "our pairs"] is None
+    text = provenance(results, ["size_s", "base_b"], ["ablation", "main"])
+    assert "test pairs a row: 16 or 40 at ablation; a Fréchet distance falls" in text
 
 
 def test_limits_stand_where_their_size_was_run(results):
@@ -175,18 +254,33 @@ def test_limits_stand_where_their_size_was_run(results):
     assert not [column for column in large if column.startswith("our")]
 
 
-def test_provenance_says_what_the_numbers_stand_on(results):
+def test_provenance_says_what_the_numbers_stand_on(tmp_path):
+    (tmp_path / "params.yaml").write_text((ROOT / "profiles/synthetic.yaml").read_text())
+    results = Results(tmp_path)
     nothing = provenance(results, ["base_b"], ["ablation"])
     assert nothing == "Ours: none of these runs is carried out by the profile synthetic."
     for run in ("base_b", "size_s"):
         write_scores(results.root, run, np.full(40, 0.2))
     text = provenance(results, ["base_b", "size_s"], ["ablation"])
     assert "rendered people (no DeepFashion), profile synthetic" in text
-    assert "40 test pairs a row, seed 0" in text and "st_lpips not LPIPS" in text
-    assert (
-        "Warm-started from data/pretrained/xmdpt-synthetic/transformer, but from scratch: size_s"
-        in text
-    )
+    assert "seed 0, 40 test pairs a row" in text and "st_lpips not LPIPS" in text
+    assert f"Warm-started from {INIT}, but from scratch: size_s" in text
+
+
+@pytest.mark.parametrize("rendered", [True, False])
+@pytest.mark.parametrize("protocol", ["synthetic", "clean"])
+def test_data_are_named_after_the_data_and_not_after_the_protocol(results, rendered, protocol):
+    params = results.root / "params.yaml"
+    settings = yaml.safe_load(params.read_text())
+    settings["evaluate"]["protocol"] = protocol
+    if not rendered:
+        settings["data"] |= {"rendered": None, "root": "data/index/mine", "raw": "data/raw/mine"}
+    params.write_text(yaml.safe_dump(settings))
+    write_scores(results.root, "base_b", np.full(40, 0.2))
+    text = provenance(Results(results.root), ["base_b"], ["ablation"])
+    assert ("rendered people" in text) == rendered and ("data/index/mine" in text) != rendered
+    assert ("st_lpips not LPIPS" in text) == (protocol == "synthetic")
+    assert ("compares with theirs" in text) == (rendered or protocol == "synthetic")
 
 
 @pytest.mark.parametrize(

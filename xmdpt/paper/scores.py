@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from xmdpt.bootstrap import bootstrap_interval
-from xmdpt.config import Config, load_config
+from xmdpt.config import Config, ModelConfig, load_config
 from xmdpt.labels import METRICS
 from xmdpt.paper.exhibits import Claim, Status
 from xmdpt.paper.published import Score, scores
@@ -32,6 +32,12 @@ _LIMITS_OF = {256: "base_b", 512: "size_l_512"}
 """The paper's picture size -> a run whose scores hold the reference rows at that size."""
 FEWEST_PEOPLE = 8
 """An interval over fewer is not to be trusted: a bootstrap cannot show people it has not seen."""
+INVARIANT, INVARIANT_AFTER = 0.9999, 10_000
+"""Figure 5: the cosine within a person that the paper reports, and the steps it gives."""
+FEWEST_STEPS = INVARIANT_AFTER
+"""A shorter training tells one model from another by its start and its seed, not by its design."""
+MIPNET = {"mip_attention", "mask_ratio"}
+"""Settings of `model` that touch MIPNet alone."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,40 @@ class Results:
         """Training steps behind a run's checkpoint, where the run has it."""
         return self.of_run(run).train.checkpoints.get(checkpoint)
 
+    def learned(self, init: str) -> set[str]:
+        """The settings of `model` whose weights a run that starts from `init` finds trained.
+
+        That is all but MIPNet's where `init` was trained without it, and each run adds it fresh.
+        """
+        path = self.root / init / "config.json"
+        trained = json.loads(path.read_text())["mip_attention"] if path.is_file() else None
+        return set(ModelConfig.model_fields) - (MIPNET if trained == "none" else set())
+
     @property
     def data(self) -> str:
         """What our numbers were computed on, in words."""
-        if self.config.evaluate.protocol == "synthetic":
+        if self.config.data.rendered:
             return "rendered people (no DeepFashion), profile " + self.config.profile
         return f"{self.config.data.root}, profile {self.config.profile}"
+
+
+def _pair_counts(results: Results, runs: Sequence[str], checkpoints: Sequence[Checkpoint]) -> str:
+    """How many test pairs the rows of some runs are means over, in words."""
+    counts: dict[str, set[int]] = {}
+    for checkpoint in checkpoints:
+        rows = [results.rows(run).get(checkpoint) for run in runs]
+        if found := {int(row["count"]) for row in rows if row is not None}:
+            counts[checkpoint] = found
+    distinct = set().union(*counts.values())
+    if len(distinct) < 2:
+        return f"{max(distinct, default=0)} test pairs a row"
+    listed = ", ".join(
+        f"{' or '.join(map(str, sorted(found)))} at {name}" for name, found in counts.items()
+    )
+    return (
+        f"test pairs a row: {listed}; a Fréchet distance falls with the number of pictures, and "
+        "compares only between rows of the same number"
+    )
 
 
 def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Checkpoint]) -> str:
@@ -90,19 +124,15 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
     done = [run for run in runs if results.rows(run)]
     if not done:
         return f"Ours: none of these runs is carried out by the profile {results.config.profile}."
-    counts = {
-        int(results.rows(run)[checkpoint]["count"])
-        for run in done
-        for checkpoint in checkpoints
-        if checkpoint in results.rows(run)
-    }
     starts = {results.of_run(run).train.init for run in done}
     parts = [
-        f"Ours: {results.data}, protocol {results.config.evaluate.protocol}, "
-        f"{' or '.join(map(str, sorted(counts)))} test pairs a row, seed {results.config.seed}."
+        f"Ours: {results.data}, protocol {results.config.evaluate.protocol}, seed "
+        f"{results.config.seed}, {_pair_counts(results, done, checkpoints)}."
     ]
     if results.config.evaluate.protocol == "synthetic":
         parts.append("fd_effnet is not FID and st_lpips not LPIPS: no number compares with theirs.")
+    elif results.config.data.rendered:
+        parts.append("No number on rendered people compares with theirs.")
     if starts - {None}:
         scratch = [run for run in done if results.of_run(run).train.init is None]
         parts.append(
@@ -129,6 +159,7 @@ def _ours(results: Results, run: str | None, name: str | None, steps: int | None
     """Our half of a row; empty cells where there is nothing."""
     row = results.rows(run).get(name, {}) if run and name else {}
     cells: dict[str, Any] = {"our steps": f"{steps:,}" if row and steps else None}
+    cells["our pairs"] = f"{row['count']:,.0f}" if row else None
     for printed in PRINTED:
         key = results.metric(printed)
         heading = f"{METRICS[key].label} {'↑' if METRICS[key].higher else '↓'}"
@@ -145,7 +176,8 @@ def _paper(row: Score) -> dict[str, Any]:
 def score_table(table: str, results: Results, size: int = 256) -> pd.DataFrame:
     """A table of the paper at a picture size, each printed row beside ours.
 
-    Cells are text as printed, and None where the paper or the profile has no number.
+    Cells are text as printed, and None where the paper or the profile has no number. A column has
+    the number of our test pairs where rows differ in it.
     """
     rows = []
     for row in scores():
@@ -164,6 +196,8 @@ def score_table(table: str, results: Results, size: int = 256) -> pd.DataFrame:
             ours = _ours(results, run, "ablation", results.steps(run, "ablation"))
             rows.append({"method": method} | ours)
     frame = pd.DataFrame(rows)
+    if frame["our pairs"].nunique() < 2:
+        frame = frame.drop(columns="our pairs")
     return frame.astype(object).where(frame.notna(), None).dropna(axis=1, how="all")
 
 
@@ -216,8 +250,7 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     """Compare two runs on the pairs they share: is the 95 % interval of the gain clear of zero?
 
     The interval is a bootstrap over people. Clear above zero supports the claim, clear below
-    refutes it; across zero, or with fewer than `FEWEST_PEOPLE`, the run cannot tell; nor where
-    one of the two runs alone began from trained weights, which are worth more than what differs.
+    refutes it; across zero, or where the comparison is not fair (`_doubts`), the run cannot tell.
     """
     key = results.metric(comparison.metric)
     text = f"{comparison.text} (Table {comparison.table}, {METRICS[key].label})"
@@ -238,11 +271,30 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     gain = joined[f"{key}_better"] - joined[f"{key}_worse"]
     gain = gain if METRICS[key].higher else -gain
     claim = _weigh(text, gain, joined["person_better"], "pairs", results.config.seed)
-    starts = {results.of_run(run).train.init for run, _ in (comparison.better, comparison.worse)}
-    if len(starts) > 1:
-        evidence = f"{claim.evidence}, but one of the two is warm-started"
-        return Claim(text, "cannot tell", evidence)
+    if doubts := _doubts(comparison, results):
+        return Claim(text, "cannot tell", f"{claim.evidence}, but {' and '.join(doubts)}")
     return claim
+
+
+def _doubts(comparison: Comparison, results: Results) -> list[str]:
+    """Why a difference between two runs does not tell which design is better, if so."""
+    sides = (comparison.better, comparison.worse)
+    steps = min(results.steps(*side) for side in sides)
+    doubts = []
+    if steps < FEWEST_STEPS:
+        doubts.append(f"{steps:,} steps are too few (below {FEWEST_STEPS:,})")
+    (first, second) = (results.of_run(run) for run, _ in sides)
+    if first.train.init != second.train.init:
+        doubts.append("one of the two alone is warm-started, or from other weights")
+    elif first.train.init is not None:
+        learned = results.learned(first.train.init)
+        one, other = first.model.model_dump(), second.model.model_dump()
+        if changed := sorted(name for name in learned if one[name] != other[name]):
+            doubts.append(
+                f"both start from weights trained with one {' and '.join(changed)}, which another "
+                "damages"
+            )
+    return doubts
 
 
 def _weigh(text: str, gain: pd.Series, people: pd.Series, unit: str, seed: int) -> Claim:
@@ -252,8 +304,9 @@ def _weigh(text: str, gain: pd.Series, people: pd.Series, unit: str, seed: int) 
         f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} {unit} of "
         f"{people.nunique()} people"
     )
-    few = people.nunique() < FEWEST_PEOPLE
-    return Claim(text, "cannot tell" if few else _status(low, high), evidence)
+    if people.nunique() < FEWEST_PEOPLE:
+        return Claim(text, "cannot tell", f"{evidence} (below {FEWEST_PEOPLE})")
+    return Claim(text, _status(low, high), evidence)
 
 
 def _status(low: float, high: float) -> Status:
@@ -265,10 +318,6 @@ def _status(low: float, high: float) -> Status:
 def claims(table: str, results: Results) -> tuple[Claim, ...]:
     """What a run says about all that a table claims."""
     return tuple(judge(one, results) for one in COMPARISONS if one.table == table)
-
-
-INVARIANT, INVARIANT_AFTER = 0.9999, 10_000
-"""Figure 5: the cosine within a person that the paper reports, and the steps it gives."""
 
 
 def invariance_claim(title: str, history: pd.DataFrame) -> Claim:
