@@ -129,6 +129,7 @@ def test_the_small_model_is_measured():
     assert list(measured["training"]) == ["x_mdpt_s"]
     for record in [*measured["networks"].values(), *measured["training"].values()]:
         assert len(record["seconds"]) == 2 and min(record["seconds"]) > 0
+    assert measured["settings"]["memory_pictures"] == 8, "counted, whatever was timed"
     training = measured["training"]["x_mdpt_s"]
     assert training["parameters"] / 1e6 == pytest.approx(39.12, abs=0.01)
     # Three passes' worth for each of the two, and the source's without gradient.

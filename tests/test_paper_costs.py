@@ -50,6 +50,7 @@ def measured(*names, device="cpu", machine="a machine"):
         "x_mdpt_l": {"parameters": 499e6, "flops": 12e9, "seconds": [4.0, 8.0]},
     }
     settings = {"steps": 50, "pictures": 8, "batch_size": 1, "train_batch_size": 1, "repeats": 2}
+    settings["memory_pictures"] = 1 if device == "cuda" else 8
     return {
         "machine": {"device": device, "name": machine, "threads": 2, "precision": "fp32",
                     "torch": "2"},
@@ -97,7 +98,10 @@ def test_efficiency_has_the_papers_columns():
     table = efficiency_table(measured(*ALL)).set_index("method")
     row = table.loc["PoCoLD (here: latent U-Net of that size)"]
     assert row["s, paper (A100)"] == "3.215 ± 0.028"
-    assert (row["MB, paper"], row["MB, here"]) == (5686, "1000")
+    assert (row["MB, paper"], row["MB of the denoiser, here"]) == (5686, "1000")
+    # With the VAE's 84 M parameters at hand; the VAE's own working memory is the larger.
+    weights = 4 * (400e6 + 84e6) / 2**20
+    assert row["MB of all of an inference, here"] == f"{1000 + weights - 4 * 84e6 / 2**20:.0f}"
     assert (row["guidance"], row["forwards, paper"], row["forwards, here"]) == ("D-CFG", 150, "150")
     assert row["time / S, paper"] == "2.70" and row["time / S, here"] == "3.5 (3 to 4)"
     assert row["TFLOP, here"] == "1.2"
@@ -149,8 +153,9 @@ def test_claims_follow_the_numbers():
     assert [claim.status for claim in speed] == ["supported"] * 3
     assert "4.5 (4 to 5)" in speed[0].evidence
     # The latent U-Net takes 0.4 and 0.6 of a second, L takes 0.5 and 0.6.
-    assert [claim.status for claim in efficiency] == ["cannot tell", *["supported"] * 3]
-    assert "11.8x" in efficiency[1].evidence
+    assert [claim.status for claim in efficiency] == ["cannot tell", "supported"]
+    assert "9,000 MB of the stand-in" in efficiency[1].evidence
+    assert "(1,000 MB of the denoiser alone), for 8 pictures at once" in efficiency[1].evidence
     slower = measured(*ALL)
     slower["networks"]["x_mdpt_l"]["seconds"] = [2.0, 3.0]
     assert speed_claims(slower)[2].status == "not supported"
@@ -160,6 +165,17 @@ def test_what_was_not_measured_is_not_run():
     costs = measured("x_mdpt_s")
     claims = (*speed_claims(costs), *efficiency_claims(costs), *training_claims(costs))
     assert {claim.status for claim in claims} == {"not run"}
+    alone = efficiency_claims(measured("pixel_unet", "x_mdpt_l"))[1]
+    assert alone.status == "cannot tell", "without the VAE it is not all of an inference"
+
+
+def test_memory_is_of_as_many_pictures_as_it_was_measured_with():
+    counted, peak = measured(*ALL), measured(*ALL, device="cuda")
+    assert "tensors alive at once, for 8 pictures at once." in provenance(counted)
+    assert "peak of PyTorch's allocator, for 1 picture." in provenance(peak)
+    label = efficiency_figure(peak).axes[1].get_ylabel()
+    assert label == "denoiser's memory in MB, 1 picture"
+    assert efficiency_claims(peak)[1].evidence.endswith("for 1 picture")
 
 
 @pytest.mark.parametrize(

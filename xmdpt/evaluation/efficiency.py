@@ -230,7 +230,8 @@ def measure_costs(
     `wrap` makes the training module of a model; without it no training is measured. The result,
     plain JSON: `machine`, `settings`, `networks` (of each `count_inference` and `seconds` of a
     guided step, a number a round) and `training` (of each X-MDPT `count_training` and `seconds`
-    of a step).
+    of a step). On a GPU `memory_mb` is the peak of the timed step, not the counted one;
+    `settings.memory_pictures` says of how many pictures at once it is.
     """
     names = sorted(set(models), key=list(NETWORKS).index)
     networks = {name: count_inference(name) | {"seconds": []} for name in names}
@@ -253,6 +254,7 @@ def measure_costs(
     settings = {
         "steps": STEPS,
         "pictures": PICTURES,
+        "memory_pictures": batch_size if device.type == "cuda" else PICTURES,
         "batch_size": batch_size,
         "train_batch_size": train_batch_size,
         "repeats": repeats,
