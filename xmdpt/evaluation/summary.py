@@ -1,11 +1,12 @@
 """Several result folders side by side: numbers with intervals, a table and a figure."""
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from xmdpt.bootstrap import bootstrap_interval
@@ -126,6 +127,29 @@ def summarise(
     return scores, _round_table(pd.concat(tables, ignore_index=True))
 
 
+def paired_gains(
+    pairs: pd.DataFrame, ours: str, others: Iterable[str], seed: int
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """By how much the row `ours` beats `others` on the pairs it shares with each of them.
+
+    Other -> metric of single pictures -> (low, high), the 95 % bootstrap interval over people of
+    the mean difference, above zero where `ours` is better. `pairs` is the table of `summarise`.
+    """
+    indexed = pairs.set_index(["source", "target"])
+    mine = indexed[indexed["row"] == ours]
+    gains = {}
+    for other in others:
+        both = mine.join(indexed[indexed["row"] == other], rsuffix="_other", how="inner")
+        ends = {}
+        for key in (key for key in METRICS if key in pairs):
+            gain = both[key] - both[f"{key}_other"]
+            gain = gain if METRICS[key].higher else -gain
+            if np.isfinite(gain).any():  # of perfect pictures on both sides PSNR has no difference
+                ends[key] = tuple(map(_round, bootstrap_interval(gain, seed, both["person"])))
+        gains[other] = ends
+    return gains
+
+
 def _round(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
@@ -142,6 +166,14 @@ def score_frame(scores: Scores) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=known, dtype=float)
 
 
+def comparable(scores: Scores) -> list[str]:
+    """Return the rows of as many pairs as any method's: a mean over other pairs, and a Frechet
+    distance of another number of pictures, is another number."""
+    counts = {name: row.get("count", 0) for name, row in scores.items()}
+    most = max((counts[name] for name in counts if name not in LIMITS), default=0)
+    return [name for name in counts if counts[name] == most]
+
+
 def _cell(row: Mapping[str, Any], key: str, best: float | None) -> str:
     value, digits = row.get(key), METRICS[key].decimals
     if value is None:
@@ -156,16 +188,21 @@ def _cell(row: Mapping[str, Any], key: str, best: float | None) -> str:
 def score_table(scores: Scores, caption: str) -> str:
     """Return a Markdown table: arrows point to better, the best of each column is bold.
 
-    In brackets are the intervals of metrics of single pictures. `LIMITS` do not compete.
+    In brackets are the intervals of metrics of single pictures. `LIMITS` do not compete, nor do
+    rows of fewer pairs than others; a column has the pairs of each where they differ.
     """
     frame = score_frame(scores)
     arrows = [f"{key} {'↑' if METRICS[key].higher else '↓'}" for key in frame.columns]
-    rivals = frame.drop(index=list(LIMITS), errors="ignore")
+    rivals = frame.loc[comparable(scores)].drop(index=list(LIMITS), errors="ignore")
     best = {key: rivals[key].max() if METRICS[key].higher else rivals[key].min() for key in frame}
+    best = best if len(rivals) > 1 else {}
     rows = [["", *arrows]] + [
-        [name, *(_cell(row, key, None if name in LIMITS else best[key]) for key in frame)]
+        [name, *(_cell(row, key, best.get(key) if name in rivals.index else None) for key in frame)]
         for name, row in scores.items()
     ]
+    if len({row.get("count") for row in scores.values()}) > 1:
+        pairs = ["pairs", *(f"{row.get('count', 0):.0f}" for row in scores.values())]
+        rows = [[name, count, *cells] for (name, *cells), count in zip(rows, pairs, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
@@ -176,7 +213,10 @@ def score_table(scores: Scores, caption: str) -> str:
 
 
 def score_figure(scores: Scores) -> "Figure":
-    """Return a figure of one bar panel per metric, with the intervals that scores have."""
+    """Return a figure of one bar panel per metric, with the intervals that scores have.
+
+    Distances between sets, which fall with the number of pictures, have bars of `comparable` rows.
+    """
     from matplotlib.figure import Figure
 
     frame = score_frame(scores)
@@ -185,6 +225,8 @@ def score_figure(scores: Scores) -> "Figure":
     panels = figure.subplots(1, len(frame.columns), squeeze=False)[0]
     for axes, key in zip(panels, frame.columns, strict=True):
         values = frame[key]
+        if not any(key in row.get("low", {}) for row in scores.values()):
+            values = values.where(values.index.isin(comparable(scores)))
         axes.bar(range(len(frame)), values, color=colors)
         for place, (name, value) in enumerate(values.items()):
             if key in scores[name].get("low", {}):
