@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from xmdpt.config import load_config
+from xmdpt.config import ConfigError, load_config
 from xmdpt.labels import BASELINES, LIMITS
 from xmdpt.paper.exhibits import Claim, Exhibit, write_exhibit
 from xmdpt.report import NOTEBOOKS, RUN_NOTEBOOKS, data_uri, verdict, write_report
@@ -104,10 +104,10 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
     assert "data:image/jpeg" in page, "a large picture is made smaller"
     assert not re.search(r"(src|href)=\"?(https?:)?//|url\(|@import|<script|<link rel=.style", page)
     assert "Not made yet" not in page
-    for word in ("X-MDPT-B", "copy the source", "nearest pose", "decoder fine-tuned", "24"):
+    for word in ("X-MDPT-B", "copy the source", "nearest pose", "after its training", "24"):
         assert word in page
     assert 'href="tables/table_1.csv"' in page and 'href="figures/table_1_bars.png"' in page
-    assert "In sum: 1 cannot tell." in page
+    assert "In sum: 1 cannot tell." in page and "one training seed" in page
     assert '<td>6.3671</td><td class="ours">99.1</td>' in page
     assert 'href="pages/04_train-base_b.html"' in page and 'href="pages/table_1_main.html"' in page
 
@@ -149,6 +149,22 @@ def test_limits_are_shown_and_do_not_compete(made):
     assert "0.0" in rows[-1][2] and "rows in italics" in page
 
 
+def test_rows_over_fewer_pairs_have_their_number_and_do_not_compete(made):
+    path = made / "reports/scores/base_b.json"
+    assert ">pairs</th>" not in write_report(made).read_text()
+    assert "Test pairs: 24." in write_report(made).read_text()
+    scores = json.loads(path.read_text())
+    scores = {"ablation": row(0.2) | {"count": 8.0}} | scores  # the best, of 8 pairs
+    path.write_text(json.dumps(scores, sort_keys=True))
+    body = write_report(made).read_text().split('id="runs"')[1]
+    assert "Test pairs: as many as each row says." in body and ">pairs</th>" in body
+    rows = re.findall(r'<th scope="row">([^<]*)</th>(.*?)</tr>', body.split("</tbody>")[0])
+    counts = [re.match(r"<td>(\d+)</td>", cells)[1] for _, cells in rows]
+    assert counts == ["8"] + ["24"] * 6
+    bold = [label for label, cells in rows if "<strong>" in cells]
+    assert "X-MDPT-B after 30 steps" not in bold and "X-MDPT-B after 150 steps" in bold
+
+
 def test_same_results_same_bytes(made):
     first = write_report(made).read_bytes()
     assert write_report(made).read_bytes() == first
@@ -173,6 +189,40 @@ def test_stand_ins_keep_their_names(made):
         assert "rendered people, not DeepFashion" in caption
 
 
+def test_data_are_named_after_the_data_and_not_after_the_protocol(made):
+    assert "test people never seen in training" in write_report(made).read_text()
+    change(made, "protocol: synthetic", "protocol: clean")
+    page = write_report(made).read_text()
+    assert "rendered people, not DeepFashion, under protocol clean" in page
+    change(made, "protocol: clean", "protocol: synthetic")
+    change(made, "raw: data/raw/none", "raw: data/raw/mine")
+    params = (made / "params.yaml").read_text()
+    (made / "params.yaml").write_text(re.sub(r"  rendered:\n(    .*\n)+", "", params))
+    page = write_report(made).read_text()
+    assert "computed on the data set in data/raw/mine, under protocol synthetic." in page
+    assert "rendered people, not DeepFashion, under" not in page
+    assert "never seen in training" not in page and "own test pairs" in page
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("train_encoder: false", "train_encoder: false", "Its decoder was fine-tuned from data/"),
+        ("train_encoder: false", "train_encoder: true", "Encoder and decoder were fine-tuned from"),
+    ],
+)
+def test_what_was_trained_of_the_autoencoder_is_said(made, old, new, said):
+    change(made, old, new)
+    page = write_report(made).read_text()
+    assert said in page and ("the encoder stayed as it was" in page) == (new == old)
+
+
+def test_outside_a_clone_nothing_is_written(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_page_without_results_says_what_is_missing(tmp_path):
     shutil.copy(ROOT / "profiles/smoke.yaml", tmp_path / "params.yaml")
     page = write_report(tmp_path).read_text()
@@ -181,13 +231,25 @@ def test_page_without_results_says_what_is_missing(tmp_path):
     assert "mean nothing" in page
 
 
-def test_verdict_knows_which_way_is_better():
+def test_a_verdict_is_clear_only_where_the_paired_difference_is():
+    """Intervals are of the gain, so that above zero is better, whichever way the metric goes."""
+    gains = {"ssim": (0.05, 0.15), "st_lpips": (-0.2, -0.01), "psnr": (-0.1, 0.3)}
     scores = {
-        "main": {"ssim": 0.8, "st_lpips": 0.3, "psnr": 10},
-        "copy_source": {"ssim": 0.7, "st_lpips": 0.2, "psnr": 10},
+        "main": {"ssim": 0.8, "st_lpips": 0.3, "psnr": 10.1, "fd_effnet": 50.0, "count": 24.0},
+        "copy_source": {"ssim": 0.7, "st_lpips": 0.2, "psnr": 10, "fd_effnet": 60.0, "count": 24.0},
     }
+    scores["main"]["against"] = {"copy_source": gains}
     (line,) = verdict(scores, "main")
-    assert line.endswith("better on SSIM; not better on st_lpips, PSNR (dB).")
+    name, said = line.split(": ")
+    assert name == "Against “copy the source”"
+    assert set(said.rstrip(".").split("; ")) == {
+        "better on SSIM",
+        "worse on st_lpips",
+        "no clear difference on PSNR (dB)",
+        "ahead, by a value without an interval, on fd_effnet",
+    }
+    scores["copy_source"]["count"] = 8.0  # of fewer pictures a Frechet distance is larger
+    assert "fd_effnet" not in verdict(scores, "main")[0]
 
 
 @pytest.mark.slow

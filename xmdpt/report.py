@@ -17,16 +17,16 @@ from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
 from xmdpt.labels import BASELINES, LIMITS, METRICS
 from xmdpt.notebook_pages import write_pages
-from xmdpt.paper.exhibits import NOTEBOOK_OF, Status, read_exhibits
+from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
 
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
 WIDEST = 1600  # pixels
 OURS = {"ablation", "main", "after"}
 SHARED = {"method", "layers", "width", "heads", "guidance"}  # the paper's and ours alike
-VAE_ROWS = {"before": "as it started", "after": "decoder fine-tuned"}
+VAE_ROWS = {"before": "as it started", "after": "after its training"}
 NOTEBOOKS = {
-    "01_prepare_data": "render the people",
-    "02_finetune_vae": "fine-tune the decoder",
+    "01_prepare_data": "prepare the people",
+    "02_finetune_vae": "fine-tune the autoencoder",
     "03_cache_features": "cache features",
 }
 RUN_NOTEBOOKS = {"04_train": "train", "05_sample": "sample", "06_evaluate": "evaluate"}
@@ -63,17 +63,27 @@ def _interval(row: dict[str, Any], metric: str) -> str:
     )
 
 
+def _rivals(scores: dict[str, dict[str, Any]]) -> list[str]:
+    """The rows that compete: no limits, and of as many pairs as any, for others do not compare."""
+    counts = {name: row.get("count", 0) for name, row in scores.items() if name not in LIMITS}
+    rivals = [name for name in counts if counts[name] == max(counts.values())]
+    return rivals if len(rivals) > 1 else []
+
+
 def _best(scores: dict[str, dict[str, Any]], metric: str) -> float | None:
     choose = max if METRICS[metric].higher else min
-    rivals = (row for name, row in scores.items() if name not in LIMITS)
-    return choose((row[metric] for row in rivals if row.get(metric) is not None), default=None)
+    values = (scores[name].get(metric) for name in _rivals(scores))
+    return choose((value for value in values if value is not None), default=None)
 
 
 def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> dict[str, Any]:
     """Headings, rows (in the order of `labels`) and explanations of a table of metrics.
 
-    The best of a column is marked; `LIMITS` do not compete.
+    The best of a column is marked; `LIMITS` and rows of fewer pairs do not compete. `pairs` is how
+    many test pairs all rows are of, in words; a row has its own number where they differ.
     """
+    counts = {name: int(row["count"]) for name, row in scores.items() if "count" in row}
+    differ, rivals = len(set(counts.values())) > 1, _rivals(scores)
     shown = [name for name in METRICS if any(row.get(name) is not None for row in scores.values())]
     rows = []
     for name in sorted(scores, key=[*labels, *scores].index):
@@ -82,26 +92,45 @@ def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> di
             {
                 "value": _number(row.get(metric), metric),
                 "interval": _interval(row, metric),
-                "best": not limit and row.get(metric) == _best(scores, metric),
+                "best": name in rivals and row.get(metric) == _best(scores, metric),
             }
             for metric in shown
         ]
         kind = "limit" if limit else "ours" if name in OURS else ""
-        rows.append({"label": labels.get(name, name), "kind": kind, "cells": cells})
-    return {"metrics": [METRICS[name] for name in shown], "rows": rows}
+        pairs = counts.get(name, "") if differ else None
+        rows.append({"label": labels.get(name, name), "kind": kind, "cells": cells, "pairs": pairs})
+    pairs = "as many as each row says" if differ else str(max(counts.values(), default=0))
+    return {"metrics": [METRICS[name] for name in shown], "rows": rows, "pairs": pairs}
+
+
+def _side(ours: dict[str, Any], other: dict[str, Any], gains: dict[str, Any], key: str) -> str:
+    """What `verdict` says of a metric; empty where there is nothing to hold against each other."""
+    mine, theirs = ours.get(key), other.get(key)
+    if mine is None or theirs is None:
+        return ""
+    if key in gains:
+        low, high = gains[key]
+        return "better on" if low > 0 else "worse on" if high < 0 else "no clear difference on"
+    if ours.get("count") != other.get("count"):
+        return ""
+    ahead = mine > theirs if METRICS[key].higher else mine < theirs
+    return f"{'ahead' if ahead else 'not ahead'}, by a value without an interval, on"
 
 
 def verdict(scores: dict[str, dict[str, Any]], ours: str) -> list[str]:
-    """A line per baseline: on which metrics the row `ours` is better, and on which it is not."""
+    """A line per baseline: on which metrics the row `ours` is better, and on which it is not.
+
+    Better and worse where the interval of the paired difference (`paired_gains`, which the stage
+    evaluate keeps as `against`) is clear of zero; distances between collections have none.
+    """
     lines = []
     for name in (name for name in BASELINES if name in scores and ours in scores):
-        sides: dict[bool, list[str]] = {True: [], False: []}
+        gains = scores[ours].get("against", {}).get(name, {})
+        sides: dict[str, list[str]] = {}
         for key, metric in METRICS.items():
-            mine, other = scores[ours].get(key), scores[name].get(key)
-            if mine is not None and other is not None:
-                sides[mine > other if metric.higher else mine < other].append(metric.label)
-        better, worse = (", ".join(sides[side]) for side in (True, False))
-        parts = [f"better on {better}"] * bool(better) + [f"not better on {worse}"] * bool(worse)
+            side = _side(scores[ours], scores[name], gains, key)
+            sides.setdefault(side, []).append(metric.label)
+        parts = [f"{side} {', '.join(labels)}" for side, labels in sides.items() if side]
         lines.append(f"Against “{BASELINES[name]}”: {'; '.join(parts)}.")
     return lines
 
@@ -113,16 +142,35 @@ def start_of(config: Config) -> str:
         return f"Trained from scratch for {steps}."
     return (
         f"Warm-started: training began from the weights in {config.train.init}, which had been "
-        f"trained on other people, and went on for only {steps}. It is those weights, more than "
-        "this training, that the results show."
+        f"trained before, and went on for {steps}. Where that is short, it is those weights, more "
+        "than this training, that the results show."
     )
 
 
 def dataset_of(config: Config) -> str:
     """What the numbers were computed on, in words."""
-    if config.evaluate.protocol == "synthetic":
-        return "rendered people, not DeepFashion"
-    return f"the data set in {config.data.raw}, protocol {config.evaluate.protocol}"
+    data = f"the data set in {config.data.raw}"
+    if config.data.rendered:
+        data = "rendered people, not DeepFashion"
+    return f"{data}, under protocol {config.evaluate.protocol}"
+
+
+def strangers_of(config: Config) -> str:
+    """Who the test people are, in words; a data set's own halves may share people."""
+    if config.data.rendered:
+        return "test people never seen in training"
+    return "the data set's own test pairs (Figures 16 to 18 tell what both halves share)"
+
+
+def autoencoder_of(config: Config) -> str:
+    """How the autoencoder came about, in words."""
+    if config.vae.init is None:
+        return f"All of it was trained from scratch for {config.vae.steps} steps."
+    if config.vae.train_encoder:
+        what, rest = "Encoder and decoder were", ""
+    else:
+        what, rest = "Its decoder was", "; the encoder stayed as it was"
+    return f"{what} fine-tuned from {config.vae.init} for {config.vae.steps} steps{rest}."
 
 
 def _run_section(root: Path, run: str) -> dict[str, Any]:
@@ -138,7 +186,6 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
         "start": start_of(config),
         "table": score_table(scores, labels | BASELINES | LIMITS),
         "verdict": verdict(scores, ours),
-        "pairs": int(next(iter(scores.values()), {}).get("count", 0)),
         "grid": data_uri(figures / f"grid_{run}.png"),
         "curves": data_uri(figures / f"train_{run}.png"),
         "notebooks": {f"{stem}-{run}": text for stem, text in RUN_NOTEBOOKS.items()},
@@ -166,12 +213,11 @@ def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
     return record | {"tables": tables, "figures": figures, "notebook": notebook}
 
 
-def render(root: Path, pages: set[str]) -> str:
+def render(root: Path, config: Config, pages: set[str]) -> str:
     """The page for the results below `root`; the same results give the same text.
 
     `pages` names the executed notebooks that can be linked to.
     """
-    config = load_config(root / "params.yaml")
     exhibits = [_exhibit(root, record) for record in read_exhibits(root)]
     claims = [
         claim | {"exhibit": exhibit["name"]} for exhibit in exhibits for claim in exhibit["claims"]
@@ -188,6 +234,9 @@ def render(root: Path, pages: set[str]) -> str:
         config=config,
         params=(root / "params.yaml").read_text(),
         dataset=dataset_of(config),
+        strangers=strangers_of(config),
+        autoencoder=autoencoder_of(config),
+        how_to_read=HOW_TO_READ,
         exhibits=exhibits,
         claims=claims,
         statuses={status: counts[status] for status in get_args(Status) if counts[status]},
@@ -205,10 +254,11 @@ def write_report(root: str | Path = ".") -> Path:
 
     Raises `ConfigError` where params.yaml cannot be used.
     """
+    config = load_config(Path(root) / "params.yaml")  # before anything is written
     reports = Path(root) / "reports"
     output = reports / "index.html"
     pages = write_pages(reports / "notebooks", reports / "pages")
-    page = render(Path(root), {path.stem for path in pages})
+    page = render(Path(root), config, {path.stem for path in pages})
     with atomic_path(output) as partial:
         partial.write_text(page)
     return output

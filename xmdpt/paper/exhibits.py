@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 DPI = 150  # of figures on disk
 Status = Literal["supported", "not supported", "cannot tell", "not run"]
 
+HOW_TO_READ = (
+    "“Supported” and “not supported” mean that the 95 % bootstrap interval of a difference, over "
+    "test people, is clear of zero; of costs, that what was measured here, in one run, says so in "
+    "every round. “Cannot tell” is noise, or a comparison that is not fair, and the evidence says "
+    "which. Every model was trained once, with one training seed: intervals over people do not "
+    "know what another seed would give."
+)
+"""What the status of a claim means, wherever claims are listed."""
+
 NOTEBOOK_OF = {
     "table_1": "table_1_main",
     **{f"table_2{part}": f"table_2_ablations-{part}" for part in "abcde"},

@@ -17,7 +17,7 @@ from PIL import Image
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.files import atomic_path, fingerprint, resumable_dir
-from xmdpt.paper.exhibits import NOTEBOOK_OF, Status, read_exhibits
+from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
 
 FOLDER = "reports/reference"
 BEGIN = "<!-- what is reproduced: python -m xmdpt.paper.reference -->"
@@ -58,6 +58,7 @@ def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -
     parts = [
         "# The paper's tables and figures, as one run made them",
         f"Profile `{about['profile']}`, seed {about['seed']}. {about['note']}",
+        HOW_TO_READ,
         "| claim | this run | evidence |\n|---|---|---|",
     ]
     for exhibit in exhibits:
