@@ -37,6 +37,14 @@ def written(tmp_path, change):
         (lambda c: c["evaluate"].update(protocol="mine"), "evaluate.protocol"),
         (lambda c: c["experiments"]["base_b"].update(model={"depth": 1}), "experiments.base_b: "),
         (lambda c: c["vae"].update(init=None), "vae: .*train_encoder must be true"),
+        (
+            lambda c: c["train"].update(init=None, ema_decay=0.9),
+            r"train: .*ema_decay 0\.9 over 4 steps keeps 66% .*; 0\.4728 or less",
+        ),
+        (
+            lambda c: c["vae"].update(init=None, train_encoder=True, steps=1600, ema_decay=0.999),
+            r"vae: .*ema_decay 0\.999 over 1600 steps keeps 20% .*; 0\.9981 or less",
+        ),
         (lambda c: c["features"].update(storage="int4"), "features.storage"),
         (lambda c: c.update(runs=["base_x"]), "'base_x' is not in experiments"),
     ],
@@ -54,6 +62,13 @@ def test_an_experiment_is_a_difference(tmp_path):
     base, deep = load_config(path, "base_b"), load_config(path, "deep")
     assert deep.model == base.model.model_copy(update={"depth": 9})
     assert deep.train == base.train.model_copy(update={"ema_decay": 0.25})
+
+
+def test_the_decay_that_an_error_names_fits_and_a_start_may_be_kept(tmp_path):
+    scratch = {"init": None, "ema_decay": 0.2236}  # the run no_mask has two steps
+    assert load_config(written(tmp_path, lambda c: c["train"].update(scratch)))
+    trained = {"ema_decay": 0.999}  # smoke starts from weights that are worth keeping
+    assert load_config(written(tmp_path, lambda c: c["train"].update(trained)))
 
 
 def test_an_experiment_with_an_unknown_setting_is_refused(tmp_path):

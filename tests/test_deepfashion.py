@@ -15,9 +15,9 @@ from PIL import Image
 from transformers import Dinov2Config, Dinov2Model
 
 from xmdpt.data.deepfashion import DataError, DeepFashion, read_picture
-from xmdpt.data.keypoints import draw_skeleton, normalize_skeleton
+from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.data.pairs import canonical, item, mangle, outfit
-from xmdpt.encoders import make_encoder
+from xmdpt.encoders import make_encoder, network_input
 from xmdpt.pictures import to_signed
 
 SIZE = 64
@@ -136,6 +136,7 @@ def write_several_sources(root, people, data):
 
 
 ENDS = (".lst", "_pairs.txt")
+WHOLE = ("img", "pose", *(f"{split}{end}" for split in SPLITS for end in ENDS))
 FORMATS = {
     "img_highres": write_highres,
     "lmdb": write_named_lmdb(f"{SIZE}-{SIZE}"),
@@ -157,11 +158,54 @@ def test_every_format_reads_back_equal(name, people, truth, tmp_path):
         assert np.array_equal(data.picture(picture), truth.picture(picture))
         assert np.array_equal(data.keypoints(picture), truth.keypoints(picture))
         assert np.array_equal(data.skeleton(picture), truth.skeleton(picture))
-    laid = data.lay_out(tmp_path / "laid out")
+    laid = data.lay_out(tmp_path.with_name(f"{tmp_path.name} laid out"))
     listed = [line for s in SPLITS for line in (laid / f"{s}.lst").read_text().split("\n") if line]
     assert [canonical(line) for line in listed] == everyone(truth)
     for line, picture in zip(listed, everyone(truth), strict=True):
         assert np.array_equal(read_picture(laid / line, (SIZE, SIZE)), truth.picture(picture))
+
+
+def content(root):
+    return {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file()}
+
+
+def test_laying_out_again_leaves_every_original_alone(people, tmp_path):
+    """Once more, another data set of the same names, and an LMDB: all into one folder."""
+    first = copy_of(people, tmp_path / "first", *WHOLE)
+    second = copy_of(first, tmp_path / "second", *WHOLE)
+    for path in (second / "img").rglob("*.jpg"):
+        Image.open(path).rotate(180).save(path)
+    (second / "test.lst").write_text((first / "test.lst").read_text() + f"{NAME}\n")
+    before = content(first) | content(second)
+    for root in (first, first, second, second):
+        data = DeepFashion(root, SIZE)
+        laid = data.lay_out(tmp_path / "laid out")
+        assert all(
+            (laid / name).read_bytes() == (root / name).read_bytes() for name in everyone(data)
+        )
+    assert (laid / "test.lst").read_text().endswith(f"{NAME}\n")
+    assert content(first) | content(second) == before
+
+
+def test_laying_out_a_lmdb_replaces_a_link(people, truth, tmp_path):
+    write_lmdb(tmp_path / "set" / f"{SIZE}-{SIZE}", people, everyone(truth))
+    copy_of(people, tmp_path / "set", *WHOLE[1:])
+    place, other = tmp_path / "laid out" / NAME.replace("jpg", "png"), tmp_path / "other.png"
+    place.parent.mkdir(parents=True)
+    other.write_bytes(b"another's")
+    place.symlink_to(other)
+    data = DeepFashion(tmp_path / "set", SIZE)
+    data.lay_out(tmp_path / "laid out")
+    assert other.read_bytes() == b"another's" and place.read_bytes() == data.store.content(NAME)
+
+
+@pytest.mark.parametrize("folder", [".", "laid out", "img/.."])
+def test_nothing_is_laid_out_in_the_data_set(people, tmp_path, folder):
+    root = copy_of(people, tmp_path / "set", "img", "pose", "train.lst", "train_pairs.txt")
+    before = content(root)
+    with pytest.raises(DataError, match="lies in the data set"):
+        DeepFashion(root, SIZE).lay_out(root / folder)
+    assert content(root) == before
 
 
 def test_pictures_are_the_pils_bicubic_squash(people, truth):
@@ -378,10 +422,12 @@ def test_a_skeleton_without_joints_gives_numbers():
     black = draw_skeleton(np.full((18, 2), -1.0), (SIZE, SIZE))
     assert black.max() == 0
     assert torch.isfinite(make_encoder("efficientnet_lite0")(to_signed(black[None]))).all()
-    config = Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=56)
-    pose = torch.from_numpy(normalize_skeleton(black)).permute(2, 0, 1)[None, :, :56, :56]
+    config = Dinov2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=224
+    )
+    pose = network_input(to_signed(black[None]), "skeleton", imagenet_normalization=False)
     tokens = Dinov2Model(config).eval()(pose).last_hidden_state
-    assert pose.max() == 0 and torch.isfinite(tokens).all()
+    assert (pose == 0).all() and torch.isfinite(tokens).all()
 
 
 def test_a_lmdb_is_read_by_other_processes(people, truth, tmp_path):

@@ -10,8 +10,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from xmdpt.bootstrap import bootstrap_interval
+from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DataError, DeepFashion
-from xmdpt.data.pairs import mangle, parse_result_name, result_name
+from xmdpt.data.pairs import mangle, parse_result_name, result_name, spread
 from xmdpt.evaluation import baselines as base
 from xmdpt.evaluation import evaluate, evaluate_pairs
 from xmdpt.evaluation.results import Match, batches, find_pictures, training_pictures
@@ -346,6 +347,32 @@ def test_paired_gains_see_what_intervals_of_rows_do_not():
     assert gains["copy_source"]["st_lpips"] == pytest.approx((-0.01, -0.01)), "lower is better"
     low, high = gains["mean_picture"]["ssim"]
     assert low < 0 < high and "psnr" not in gains["copy_source"]
+
+
+def test_scores_of_baselines_are_read_back_for_their_pairs_alone(data, tmp_path):
+    pairs = data.pairs("test")
+    folders = base.write_baselines(tmp_path / "made", data, pairs)
+    folders |= base.write_limits(tmp_path / "made", data, pairs, coarse)
+    scores, table = summarise(folders, data.root, data.root, "synthetic", 0, progress=False)
+    base.write_scores(tmp_path / "scores", scores, table, len(pairs))
+    again, read = base.read_scores(tmp_path / "scores", pairs)
+    assert again == scores and list(again) == [*BASELINES, *LIMITS]
+    pd.testing.assert_frame_equal(read, table, check_dtype=False)
+    with pytest.raises(DataError, match=r"1\.json: no such file; the stage `baselines`"):
+        base.read_scores(tmp_path / "scores", pairs[:1])
+    others = [*pairs[1:], (pairs[0][1], pairs[0][1])]
+    with pytest.raises(DataError, match="other pairs"):
+        base.read_scores(tmp_path / "scores", others)
+
+
+def test_the_pairs_of_baselines_are_those_of_the_last_checkpoint_that_is_drawn(data):
+    config, pairs = load_config("profiles/smoke.yaml"), data.pairs("test")
+    sample = config.sample.model_copy(update={"checkpoints": {"main": 3, "ablation": None}})
+    changed = config.model_copy(update={"sample": sample})
+    assert base.pairs_to_draw(changed, pairs) == spread(pairs, 3), "main is trained last"
+    sample = config.sample.model_copy(update={"checkpoints": {"ablation": None}})
+    changed = config.model_copy(update={"sample": sample})
+    assert base.pairs_to_draw(changed, pairs) == pairs
 
 
 def test_bootstrap():

@@ -27,7 +27,7 @@ from xmdpt.paper.figures import (
     picture_grid,
     scaling_figure,
 )
-from xmdpt.paper.people import closest_across, photos, score_pictures, spread_of, stranger
+from xmdpt.paper.people import photos, score_pictures, spread_of, stranger
 from xmdpt.paper.scores import Results
 from xmdpt.paper.views import Views, distance_table, views_figure
 from xmdpt.photos.loading import PhotoError
@@ -142,13 +142,6 @@ def test_photos_of_any_size_are_shown_whole(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(PhotoError, match=r"broken\.jpg"):
         photos(tmp_path, 64)
-
-
-def test_the_nearest_training_picture_is_found_once_for_each_test_picture():
-    train = {"dark": np.full((4, 4), 10.0), "light": np.full((4, 4), 200.0)}
-    test = {"black": np.zeros((4, 4)), "grey": np.full((4, 4), 120.0)}
-    found = closest_across(list(train), list(test), train | test, 10)
-    assert found == [("dark", "black"), ("light", "grey")]
 
 
 def test_views_stand_beside_what_someone_else_gives():

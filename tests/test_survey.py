@@ -23,7 +23,14 @@ from xmdpt.config import DataConfig, load_config
 from xmdpt.data.cache import FeatureCache
 from xmdpt.data.deepfashion import DataError, DeepFashion, read_picture
 from xmdpt.data.features import Encoders, cache_features
-from xmdpt.data.overlap import near_across, near_pairs, shared_names, thumbnail
+from xmdpt.data.overlap import (
+    closest_across,
+    near_across,
+    near_pairs,
+    overlap_of,
+    shared_names,
+    thumbnail,
+)
 from xmdpt.data.prepare import make_index, overlap_tables
 from xmdpt.data.survey import EXPECTED, survey
 from xmdpt.encoders import make_encoder
@@ -414,6 +421,23 @@ def test_alike_in_small_is_not_enough():
     assert np.abs(thumbnails["board"].astype(int) - thumbnails["grey"]).max() <= 1
     assert near_pairs([("board", "grey")], thumbnails, pictures.get) == []
     assert near_across(["board"], ["grey"], thumbnails, pictures.get) == []
+
+
+def test_the_nearest_training_picture_is_found_once_for_each_test_picture():
+    train = {"dark": np.full((4, 4), 10.0), "light": np.full((4, 4), 200.0)}
+    test = {"black": np.zeros((4, 4)), "grey": np.full((4, 4), 120.0)}
+    found = closest_across(list(train), list(test), train | test, 10)
+    assert found == [("dark", "black"), ("light", "grey")]
+
+
+def test_an_index_is_asked_for_its_overlaps(people, tmp_path):
+    """The same with an index as without, and with one no picture is read."""
+    shutil.copy(people / NAME, people / TEST_NAME)
+    made = json.loads(json.dumps(overlap_of(DeepFashion(people, SIZE))))
+    assert made["closest"][0] == [NAME, TEST_NAME] and len(made["closest"]) == 3
+    index = index_of(people, tmp_path / "index")
+    shutil.rmtree(people)
+    assert overlap_of(index) == made
 
 
 def test_the_report(people, tmp_path):

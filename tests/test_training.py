@@ -174,6 +174,13 @@ def test_min_snr_weighs_the_gradient_and_not_the_reported_loss(features, data, c
     assert reports[1e-9].losses["mse"] == reports[None].losses["mse"]
 
 
+def test_several_processes_are_refused(features, data, config, monkeypatch):
+    """As under torchrun: each would train alone and they would rename one folder."""
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 2)
+    with pytest.raises(TrainingError, match="started in 2 processes"):
+        Trainer(make_model(), batches_of(features, data), config.train)
+
+
 def test_nothing_is_written_over_by_a_loss_that_is_not_a_number(features, data, config, tmp_path):
     trainer = Trainer(make_model(), batches_of(features, data), config.train)
     list(trainer.run(2))

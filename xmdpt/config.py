@@ -1,5 +1,6 @@
 """The settings of a run: one typed tree that mirrors params.yaml; unknown keys are errors."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +70,21 @@ class DataConfig(Section):
         return self
 
 
+MOST_UNTRAINED = 0.05
+"""Share of the starting weights that an average may still hold where they are untrained."""
+
+
+def _check_average(decay: float, steps: int) -> None:
+    """Raise ValueError where the average of a run from scratch is in good part its beginning."""
+    share = decay**steps
+    if steps and share > MOST_UNTRAINED:
+        fits = math.floor(MOST_UNTRAINED ** (1 / steps) * 1e4) / 1e4
+        raise ValueError(
+            f"ema_decay {decay} over {steps} steps keeps {share:.0%} of the untrained weights; "
+            f"{fits} or less keeps at most {MOST_UNTRAINED:.0%}"
+        )
+
+
 class VAEConfig(Section):
     init: str | None
     """Folder or hub name of a diffusers `AutoencoderKL`; null starts from untrained weights."""
@@ -102,6 +118,8 @@ class VAEConfig(Section):
             raise ValueError(f"crop must be a multiple of {factor}")
         if self.init is None and not self.train_encoder:
             raise ValueError("train_encoder must be true where init is null")
+        if self.init is None:
+            _check_average(self.ema_decay, self.steps)
         return self
 
 
@@ -171,9 +189,11 @@ class TrainConfig(Section):
         return max(self.checkpoints.values())
 
     @model_validator(mode="after")
-    def _save_on_log(self) -> "TrainConfig":
+    def _check(self) -> "TrainConfig":
         if self.save_every % self.log_every:
             raise ValueError("save_every must be a multiple of log_every")
+        if self.init is None:
+            _check_average(self.ema_decay, self.steps)
         return self
 
 

@@ -7,6 +7,7 @@ these it holds, the reader finds out. docs/data.md shows the layouts.
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from xmdpt.data.annotations import (
 from xmdpt.data.index import INDEX, read_index
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
 from xmdpt.data.stores import DataError, FolderStore, Store, open_store, read_picture, squash
+from xmdpt.files import atomic_path
 
 __all__ = ["DataError", "DeepFashion", "Split", "read_picture"]
 
@@ -41,11 +43,11 @@ class DeepFashion:
             raise DataError(f"{self.root}: no such folder; the stage `prepare` makes this data set")
 
     @cached_property
-    def _opened(self) -> tuple[Store, Keypoints | None, Path]:
+    def _opened(self) -> tuple[Store, Keypoints | None, Path, Mapping[str, str]]:
         if (self.root / INDEX).is_file():
             return read_index(self.root)
         store = open_store(self.root, self.size)
-        return store, open_keypoints(self.root, store.size_of), self.root
+        return store, open_keypoints(self.root, store.size_of), self.root, {}
 
     @property
     def store(self) -> Store:
@@ -60,6 +62,10 @@ class DeepFashion:
     def raw(self) -> Path:
         """Where the pictures are: `root`, or the folder that an index tells of."""
         return self._opened[2]
+
+    @property
+    def _digests(self) -> Mapping[str, str]:
+        return self._opened[3]
 
     def pictures(self, split: Split) -> list[str]:
         """Names of the pictures of a split; without a list, those in its pairs."""
@@ -85,10 +91,6 @@ class DeepFashion:
             raise DataError(f"{self.root}: its key points are not in files of their own")
         return self._keypoints.path(name)
 
-    def has_keypoints(self, name: str) -> bool:
-        """Whether key points of a picture are there."""
-        return self._keypoints is not None and name in self._keypoints
-
     def keypoints(self, name: str) -> np.ndarray:
         """(18, 2) x, y in the annotation frame, -1 missing."""
         if self._keypoints is None:
@@ -105,9 +107,11 @@ class DeepFashion:
     def digest(self, name: str) -> str:
         """SHA-256, in hexadecimal digits, of all that features of a picture depend on.
 
-        That is the bytes of the stored picture and the key points.
+        That is the bytes of the stored picture, which an index knows the digest of and need not
+        read again, and the key points.
         """
-        digest = hashlib.sha256(self.store.content(name))
+        content = self._digests.get(name) or hashlib.sha256(self.store.content(name)).hexdigest()
+        digest = hashlib.sha256(content.encode())
         digest.update(self.keypoints(name).astype("<f8").tobytes())
         return digest.hexdigest()
 
@@ -115,26 +119,36 @@ class DeepFashion:
         """Put all pictures as files into `folder`, in DeepFashion's layout with train.lst.
 
         What lies in files is linked (copied where links cannot be made); an LMDB's pictures are
-        written as the PNG files that they are. Returns the folder: whoever reads files, as
-        evaluation does, reads any data set there.
+        written as the PNG files that they are. What lies there of an earlier call is replaced.
+        Returns the folder: whoever reads files, as evaluation does, reads any data set there.
+        Raises DataError where the folder lies in the data set itself, which is never written to.
         """
         folder = Path(folder)
         for split in ("train", "test"):
             places = [self._lay_out_picture(folder, name) for name in self.pictures(split)]
-            (folder / f"{split}.lst").write_text("".join(f"{place}\n" for place in places))
+            with atomic_path(folder / f"{split}.lst") as partial:
+                partial.write_text("".join(f"{place}\n" for place in places))
         return folder
 
     def _lay_out_picture(self, folder: Path, name: str) -> str:
-        if not isinstance(self.store, FolderStore):
-            place = str(Path(name).with_suffix(".png").as_posix())
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            (folder / place).write_bytes(self.store.content(name))
-            return place
-        stored = self.store.path(name).absolute()
-        place = folder / Path(name).with_suffix(stored.suffix)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            place.symlink_to(stored)
-        except OSError:  # Windows lets few make links
-            shutil.copyfile(stored, place)
+        stored = self.store.path(name).absolute() if isinstance(self.store, FolderStore) else None
+        place = folder / Path(name).with_suffix(stored.suffix if stored else ".png")
+        for own in (self.root, self.raw):
+            if place.parent.resolve().is_relative_to(own.resolve()):
+                raise DataError(f"{place.parent}: lies in the data set {own}; name another folder")
+        # What is there already may be a link to an original, even another data set's: it is
+        # replaced, since what is written to it would go through.
+        with atomic_path(place) as partial:
+            if stored is None:
+                partial.write_bytes(self.store.content(name))
+            else:
+                _link_or_copy(stored, partial)
         return place.relative_to(folder).as_posix()
+
+
+def _link_or_copy(stored: Path, place: Path) -> None:
+    place.unlink(missing_ok=True)
+    try:
+        place.symlink_to(stored)
+    except OSError:  # Windows lets few make links
+        shutil.copyfile(stored, place)

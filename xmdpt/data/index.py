@@ -63,14 +63,15 @@ def write_index(
     write_json(folder / INDEX, {"pictures": Path(where).as_posix(), "kind": kind})
 
 
-def read_index(root: Path) -> tuple[Store, KeypointTable, Path]:
-    """The pictures and the key points that an index tells of, and where the pictures are."""
+def read_index(root: Path) -> tuple[Store, KeypointTable, Path, dict[str, str]]:
+    """The pictures and key points that an index tells of, where the pictures are, their digests."""
     try:
         described = json.loads((root / INDEX).read_text())
         pictures, kind = root / described["pictures"], described["kind"]
         with open(root / "pictures.tsv", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
         places = {row["name"]: row["place"] for row in rows}
+        digests = {row["name"]: row["sha256"] for row in rows}
         with np.load(root / "keypoints.npz") as archive:
             keypoints = archive["keypoints"]
     except (OSError, ValueError, KeyError) as error:
@@ -80,4 +81,5 @@ def read_index(root: Path) -> tuple[Store, KeypointTable, Path]:
         raise DataError(f"{pictures}: no such folder, but {root} is its index; {CURE}")
     store = LmdbStore(pictures) if kind == "lmdb" else FolderStore(pictures, places)
     table = {name: (points, "padded") for name, points in zip(places, keypoints, strict=True)}
-    return store, KeypointTable(table, store.size_of, str(root / "keypoints.npz")), pictures
+    keypoints_of = KeypointTable(table, store.size_of, str(root / "keypoints.npz"))
+    return store, keypoints_of, pictures, digests

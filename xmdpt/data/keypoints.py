@@ -140,8 +140,3 @@ def draw_skeleton(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         limb = cv2.fillConvexPoly(canvas.copy(), outline, color)
         canvas = cv2.addWeighted(canvas, 0.4, limb, 0.6, 0)
     return np.ascontiguousarray(canvas[..., ::-1])
-
-
-def normalize_skeleton(skeleton: np.ndarray) -> np.ndarray:
-    """Skeleton picture -> float32 in [0, 1] divided by its own maximum; black stays black."""
-    return skeleton.astype(np.float32) / max(int(skeleton.max()), 1)

@@ -5,12 +5,15 @@ occur in training in another colour, and about one test pair in a hundred shows 
 picture twice.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from xmdpt.data.annotations import Pair
+from xmdpt.data.annotations import SPLITS, Pair, Split
+from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import item, outfit
 
 THUMBNAIL = 16
@@ -19,6 +22,9 @@ CANDIDATE = 4.0
 NEAR = 2.0
 """Mean absolute difference in grey levels up to which pictures are nearly the same."""
 CHUNK = 512
+SHOWN = 10
+REPORT = "overlap.json"
+"""The report's file in an index."""
 
 NearPair = tuple[str, str, float]
 """Two names and the mean absolute difference of their pictures in grey levels."""
@@ -103,7 +109,53 @@ def near_across(
     return _checked(candidates, read, {})
 
 
+def closest_across(
+    train: Sequence[str], test: Sequence[str], thumbnails: Mapping[str, np.ndarray], count: int
+) -> list[Pair]:
+    """The (training, test) pictures with the most similar thumbnails, each test picture once."""
+    seen = np.stack([thumbnails[name] for name in train]).astype(np.float32).reshape(len(train), -1)
+    best = []
+    for name in test:
+        gaps = np.abs(seen - thumbnails[name].astype(np.float32).ravel()).mean(axis=1)
+        nearest = int(gaps.argmin())
+        best.append((float(gaps[nearest]), train[nearest], name))
+    return [(first, second) for _, first, second in sorted(best)[:count]]
+
+
 def shared_names(train: Sequence[str], test: Sequence[str]) -> dict[str, tuple[list[str], int]]:
     """What both splits hold, and how many the test split has: pictures, outfits and items."""
     keys: dict[str, Callable[[str], str]] = {"pictures": str, "outfits": outfit, "items": item}
     return {what: shared(train, test, key) for what, key in keys.items()}
+
+
+def overlap_report(
+    pictures: Mapping[Split, list[str]],
+    pairs: Mapping[Split, list[Pair]],
+    thumbnails: dict[str, np.ndarray],
+    read: Callable[[str], np.ndarray],
+) -> dict[str, Any]:
+    """What the splits share, and the pictures of nearly the same content, in plain types.
+
+    thumbnails: of every picture as stored, by name. read: a picture, uint8 (H, W, 3) of one size.
+    """
+    train, test = pictures["train"], pictures["test"]
+    both = shared_names(train, test)
+    return {
+        "shared": {what: names for what, (names, _) in both.items()},
+        "of_test": {what: count for what, (_, count) in both.items()},
+        "near_pairs": {split: near_pairs(pairs[split], thumbnails, read) for split in SPLITS},
+        "near_across": near_across(train, test, thumbnails, read),
+        "closest": closest_across(train, test, thumbnails, SHOWN),
+    }
+
+
+def overlap_of(data: DeepFashion) -> dict[str, Any]:
+    """The `overlap_report` of a data set: what its index holds, else made by reading all of it."""
+    stored = data.root / REPORT
+    if stored.is_file():
+        return json.loads(stored.read_text())
+    pictures = {split: data.pictures(split) for split in SPLITS}
+    pairs = {split: data.pairs(split) for split in SPLITS}
+    names = [name for split in SPLITS for name in pictures[split]]
+    thumbnails = {name: thumbnail(data.store.image(name)) for name in names}
+    return overlap_report(pictures, pairs, thumbnails, data.picture)

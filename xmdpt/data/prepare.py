@@ -13,18 +13,16 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from xmdpt.data.annotations import SPLITS
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.index import INDEX, write_index, write_lists
 from xmdpt.data.keypoints import FRAME_MARGIN
-from xmdpt.data.overlap import near_across, near_pairs, shared_names, thumbnail
+from xmdpt.data.overlap import REPORT, SHOWN, overlap_report, thumbnail
 from xmdpt.data.stores import DataError
 from xmdpt.data.survey import Survey
 from xmdpt.files import fingerprint, resumable_dir, write_json
 
 LOW_RESOLUTION = (256, 256)
 WHITE = 245
-SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -78,23 +76,6 @@ def read_all(
     return readings
 
 
-def overlap_report(
-    found: Survey, data: DeepFashion, readings: dict[str, Reading]
-) -> dict[str, Any]:
-    """What the splits share, and the pairs of nearly the same picture, in plain types."""
-    train, test = found.pictures["train"], found.pictures["test"]
-    thumbnails = {name: reading.thumbnail for name, reading in readings.items()}
-    both = shared_names(train, test)
-    return {
-        "shared": {what: names for what, (names, _) in both.items()},
-        "of_test": {what: count for what, (_, count) in both.items()},
-        "near_pairs": {
-            split: near_pairs(found.pairs[split], thumbnails, data.picture) for split in SPLITS
-        },
-        "near_across": near_across(train, test, thumbnails, data.picture),
-    }
-
-
 def _check_replaceable(root: Path) -> None:
     if root.exists() and not (root / INDEX).is_file() and any(root.iterdir()):
         raise DataError(
@@ -115,14 +96,15 @@ def make_index(
     root, data = Path(root), found.open()
     _check_replaceable(root)
     readings = read_all(data, found.names, progress)
-    overlap = overlap_report(found, data, readings)
+    thumbnails = {name: reading.thumbnail for name, reading in readings.items()}
+    overlap = overlap_report(found.pictures, found.pairs, thumbnails, data.picture)
     digests = {name: reading.digest for name, reading in readings.items()}
     with resumable_dir(root, fingerprint(digests, str(found.root))) as folder:
         keypoints = {name: reading.keypoints for name, reading in readings.items()}
         write_lists(folder, found.pictures, found.pairs)
         write_index(folder, root, found.root, data.store, digests, keypoints)
         write_json(folder / "survey.json", found.as_json())
-        write_json(folder / "overlap.json", overlap)
+        write_json(folder / REPORT, overlap)
     return overlap
 
 

@@ -1,17 +1,24 @@
 """What a method must beat, and what it cannot: answers without learning, answers from the truth.
 
-They are written as result folders, so that the code that scores a method scores them too.
+They are written as result folders, so that the code that scores a method scores them too. They
+depend on the pairs and not on a run, so they are scored once for all runs of the same pairs.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
-from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.pairs import result_name
+from xmdpt.config import Config
+from xmdpt.data.deepfashion import DataError, DeepFashion
+from xmdpt.data.pairs import mangle, result_name, spread
+from xmdpt.evaluation.evaluate import LABELS
 from xmdpt.evaluation.results import batches
+from xmdpt.evaluation.summary import Scores
+from xmdpt.files import atomic_path, write_json
 from xmdpt.labels import BASELINES, LIMITS
 
 BATCH = 16  # pictures that pass the autoencoder at a time
@@ -43,6 +50,12 @@ def result_pairs(generated_dir: str | Path, data: DeepFashion) -> list[tuple[str
     """Return the (source, target) names of the test pairs whose result is in the folder."""
     folder = Path(generated_dir)
     return [pair for pair in data.pairs("test") if (folder / result_name(*pair)).is_file()]
+
+
+def pairs_to_draw(config: Config, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return those of the test pairs that a run's last checkpoint draws; `config` is the run's."""
+    drawn = [name for name in config.train.checkpoints if name in config.sample.checkpoints]
+    return spread(pairs, config.sample.checkpoints[drawn[-1]])
 
 
 def write_baselines(
@@ -83,7 +96,7 @@ def write_limits(
     For each (source, target) pair: `reconstruction`, the target through the autoencoder, whose
     encoder and decoder are `rebuild`, uint8 (N, size, size, 3) to the same; `truth`, the target.
     A latent diffusion model can at best draw the former; the latter's distance to the training
-    pictures is what a perfect method has, since test people are other people.
+    pictures is what a perfect method has, since those of the test half are other pictures.
     """
     folders = {name: Path(folder) / name for name in LIMITS}
     for path in folders.values():
@@ -98,3 +111,30 @@ def write_limits(
                 for source in sources[target]:
                     Image.fromarray(picture).save(path / result_name(source, target))
     return folders
+
+
+def write_scores(folder: str | Path, scores: Scores, table: pd.DataFrame, count: int) -> None:
+    """Write what `summarise` returned of baselines and limits on `count` pairs to `folder`."""
+    write_json(Path(folder) / f"{count}.json", scores)
+    with atomic_path(Path(folder) / f"{count}.tsv") as path:
+        table.to_csv(path, sep="\t", index=False)
+
+
+def read_scores(
+    folder: str | Path, pairs: Sequence[tuple[str, str]]
+) -> tuple[Scores, pd.DataFrame]:
+    """Return what `write_scores` wrote for just these (source, target) pairs of picture names.
+
+    Raises DataError where they were not scored.
+    """
+    path = Path(folder) / f"{len(pairs)}.json"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; the stage `baselines` makes it")
+    scores = json.loads(path.read_text())
+    table = pd.read_csv(
+        path.with_suffix(".tsv"), sep="\t", dtype=dict.fromkeys([*LABELS, "row"], str)
+    )
+    asked = {(mangle(source), mangle(target)) for source, target in pairs}
+    if set(zip(table["source"], table["target"], strict=True)) != asked:
+        raise DataError(f"{path}: scores of other pairs; run the stage `baselines` again")
+    return {name: scores[name] for name in (*BASELINES, *LIMITS)}, table

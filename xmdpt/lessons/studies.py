@@ -88,7 +88,7 @@ def finished_study(
 
 def _settings(steps: int, batch_size: int, learning_rate: float) -> TrainConfig:
     return TrainConfig(
-        init=None,
+        init="the pipeline's own weights",
         checkpoints={"main": steps},
         batch_size=batch_size,
         learning_rate=learning_rate,

@@ -1,6 +1,6 @@
-"""Whom the paper's figures show: views of one person, strangers, near duplicates."""
+"""Whom the paper's figures show: views of one person, strangers, photos."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -74,19 +74,6 @@ def score_pictures(made: np.ndarray, truth: Sequence[np.ndarray]) -> dict[str, f
         "psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
         "silhouette_iou": float(np.mean([silhouette_iou(a, b) for a, b in pairs])),
     }
-
-
-def closest_across(
-    train: Sequence[str], test: Sequence[str], thumbnails: Mapping[str, np.ndarray], count: int
-) -> list[tuple[str, str]]:
-    """The (training, test) pictures with the most similar thumbnails, each test picture once."""
-    seen = np.stack([thumbnails[name] for name in train]).astype(np.float32).reshape(len(train), -1)
-    best = []
-    for name in test:
-        gaps = np.abs(seen - thumbnails[name].astype(np.float32).ravel()).mean(axis=1)
-        nearest = int(gaps.argmin())
-        best.append((float(gaps[nearest]), train[nearest], name))
-    return [(first, second) for _, first, second in sorted(best)[:count]]
 
 
 def by_mangled(pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:

@@ -1,11 +1,12 @@
 """Makes the small weights that ship in data/pretrained/xmdpt-synthetic/: `make pretrained`.
 
 All of it is done by the pieces that the stages use, on rendered people that no other profile has.
-Work lies in data/cache/pretrain/; each finished part is kept, so an interrupted call goes on.
-Delete that folder after a change of settings.
+Work lies in data/cache/pretrain/; each finished part is kept, so an interrupted call goes on. A
+part that was made with other settings is refused.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.features import Encoders, cache_features
 from xmdpt.data.synthetic import render_dataset
 from xmdpt.diffusion import make_scheduler
-from xmdpt.files import resumable_dir
+from xmdpt.files import fingerprint, resumable_dir
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.training.run import train_run
@@ -26,10 +27,47 @@ from xmdpt.training.vae import load_vae, train_vae, vae_key
 WORK = Path("data/cache/pretrain")
 
 
+def parts_of(config: Config, run: str) -> dict[Path, str]:
+    """The folder of each part, in order, and a name for all settings that it depends on."""
+    rendered = config.data.rendered
+    if rendered is None:
+        raise ConfigError("data.rendered: the small weights are made on rendered people only")
+    people = fingerprint(rendered.model_dump(), config.seed)
+    vae = fingerprint(people, config.data.size, config.vae.model_dump(exclude={"save_every"}))
+    features = fingerprint(vae, config.features.model_dump())
+    train = config.train.model_dump(exclude={"log_every", "save_every"})
+    return {
+        Path(config.data.root): people,
+        WORK / "vae": vae,
+        WORK / "features": features,
+        WORK / run: fingerprint(features, config.model.model_dump(), train),
+    }
+
+
+def check_parts(parts: Mapping[Path, str]) -> None:
+    """Note the settings, given by name, beside each part that is yet to be made.
+
+    Raises ConfigError that names the parts which are there, but made with other settings.
+    """
+    notes = {folder: folder.with_name(f"{folder.name}.settings") for folder in parts}
+    stale = [
+        str(folder)
+        for folder, name in parts.items()
+        if folder.exists() and not (notes[folder].is_file() and notes[folder].read_text() == name)
+    ]
+    if stale:
+        raise ConfigError(
+            f"{', '.join(stale)}: made with other settings, or it is not known with which; delete "
+            "or move what is named here, and it is made anew"
+        )
+    for folder, note in notes.items():
+        if not folder.exists():
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(parts[folder])
+
+
 def _people(config: Config) -> DeepFashion:
     data = config.data
-    if data.rendered is None:
-        raise ConfigError("data.rendered: the small weights are made on rendered people only")
     if not Path(data.root).exists():
         render_dataset(Path(data.root), **data.rendered.model_dump(), seed=config.seed)
     return DeepFashion(data.root, data.size)
@@ -59,8 +97,9 @@ def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
 
 def pretrain(config_path: str, out: Path) -> None:
     """Render, train the autoencoder, cache, train the one of `runs`; `out` gets both in half."""
-    config = load_config(config_path)
-    [run] = config.runs
+    [run] = load_config(config_path).runs
+    config = load_config(config_path, run)
+    check_parts(parts_of(config, run))
     data = _people(config)
     vae = _autoencoder(config, data)
     features = WORK / "features"
@@ -69,7 +108,7 @@ def pretrain(config_path: str, out: Path) -> None:
         names = [*data.pictures("train"), *data.pictures("test")]  # the latter to be watched only
         cache_features(features, names, data, encoders, config.features)
     if not (WORK / run).exists():
-        train_run(load_config(config_path, run), features, WORK / run, print)
+        train_run(config, features, WORK / run, print)
     pipe = XMDPTPipeline(
         vae,
         XMDPTTransformer2DModel.from_pretrained(WORK / run / "main"),
@@ -86,4 +125,7 @@ if __name__ == "__main__":
     parser.add_argument("--profile", default="data/pretrained/pretrain.yaml")
     parser.add_argument("--out", type=Path, default=Path("data/pretrained/xmdpt-synthetic"))
     arguments = parser.parse_args()
-    pretrain(arguments.profile, arguments.out)
+    try:
+        pretrain(arguments.profile, arguments.out)
+    except ConfigError as error:
+        parser.error(str(error))

@@ -22,7 +22,7 @@ from xmdpt.training.errors import TrainingError
 
 
 class TrainingModule(nn.Module):
-    """One step's whole computation: what wraps it (DDP, FSDP, compile) sees everything."""
+    """One step's whole computation, from a batch to its losses."""
 
     def __init__(self, model: XMDPTTransformer2DModel, condition_dropout: float):
         super().__init__()
@@ -97,6 +97,11 @@ class Trainer:
         # The bound is computed in float64, which Apple's GPUs lack.
         cpu = torch.backends.mps.is_available()
         self.accelerator = Accelerator(mixed_precision="no", cpu=cpu)
+        if self.accelerator.num_processes > 1:
+            raise TrainingError(
+                f"training was started in {self.accelerator.num_processes} processes; it runs in "
+                "one, on one device: start it without torchrun or accelerate launch"
+            )
         if source_encoder is not None:
             source_encoder = source_encoder.to(self.accelerator.device)
         self.source_encoder = source_encoder
@@ -151,11 +156,7 @@ class Trainer:
 
     def _train_step(self) -> StepReport:
         batch = draw_batch(self.batches, self.config, self.model.num_patches, self.step)
-        shard = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
-        batch = {
-            name: (value[:, shard] if name == "drop" else value[shard]).to(self.accelerator.device)
-            for name, value in batch.items()
-        }
+        batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
         if self.source_encoder is not None:
             photos = to_signed(batch.pop("source_pictures"))
             batch["source_tokens"] = self.source_encoder(photos)

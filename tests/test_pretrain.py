@@ -1,0 +1,63 @@
+"""The small weights: a finished part is kept only for the settings that it was made with."""
+
+from pathlib import Path
+
+import pytest
+
+from xmdpt.config import ConfigError, load_config
+from xmdpt.training.pretrain import check_parts, parts_of
+
+CONFIG = load_config("data/pretrained/pretrain.yaml", "base_b")
+
+
+def changed(section, **values):
+    part = getattr(CONFIG, section).model_copy(update=values)
+    return parts_of(CONFIG.model_copy(update={section: part}), "base_b")
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """The folders of all parts, as a whole call leaves them."""
+    monkeypatch.chdir(tmp_path)
+    parts = parts_of(CONFIG, "base_b")
+    check_parts(parts)
+    for folder in parts:
+        folder.mkdir(parents=True)
+    return list(parts)
+
+
+def refused(parts):
+    with pytest.raises(ConfigError, match="delete or move") as caught:
+        check_parts(parts)
+    return str(caught.value).partition(": ")[0].split(", ")
+
+
+def test_the_same_settings_go_on(made):
+    check_parts(parts_of(CONFIG, "base_b"))
+    check_parts(changed("train", log_every=50, save_every=50))
+    check_parts(changed("sample", num_inference_steps=3))
+
+
+def test_a_change_names_what_depends_on_it(made):
+    people, vae, features, run = map(str, made)
+    rendered = CONFIG.data.rendered.model_copy(update={"views": 2})
+    assert refused(changed("data", rendered=rendered)) == [people, vae, features, run]
+    assert refused(changed("vae", ema_decay=0.9)) == [vae, features, run]
+    assert refused(changed("features", storage="fp8")) == [features, run]
+    assert refused(changed("train", learning_rate=1e-5)) == [run]
+    assert refused(changed("model", depth=3)) == [run]
+
+
+def test_what_was_moved_away_is_made_anew(made):
+    parts = changed("model", depth=3)
+    made[-1].rename("elsewhere")
+    check_parts(parts)
+    made[-1].mkdir()
+    check_parts(parts)
+    assert refused(parts_of(CONFIG, "base_b")) == [str(made[-1])]
+
+
+def test_a_part_of_unknown_settings_is_refused(made):
+    made[1].with_name("vae.settings").unlink()
+    assert refused(parts_of(CONFIG, "base_b")) == [str(made[1])]
+    assert Path(made[0]).is_dir()
