@@ -104,7 +104,7 @@ def training_losses(
 
 
 def min_snr_weight(t: Tensor, gamma: float) -> Tensor:
-    """min(SNR, gamma) / SNR at timesteps t (B,) (Hang et al., 2023): less of what is all but clean."""
+    """min(SNR, gamma) / SNR at timesteps t (B,): less where little noise is left (Min-SNR)."""
     snr = (_ALPHA_BARS / (1 - _ALPHA_BARS)).to(t.device, torch.float32)[t]
     return snr.clamp(max=gamma) / snr
 

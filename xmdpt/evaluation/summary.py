@@ -139,7 +139,12 @@ def paired_gains(
     mine = indexed[indexed["row"] == ours]
     gains = {}
     for other in others:
-        both = mine.join(indexed[indexed["row"] == other], rsuffix="_other", how="inner")
+        both = mine.merge(
+            indexed[indexed["row"] == other],
+            left_index=True,
+            right_index=True,
+            suffixes=("", "_other"),
+        )
         ends = {}
         for key in (key for key in METRICS if key in pairs):
             gain = both[key] - both[f"{key}_other"]
