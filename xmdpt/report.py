@@ -28,6 +28,7 @@ NOTEBOOKS = {
     "01_prepare_data": "prepare the people",
     "02_finetune_vae": "fine-tune the autoencoder",
     "03_cache_features": "cache features",
+    "06_baselines": "score baselines and limits",
 }
 RUN_NOTEBOOKS = {"04_train": "train", "05_sample": "sample", "06_evaluate": "evaluate"}
 
