@@ -124,7 +124,7 @@ def evaluate(
             seed=seed,
             weights=weights,
             cache_dir=cache or default_cache(),
-            device=device,
+            device=pick_device(device),
         ):
             print(comparison.as_markdown(), flush=True)
             comparisons.append(comparison)
