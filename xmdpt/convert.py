@@ -253,6 +253,7 @@ def convert_official(
         make_scheduler(),
         source_encoder=SOURCE_ENCODER,
         pose_encoder=POSE_ENCODER,
+        encoder_precision="auto",  # the authors run DINOv2 under bf16 autocast
     )
     export_pipeline(pipe, out, title="X-MDPT, the authors' weights", origin=origin)
 
