@@ -261,7 +261,7 @@ def test_bad_results_are_one_line(people, copies, tmp_path, monkeypatch, capsys,
         ("--reference", "nowhere", "no such folder"),
         ("--table", ".", "name a file"),
         ("--table", "a file/scores.md", "name a file"),
-        ("--device", "cude", "device cude: PyTorch cannot compute there"),
+        ("--device", "cude", "--device cude: PyTorch has none here; there are: cpu"),
     ],
 )
 def test_bad_options_are_one_line(

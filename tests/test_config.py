@@ -35,6 +35,7 @@ def written(tmp_path, change):
         (lambda c: c["train"].update(checkpoints={}), "train.checkpoints"),
         (lambda c: c["train"].update(checkpoints={"ablation": 1}), "'main' is not in train"),
         (lambda c: c["evaluate"].update(protocol="mine"), "evaluate.protocol"),
+        (lambda c: c["sample"].update(num_inference_steps=1), "sample.num_inference_steps.* 2"),
         (lambda c: c["experiments"]["base_b"].update(model={"depth": 1}), "experiments.base_b: "),
         (lambda c: c["vae"].update(init=None), "vae: .*train_encoder must be true"),
         (

@@ -178,8 +178,9 @@ def test_bad_input_is_a_message(client, photo):
     assert not done and "choose a photo" in output["error"]
     file = upload(client, "me.png", photo.read_bytes())
     take_source(client, file, "b")
-    for count, steps in ((9, 2), (2, 10**6), (0, 2)):
-        done, _ = draw(client, json.dumps([[1, 1]] * 18), "b", count, steps)
+    pose = json.dumps(next(iter(stored_poses().values())))
+    for count, steps in ((9, 2), (2, 10**6), (0, 2), (2, 1)):
+        done, _ = draw(client, pose, "b", count, steps)
         assert not done
     done, output = draw(client, json.dumps([[-1, -1]] * 18), "b")
     assert not done and "needs 4" in output["error"]

@@ -168,13 +168,19 @@ def test_the_command_draws(folder, person, tmp_path, monkeypatch, capsys):
 def test_bad_input_is_one_line(folder, person, tmp_path, monkeypatch, capsys, bad, text):
     monkeypatch.chdir(tmp_path)
     words = {"--source": "me.png", "--pose": "me.txt", "--pose-units": "annotation",
-             "--out": "out.png", "--weights": folder, "--steps": 1}  # fmt: skip
+             "--out": "out.png", "--weights": folder, "--steps": 2}  # fmt: skip
     words |= dict(zip(bad[::2], bad[1::2], strict=True))
     before = sorted(tmp_path.iterdir())
     assert run(monkeypatch, "generate", *[w for pair in words.items() for w in pair]) == 2
     error = capsys.readouterr().err
     assert text in error and error.startswith("error: ") and len(error.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_one_step_alone_is_refused(folder, monkeypatch, capsys):
+    words = ("--source", "me.png", "--pose", "me.txt", "--out", "out.png", "--weights", folder)
+    assert run(monkeypatch, "generate", *words, "--steps", 1) == 2
+    assert "--steps" in capsys.readouterr().err
 
 
 def test_weights_that_are_broken(folder, tmp_path):

@@ -240,7 +240,9 @@ def test_every_format_gives_the_same_joints(tmp_path):
     write(tmp_path / "op.json", {"people": [{"pose_keypoints_2d": openpose}]})
     write(tmp_path / "coco.json", {"keypoints": coco.ravel().tolist(), "image_id": 3})
     write(tmp_path / "list.json", coco17().tolist())
-    for name in ("18.txt", "17.txt", "17s.txt", "op.json", "coco.json", "list.json"):
+    remarks = [f"{x} {y}  # {name}" for (x, y), name in zip(expected, JOINTS, strict=True)]
+    write(tmp_path / "remarks.txt", "\n".join(["# mine", "", *remarks]))
+    for name in ("18.txt", "17.txt", "17s.txt", "remarks.txt", "op.json", "coco.json", "list.json"):
         np.testing.assert_allclose(read_keypoints(tmp_path / name, (320, 100)), expected)
 
 

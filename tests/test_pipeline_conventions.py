@@ -139,7 +139,8 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
     ("options", "complaint"),
     [
         ({"output_type": "jpeg"}, "output_type 'jpeg'"),
-        ({"num_inference_steps": 0}, "must be 1 or more"),
+        ({"num_inference_steps": 1}, "num_inference_steps must be 2 or more, not 1"),
+        ({"num_images_per_prompt": 0}, "num_images_per_prompt must be 1 or more"),
         ({"pose": []}, "pose: an empty list"),
         ({"source": []}, "source: an empty list"),
         ({"source": "me.png"}, "not str"),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from xmdpt.arguments import BadInput, check_file, check_place, pick_device
-from xmdpt.config import ConfigError
+from xmdpt.config import MIN_STEPS, ConfigError
 
 app = typer.Typer(
     help="X-MDPT: put a person into another pose.",
@@ -124,7 +124,7 @@ def evaluate(
             seed=seed,
             weights=weights,
             cache_dir=cache or default_cache(),
-            device=device,
+            device=pick_device(device),
         ):
             print(comparison.as_markdown(), flush=True)
             comparisons.append(comparison)
@@ -173,7 +173,7 @@ def generate(
     weights: Annotated[
         Path | None, typer.Option(help="Pipeline folder; default: the small weights that ship.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 50,
+    steps: Annotated[int, typer.Option(min=MIN_STEPS, max=1000, help="Denoising steps.")] = 50,
     guidance_scale: Annotated[float, typer.Option(min=0, max=100, help="1: off.")] = 2.0,
     detector: Annotated[str | None, typer.Option(help="RT-DETR: hub name or folder.")] = None,
     pose_estimator: Annotated[str | None, typer.Option(help="ViTPose: the same.")] = None,

@@ -197,8 +197,12 @@ class TrainConfig(Section):
         return self
 
 
+MIN_STEPS = 2
+"""Denoising steps: one alone has the timestep 0, where noise is taken for the finished picture."""
+
+
 class SampleConfig(Section):
-    num_inference_steps: PositiveInt
+    num_inference_steps: int = Field(ge=MIN_STEPS)
     guidance_scale: float = Field(ge=0)
     guidance_power: float = Field(gt=0)
     batch_size: PositiveInt

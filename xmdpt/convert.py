@@ -14,6 +14,7 @@ from torch import Tensor
 from xmdpt.diffusion import make_scheduler
 from xmdpt.export import export_pipeline, new_folder
 from xmdpt.files import atomic_path
+from xmdpt.hub import reason
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 
@@ -180,11 +181,6 @@ def _official_name(name: str) -> str:
     return name
 
 
-def _reason(error: Exception) -> str:
-    """The first sentence of an error, on one line."""
-    return " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
-
-
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a published file; nothing in it is run.
 
@@ -214,7 +210,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # zip, pickle and storage each raise their own
         raise CheckpointError(
-            f"{path}: not a whole checkpoint file ({_reason(error)}); download it again"
+            f"{path}: not a whole checkpoint file ({reason(error)}); download it again"
         ) from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
@@ -257,6 +253,7 @@ def convert_official(
         make_scheduler(),
         source_encoder=SOURCE_ENCODER,
         pose_encoder=POSE_ENCODER,
+        encoder_precision="auto",  # the authors run DINOv2 under bf16 autocast
     )
     export_pipeline(pipe, out, title="X-MDPT, the authors' weights", origin=origin)
 
@@ -267,7 +264,7 @@ def _read_vae(folder: str | Path, channels: int) -> AutoencoderKL:
     try:
         vae = AutoencoderKL.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # JSON, safetensors, shapes: each raises its own
-        raise CheckpointError(f"{folder}: not a folder of a VAE ({_reason(error)})") from None
+        raise CheckpointError(f"{folder}: not a folder of a VAE ({reason(error)})") from None
     if vae.config.latent_channels != channels:
         made = f"makes latents of {vae.config.latent_channels} channels"
         raise CheckpointError(f"{folder}: {made}, and the model takes {channels}; name its own VAE")
@@ -286,7 +283,7 @@ def convert_to_official(folder: str | Path, out: str | Path) -> None:
         )
         state = to_official(model)
     except Exception as error:
-        raise CheckpointError(f"{folder}: cannot be converted ({_reason(error)})") from None
+        raise CheckpointError(f"{folder}: cannot be converted ({reason(error)})") from None
     if out.exists():
         raise CheckpointError(f"{out}: is there already; name a file that is not, or remove it")
     with atomic_path(out) as partial:

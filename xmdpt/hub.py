@@ -1,5 +1,6 @@
 """Weights of other people's networks, by hub name or local folder: found, or named as missing."""
 
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,7 +12,6 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from xmdpt.config import ConfigError
-from xmdpt.files import fingerprint
 
 Loaded = TypeVar("Loaded")
 
@@ -21,9 +21,9 @@ def is_folder(name: str) -> bool:
     return Path(name).is_dir() or name.startswith((".", "/", "~")) or name.count("/") != 1
 
 
-def _reason(error: Exception) -> str:
-    """The first sentence of an error, on one line."""
-    return " ".join(str(error).split()).partition(". ")[0][:160]
+def reason(error: Exception) -> str:
+    """The first sentence of an error, on one line; its type where it says nothing."""
+    return " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
 
 
 def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> Loaded:
@@ -41,11 +41,11 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
     except (OSError, SafetensorError) as error:
         if local:
             raise ConfigError(
-                f"{setting}: {name} holds no readable weights ({_reason(error)}); copy it anew"
+                f"{setting}: {name} holds no readable weights ({reason(error)}); copy it anew"
             ) from None
         raise ConfigError(
             f"{setting}: {name} is no folder here, not in {constants.HF_HUB_CACHE}, and the hub "
-            f"did not give it ({_reason(error)}). Where there is a network it is fetched; else "
+            f"did not give it ({reason(error)}). Where there is a network it is fetched; else "
             f"run `hf download {name} --local-dir {Path(name).name}` elsewhere, bring the folder "
             f"here and set {setting} to it. The profile `synthetic` needs none of this"
         ) from None
@@ -69,7 +69,7 @@ def load_checkpoint(url: str, use: str, folder: str | Path | None = None) -> dic
             return torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise MissingWeights(
-                f"{use}: {path} holds no readable weights ({_reason(error)}); fetch {url} anew"
+                f"{use}: {path} holds no readable weights ({reason(error)}); fetch {url} anew"
             ) from None
     try:
         return torch.hub.load_state_dict_from_url(
@@ -78,15 +78,19 @@ def load_checkpoint(url: str, use: str, folder: str | Path | None = None) -> dic
     except (OSError, RuntimeError) as error:
         raise MissingWeights(
             f"{use} needs {' or '.join(map(str, places))}, which is not there and could not be "
-            f"fetched ({_reason(error)}): bring {url} there. The profile `paper` needs it, "
+            f"fetched ({reason(error)}): bring {url} there. The profile `paper` needs it, "
             "`synthetic` does not"
         ) from None
 
 
 def weights_key(networks: Iterable[nn.Module]) -> str:
-    """A name for exact weights: their sums and sums of absolute values."""
-    tensors = (tensor for network in networks for tensor in network.state_dict().values())
-    sums = (
-        torch.stack([t.sum(dtype=torch.float64), t.abs().sum(dtype=torch.float64)]) for t in tensors
-    )
-    return fingerprint([pair.tolist() for pair in sums])
+    """Twelve hex digits that name exact weights: their types, shapes and bytes, in order.
+
+    The same on any device and with any number of threads, as sums would not be.
+    """
+    digest = hashlib.sha256()
+    for network in networks:
+        for tensor in network.state_dict().values():
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+            digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:12]

@@ -14,6 +14,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
+from xmdpt.config import MIN_STEPS, Precision
 from xmdpt.data.cache import sample_latent
 from xmdpt.diffusion import guidance_weight, guide
 from xmdpt.encoders import Kind, make_encoder
@@ -31,7 +32,8 @@ class XMDPTPipeline(DiffusionPipeline):
         vae, transformer, scheduler: as trained (`XMDPTTransformer2DModel`); `make_scheduler()` is
             the authors' sampler, and any of diffusers' that predict noise can take its place.
         source_encoder, pose_encoder: names of the token encoders, see `xmdpt.encoders`.
-        imagenet_normalization: as the features were made that the model was trained on.
+        imagenet_normalization, encoder_precision: as the features were made that the model was
+            trained on; "auto" is bf16 on a device that multiplies it, see `xmdpt.precision`.
     """
 
     model_cpu_offload_seq = "transformer->vae"
@@ -45,6 +47,7 @@ class XMDPTPipeline(DiffusionPipeline):
         source_encoder: str = "efficientnet_lite0",
         pose_encoder: str = "efficientnet_lite0",
         imagenet_normalization: bool = False,
+        encoder_precision: Precision = "fp32",
     ):
         super().__init__()
         self.register_modules(vae=vae, transformer=transformer, scheduler=scheduler)
@@ -52,6 +55,7 @@ class XMDPTPipeline(DiffusionPipeline):
             source_encoder=source_encoder,
             pose_encoder=pose_encoder,
             imagenet_normalization=imagenet_normalization,
+            encoder_precision=encoder_precision,
         )
         self._encoders: dict[str, torch.nn.Module] = {}
         self._interrupt = False
@@ -72,8 +76,23 @@ class XMDPTPipeline(DiffusionPipeline):
         if kind not in self._encoders:
             config = self.config
             name = config.source_encoder if kind == "photo" else config.pose_encoder
-            self._encoders[kind] = make_encoder(name, kind, config.imagenet_normalization)
-        return self._encoders[kind].to(pictures.device)(pictures)
+            self._encoders[kind] = make_encoder(
+                name, kind, config.imagenet_normalization, config.encoder_precision
+            )
+        encoder = self._encoders[kind].to(pictures.device)
+        tokens = encoder(pictures)
+        # The encoders are no components, so diffusers' hooks, which offload those, pass them by.
+        if hasattr(self.vae, "_hf_hook"):
+            encoder.to("cpu")
+        return tokens
+
+    def _encode_moments(self, pixels: Tensor) -> Tensor:
+        """Mean and log-variance (B, 2C, H, W) of pictures (B, 3, size, size) in [-1, 1]."""
+        moments = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.parameters
+        # A hook sends a network away when the next in the sequence comes; after this one, none.
+        for hook in getattr(self, "_all_hooks", []):
+            hook.offload()
+        return moments
 
     @torch.no_grad()
     def encode_condition(
@@ -96,10 +115,11 @@ class XMDPTPipeline(DiffusionPipeline):
             raise ValueError(f"{len(photos)} sources do not go with {len(skeletons)} poses")
         if isinstance(generator, list) and len(generator) != count:
             raise ValueError(f"{len(generator)} generators do not go with {count} pictures")
-        # In full precision, as the features that the model was trained on.
+        # Outside of autocast, as the features that the model was trained on: the VAE in full
+        # precision, the encoders in theirs.
         with torch.autocast(device.type, enabled=False):
             pixels = to_signed(photos).to(device)
-            moments = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.parameters
+            moments = self._encode_moments(pixels)
             source_tokens = self.encode_tokens("photo", pixels)
             pose_tokens = self.encode_tokens("skeleton", to_signed(skeletons).to(device))
         repeats = count // len(photos)
@@ -181,8 +201,10 @@ class XMDPTPipeline(DiffusionPipeline):
             return self.vae.decode(scaled).sample
 
     def _check(self, steps: int, images: int, output_type: str, names: Sequence[str]) -> None:
-        if steps < 1 or images < 1:
-            raise ValueError("num_inference_steps and num_images_per_prompt must be 1 or more")
+        if steps < MIN_STEPS:
+            raise ValueError(f"num_inference_steps must be {MIN_STEPS} or more, not {steps}")
+        if images < 1:
+            raise ValueError(f"num_images_per_prompt must be 1 or more, not {images}")
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type '{output_type}' is not one of {', '.join(OUTPUT_TYPES)}")
         unknown = set(names) - set(self._callback_tensor_inputs)

@@ -19,7 +19,11 @@ def multiplies_bf16(device: torch.device) -> bool:
     return False
 
 
+def is_bf16(device: torch.device, precision: Precision) -> bool:
+    """Whether `precision` means bf16 on `device`; `auto` is whichever format is faster there."""
+    return precision == "bf16" or (precision == "auto" and multiplies_bf16(device))
+
+
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """A context in which `device` computes in bf16, or in fp32; `auto` is whichever is faster."""
-    bf16 = precision == "bf16" or (precision == "auto" and multiplies_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    """A context in which `device` computes in bf16, or in fp32, as `precision` has it there."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_bf16(device, precision))

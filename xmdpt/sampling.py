@@ -1,17 +1,39 @@
-"""Sampling of all test pairs, with noise keyed by the pair: resumable, whatever the batches."""
+"""A finished run's pipeline, and all test pairs: resumable, noise keyed by the pair."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import torch
+from diffusers import AutoencoderKL
 from tqdm import tqdm
 
-from xmdpt.config import SampleConfig
+from xmdpt.config import Config, SampleConfig
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
+from xmdpt.diffusion import make_scheduler
 from xmdpt.files import atomic_path
+from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.precision import autocast
 from xmdpt.random import keyed_generator
+
+
+def load_run(
+    config: Config, run: str, checkpoint: str, models: str | Path = "models"
+) -> XMDPTPipeline:
+    """The pipeline of a run's checkpoint, on a GPU where there is one; all runs share a VAE."""
+    folder, features = Path(models), config.features
+    pipeline = XMDPTPipeline(
+        AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True),
+        XMDPTTransformer2DModel.from_pretrained(folder / run / checkpoint, local_files_only=True),
+        make_scheduler(),
+        features.source_encoder,
+        features.pose_encoder,
+        features.imagenet_normalization,
+        features.precision,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def sample_pairs(

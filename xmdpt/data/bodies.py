@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from xmdpt.data.keypoints import COCO17
+
 COCO = [
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder"),
     *("right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip"),
     *("right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle"),
 ]
-OPENPOSE_FROM_COCO = [0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]
 HIDEABLE = (0, 14, 15, 16, 17)  # nose, eyes and ears: missing when the head turns them away
 FACE_NORMALS = np.array(  # outward directions of the five in the head's rest frame
     [[0, -1, 0.0], [-0.35, -0.94, 0], [0.35, -0.94, 0], [-1, -0.02, 0], [1, -0.02, 0]]
@@ -246,7 +247,7 @@ def key_points(template: BodyTemplate, vertices: np.ndarray) -> np.ndarray:
     """(18, 3) OpenPose key points of posed vertices (V, 3); the neck is between the shoulders."""
     coco = template.coco @ vertices
     neck = (coco[5] + coco[6]) / 2
-    return np.stack([neck if i is None else coco[i] for i in OPENPOSE_FROM_COCO])
+    return np.stack([neck if i is None else coco[i] for i in COCO17])
 
 
 def face_visible(head_rotation: np.ndarray, view: np.ndarray) -> np.ndarray:

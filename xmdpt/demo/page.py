@@ -20,6 +20,7 @@ from PIL import Image
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from xmdpt.config import MIN_STEPS
 from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
 from xmdpt.data.synthetic import identity, render_person
 from xmdpt.photos.draw import Prepared, draw
@@ -183,8 +184,10 @@ class Studio:
             if source is None:
                 raise PhotoError("choose a photo of the person first")
             count, steps = int(count), int(steps)
-            if not (1 <= count <= MAX_PICTURES and 1 <= steps <= MAX_STEPS):
-                raise PhotoError(f"at most {MAX_PICTURES} pictures of {MAX_STEPS} steps")
+            if not (1 <= count <= MAX_PICTURES and MIN_STEPS <= steps <= MAX_STEPS):
+                raise PhotoError(
+                    f"1 to {MAX_PICTURES} pictures of {MIN_STEPS} to {MAX_STEPS} steps"
+                )
             first = int(seed) % 2**31
             drawn = draw(
                 self.pipe,
@@ -262,7 +265,7 @@ def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML, events: d
         seed = gr.Number(label="First seed", value=0, precision=0)
         count = gr.Slider(1, MAX_PICTURES, value=2, step=1, label="Pictures; the best is first")
         with gr.Accordion("More", open=False):
-            steps = gr.Slider(1, MAX_STEPS, value=50, step=1, label="Steps")
+            steps = gr.Slider(MIN_STEPS, MAX_STEPS, value=50, step=1, label="Steps")
             guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")
         button = gr.Button("Draw", variant="primary", elem_id="draw")
         gallery = gr.Gallery(

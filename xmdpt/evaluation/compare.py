@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from xmdpt.data.stores import DataError
 from xmdpt.evaluation.evaluate import result_size
 from xmdpt.evaluation.preparation import follows_results
@@ -113,13 +111,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _check_device(device: str | None) -> None:
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):  # of an unknown name, of a CUDA that is not there
-        raise DataError(f"device {device}: PyTorch cannot compute there; try cpu") from None
 
 
 @contextmanager
@@ -229,7 +220,6 @@ def compare(
     `pairs_file` keeps to the pairs it lists. Raises DataError for folders that cannot be scored.
     """
     records = [get_protocol(protocol) for protocol in protocols]
-    _check_device(device)
     general: list[str] = []
     references = Path(reference_dir)
     with _gathered(general):

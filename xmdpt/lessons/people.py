@@ -71,7 +71,7 @@ def features_of(pipe: XMDPTPipeline) -> FeaturesConfig:
         source_encoder=pipe.config.source_encoder,
         pose_encoder=pipe.config.pose_encoder,
         imagenet_normalization=pipe.config.imagenet_normalization,
-        precision="fp32",
+        precision=pipe.config.encoder_precision,
         source_tokens="stored",
         storage="fp32",
         batch_size=16,

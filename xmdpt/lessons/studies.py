@@ -19,9 +19,9 @@ from xmdpt.diffusion import training_losses
 from xmdpt.lessons.people import REPOSITORY, condition_of, lesson_people, training_features
 from xmdpt.lessons.sampling import draw_latents, show
 from xmdpt.model import XMDPTTransformer2DModel
-from xmdpt.paper.drawing import load_run
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.random import keyed_generator
+from xmdpt.sampling import load_run
 from xmdpt.training.train import Trainer
 
 
@@ -53,7 +53,7 @@ def variant(model: XMDPTTransformer2DModel, **changes: Any) -> XMDPTTransformer2
 
 def with_transformer(pipe: XMDPTPipeline, model: XMDPTTransformer2DModel) -> XMDPTPipeline:
     """The pipeline with another model, and the same autoencoder."""
-    names = ("source_encoder", "pose_encoder", "imagenet_normalization")
+    names = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
     settings = {name: pipe.config[name] for name in names}
     other = XMDPTPipeline(pipe.vae, model, pipe.scheduler, **settings)
     other.set_progress_bar_config(disable=True)

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from diffusers import AutoencoderKL
 
 from xmdpt.config import Config, load_config
-from xmdpt.diffusion import make_scheduler
-from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.precision import autocast
 from xmdpt.random import keyed_generator
@@ -25,24 +22,6 @@ def leading_run(params: str | Path) -> tuple[str, str, Config]:
     run = load_config(params).runs[0]
     config = load_config(params, run)
     return run, list(config.sample.checkpoints)[-1], config
-
-
-def load_run(
-    config: Config, run: str, checkpoint: str, models: str | Path = "models"
-) -> XMDPTPipeline:
-    """The pipeline of a run's checkpoint, with the autoencoder that the runs share."""
-    folder = Path(models)
-    encoders = config.features.model_dump(
-        include={"source_encoder", "pose_encoder", "imagenet_normalization"}
-    )
-    pipeline = XMDPTPipeline(
-        AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True),
-        XMDPTTransformer2DModel.from_pretrained(folder / run / checkpoint, local_files_only=True),
-        make_scheduler(),
-        **encoders,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
 def draw_cases(

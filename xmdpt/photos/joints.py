@@ -69,8 +69,8 @@ def read_keypoints(
 def _parse(text: str, path: Path, person: int | None, flag: str) -> np.ndarray:
     if path.suffix.lower() != ".json":
         try:
-            rows = [[float(word) for word in line.replace(",", " ").split()]
-                    for line in text.splitlines() if line.partition("#")[0].strip()]  # fmt: skip
+            lines = (line.partition("#")[0].replace(",", " ") for line in text.splitlines())
+            rows = [[float(word) for word in line.split()] for line in lines if line.strip()]
         except ValueError as error:
             raise ValueError(f"needs 18 (or COCO's 17) rows of x y; {error}") from None
         return from_rows(rows)

@@ -22,7 +22,7 @@ from transformers import logging as transformers_logging
 from transformers.modeling_utils import PreTrainedModel
 
 from xmdpt.data.keypoints import from_coco17
-from xmdpt.hub import is_folder
+from xmdpt.hub import is_folder, reason
 from xmdpt.photos.framing import Box
 from xmdpt.photos.joints import JOINT_SCORE
 from xmdpt.photos.loading import PhotoError
@@ -47,13 +47,12 @@ def _load(kind: type, name: str, option: str) -> tuple[BaseImageProcessor, PreTr
         processor = AutoImageProcessor.from_pretrained(name)
         model = kind.from_pretrained(name, use_safetensors=True)
     except Exception as error:  # hub, JSON, safetensors and shapes each raise their own
-        reason = " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
         if is_folder(name):
-            raise PhotoError(f"{option} {name}: cannot be loaded ({reason})") from None
+            raise PhotoError(f"{option} {name}: cannot be loaded ({reason(error)})") from None
         raise PhotoError(
             f"{option} {name}: is not on this machine, and the hub did not give it; run "
             f"`hf download {name} --local-dir {Path(name).name}` where there is a network, and "
-            f"name that folder with {option} ({reason})"
+            f"name that folder with {option} ({reason(error)})"
         ) from None
     finally:
         transformers_logging.set_verbosity(verbosity)

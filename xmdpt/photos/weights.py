@@ -58,10 +58,10 @@ def _from_export(folder: Path) -> XMDPTPipeline:
     index = json.loads((folder / "model_index.json").read_text())
     kind = index["scheduler"][1]
     scheduler = XMDPTScheduler if kind == "XMDPTScheduler" else getattr(diffusers, kind)
-    names = ("source_encoder", "pose_encoder", "imagenet_normalization")
+    names = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
     return XMDPTPipeline(
         AutoencoderKL.from_pretrained(folder / "vae", **OPTIONS),
         XMDPTTransformer2DModel.from_pretrained(folder / "transformer", **OPTIONS),
         scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
-        **{name: index[name] for name in names},
+        **{name: index[name] for name in names if name in index},
     )

@@ -116,6 +116,7 @@ def pretrain(config_path: str, out: Path) -> None:
         config.features.source_encoder,
         config.features.pose_encoder,
         config.features.imagenet_normalization,
+        config.features.precision,
     )
     pipe.to(dtype=torch.float16).save_pretrained(out)
 
