@@ -2,7 +2,8 @@
 
 The miniature is of rendered people, in the files that people have of the real one.
 
-Only paths, step counts and batch sizes differ from profiles/paper.yaml. The networks are tiny
+Only paths, step counts (with the decay of the average of weights) and batch sizes differ from
+profiles/paper.yaml. The networks are tiny
 ones of the real classes with random weights, saved in the layouts in which the hub and torch keep
 the real ones; so the numbers mean nothing, and everything that makes them runs.
 """
@@ -88,6 +89,7 @@ def write_settings(project: Path, networks: Path) -> None:
     }
     settings["train"] |= {
         "checkpoints": {"ablation": 1, "main": 2},
+        "ema_decay": 0.2,
         "batch_size": 2,
         "save_every": 1,
         "log_every": 1,

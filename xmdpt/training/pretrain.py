@@ -1,8 +1,8 @@
 """Makes the small weights that ship in data/pretrained/xmdpt-synthetic/: `make pretrained`.
 
 All of it is done by the pieces that the stages use, on rendered people that no other profile has.
-Work lies in data/cache/pretrain/; each finished part is kept, so an interrupted call goes on. A
-part that was made with other settings is refused.
+Work lies beside the people of `data.root`; each finished part is kept, so an interrupted call goes
+on. A part that was made with other settings is refused.
 """
 
 import argparse
@@ -24,7 +24,9 @@ from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.training.run import train_run
 from xmdpt.training.vae import load_vae, train_vae, vae_key
 
-WORK = Path("data/cache/pretrain")
+
+def _work(config: Config) -> Path:
+    return Path(config.data.root).parent
 
 
 def parts_of(config: Config, run: str) -> dict[Path, str]:
@@ -36,11 +38,12 @@ def parts_of(config: Config, run: str) -> dict[Path, str]:
     vae = fingerprint(people, config.data.size, config.vae.model_dump(exclude={"save_every"}))
     features = fingerprint(vae, config.features.model_dump())
     train = config.train.model_dump(exclude={"log_every", "save_every"})
+    work = _work(config)
     return {
         Path(config.data.root): people,
-        WORK / "vae": vae,
-        WORK / "features": features,
-        WORK / run: fingerprint(features, config.model.model_dump(), train),
+        work / "vae": vae,
+        work / "features": features,
+        work / run: fingerprint(features, config.model.model_dump(), train),
     }
 
 
@@ -74,7 +77,7 @@ def _people(config: Config) -> DeepFashion:
 
 
 def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
-    folder = WORK / "vae"
+    folder = _work(config) / "vae"
     if not folder.exists():
         names = data.pictures("train")
         vae = load_vae(config.vae, config.data.size, config.seed)
@@ -102,16 +105,16 @@ def pretrain(config_path: str, out: Path) -> None:
     check_parts(parts_of(config, run))
     data = _people(config)
     vae = _autoencoder(config, data)
-    features = WORK / "features"
+    features, trained = _work(config) / "features", _work(config) / run
     if not features.exists():
         encoders = Encoders.load(vae, config.features)
         names = [*data.pictures("train"), *data.pictures("test")]  # the latter to be watched only
         cache_features(features, names, data, encoders, config.features)
-    if not (WORK / run).exists():
-        train_run(config, features, WORK / run, print)
+    if not trained.exists():
+        train_run(config, features, trained, print)
     pipe = XMDPTPipeline(
         vae,
-        XMDPTTransformer2DModel.from_pretrained(WORK / run / "main"),
+        XMDPTTransformer2DModel.from_pretrained(trained / "main"),
         make_scheduler(),
         config.features.source_encoder,
         config.features.pose_encoder,
