@@ -14,7 +14,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
-from xmdpt.config import MIN_STEPS, Precision
+from xmdpt.config import MIN_STEPS
 from xmdpt.data.cache import sample_latent
 from xmdpt.diffusion import guidance_weight, guide
 from xmdpt.encoders import Kind, make_encoder
@@ -47,7 +47,7 @@ class XMDPTPipeline(DiffusionPipeline):
         source_encoder: str = "efficientnet_lite0",
         pose_encoder: str = "efficientnet_lite0",
         imagenet_normalization: bool = False,
-        encoder_precision: Precision = "fp32",
+        encoder_precision: str = "fp32",  # a Precision; diffusers warns of other annotations
     ):
         super().__init__()
         self.register_modules(vae=vae, transformer=transformer, scheduler=scheduler)
