@@ -81,13 +81,31 @@ def test_scaling_shows_the_intervals_of_ours(monkeypatch, tmp_path):
         "high": {"st_lpips": 0.33},
     }
     monkeypatch.setattr(Results, "rows", lambda self, run: {"main": row} if run == "base_b" else {})
-    axes = {axes.get_title(): axes for axes in scaling_figure(Results(tmp_path)).axes}
+    figure = scaling_figure(Results(tmp_path / "params.yaml"))
+    axes = {axes.get_title(): axes for axes in figure.axes}
     (bar,) = [one for one in axes["st_lpips ↓"].containers if one[0].get_xdata().size]
     assert list(bar[0].get_ydata()) == [0.3]
     [[(_, low), (_, high)]] = bar[2][0].get_segments()
     assert (low, high) == pytest.approx((0.28, 0.33))
     assert list(axes["LPIPS ↓"].containers[1][0].get_ydata()) == [0.1875, 0.1734, 0.1589]
     assert [text.get_text() for text in axes["PSNR ↑"].texts] == ["not printed"]
+
+
+def test_scaling_sets_no_distances_over_different_numbers_of_pictures_side_by_side(
+    monkeypatch, tmp_path
+):
+    params = tmp_path / "params.yaml"
+    params.write_text((ROOT / "profiles/synthetic.yaml").read_text())
+    interval = {"low": {"st_lpips": 0.2}, "high": {"st_lpips": 0.4}}
+    counts = {"size_s": 280, "base_b": 280, "size_l": 40}
+    rows = {
+        run: {"main": {"st_lpips": 0.3, "fd_effnet": 90.0, "count": count} | interval}
+        for run, count in counts.items()
+    }
+    monkeypatch.setattr(Results, "rows", lambda self, run: rows[run])
+    axes = {axes.get_title(): axes for axes in scaling_figure(Results(params)).axes}
+    for title, points in {"st_lpips ↓": 3, "fd_effnet ↓": 2}.items():
+        assert [len(one[0].get_xdata()) for one in axes[title].containers] == [0, points]
 
 
 def test_the_control_of_figure_5_stands_beside_it():

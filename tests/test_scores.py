@@ -61,7 +61,7 @@ INIT = "data/pretrained/xmdpt-synthetic/transformer"
 def results(tmp_path):
     """Of runs from scratch, long enough to be judged."""
     (tmp_path / "params.yaml").write_text((ROOT / "profiles/synthetic-full.yaml").read_text())
-    return Results(tmp_path)
+    return Results(tmp_path / "params.yaml")
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def warm(results):
     params.write_text(params.read_text().replace("  init: null  ", f"  init: {INIT}  "))
     shutil.copytree(ROOT / INIT, results.root / INIT)
     assert load_config(params).train.init == INIT
-    return Results(results.root)
+    return Results(results.params)
 
 
 def gains(people: int, mean: float, noise: float = 0.0) -> np.ndarray:
@@ -114,7 +114,7 @@ def test_a_warm_start_on_one_side_alone_tells_nothing(warm):
     settings = yaml.safe_load(params.read_text())
     settings["experiments"]["size_s"]["train"] = {"init": None}
     params.write_text(yaml.safe_dump(settings))
-    claim = judge(beats, Results(warm.root))
+    claim = judge(beats, Results(warm.params))
     assert claim.status == "cannot tell"
     assert claim.evidence.endswith("one of the two alone is warm-started, or from other weights")
 
@@ -129,7 +129,7 @@ def test_a_part_cut_out_of_trained_weights_is_no_ablation(warm, worse, changed):
     assert f"trained with one {changed}," in claim.evidence
     params = warm.root / "params.yaml"  # the same from scratch is one
     params.write_text(params.read_text().replace(INIT, "null"))
-    assert judge(large_gain(warm, "base_b", worse), Results(warm.root)).status == "supported"
+    assert judge(large_gain(warm, "base_b", worse), Results(warm.params)).status == "supported"
 
 
 @pytest.mark.parametrize("worse", ["no_mask", "mask_50"])
@@ -150,7 +150,7 @@ def test_short_training_tells_nothing(results):
     assert results.steps("no_mask", "ablation") == FEWEST_STEPS
     params = results.root / "params.yaml"
     params.write_text(params.read_text().replace("ablation: 10000}", "ablation: 9999}"))
-    claim = judge(comparison, Results(results.root))
+    claim = judge(comparison, Results(results.params))
     assert claim.status == "cannot tell"
     assert claim.evidence.endswith("but 9,999 steps are too few (below 10,000)")
 
@@ -190,7 +190,7 @@ def test_numbers_of_a_run_no_longer_in_the_settings_are_not_shown(results):
     settings = yaml.safe_load((results.root / "params.yaml").read_text())
     settings["runs"] = ["base_b"]
     (results.root / "params.yaml").write_text(yaml.safe_dump(settings))
-    fresh = Results(results.root)
+    fresh = Results(results.params)
     assert fresh.rows("no_mask") == {} and fresh.pairs("no_mask", "ablation") is None
 
 
@@ -256,7 +256,7 @@ def test_limits_stand_where_their_size_was_run(results):
 
 def test_provenance_says_what_the_numbers_stand_on(tmp_path):
     (tmp_path / "params.yaml").write_text((ROOT / "profiles/synthetic.yaml").read_text())
-    results = Results(tmp_path)
+    results = Results(tmp_path / "params.yaml")
     nothing = provenance(results, ["base_b"], ["ablation"])
     assert nothing == "Ours: none of these runs is carried out by the profile synthetic."
     for run in ("base_b", "size_s"):
@@ -277,7 +277,7 @@ def test_data_are_named_after_the_data_and_not_after_the_protocol(results, rende
         settings["data"] |= {"rendered": None, "root": "data/index/mine", "raw": "data/raw/mine"}
     params.write_text(yaml.safe_dump(settings))
     write_scores(results.root, "base_b", np.full(40, 0.2))
-    text = provenance(Results(results.root), ["base_b"], ["ablation"])
+    text = provenance(Results(results.params), ["base_b"], ["ablation"])
     assert ("rendered people" in text) == rendered and ("data/index/mine" in text) != rendered
     assert ("st_lpips not LPIPS" in text) == (protocol == "synthetic")
     assert ("compares with theirs" in text) == (rendered or protocol == "synthetic")

@@ -136,13 +136,17 @@ def _work(
     return len(views)
 
 
-def _jobs(root: Path, people: list[Identity], views: int) -> Iterator[tuple]:
-    """Yield (person, rest shape, views still to render), shapes computed a chunk at a time."""
-    todo = []
-    for person in people:
-        left = [v for v in range(views) if not (root / _paths(person, v)[0]).exists()]
-        if left:
-            todo.append((person, left))
+def _unfinished(root: Path, people: list[Identity], views: int) -> list[tuple[Identity, list[int]]]:
+    """The people with views still to render, and which."""
+    left = [
+        [view for view in range(views) if not (root / _paths(person, view)[0]).exists()]
+        for person in people
+    ]
+    return [(person, rest) for person, rest in zip(people, left, strict=True) if rest]
+
+
+def _jobs(todo: list[tuple[Identity, list[int]]]) -> Iterator[tuple]:
+    """Yield (person, rest shape, views to render), shapes computed a chunk at a time."""
     for start in range(0, len(todo), CHUNK):
         chunk = todo[start : start + CHUNK]
         shapes = bodies.rest_shapes([person.shape for person, _ in chunk])
@@ -153,8 +157,9 @@ def _jobs(root: Path, people: list[Identity], views: int) -> Iterator[tuple]:
 def _render_all(root: Path, people: list[Identity], views: int, picture: tuple, workers: int):
     """Render what is missing with `workers` processes, at most a chunk waiting per process."""
     template = bodies.load_template()
-    bar = tqdm(total=len(people) * views, desc="rendering people", unit="picture")
-    jobs = _jobs(root, people, views)
+    todo, total = _unfinished(root, people, views), len(people) * views
+    finished = total - sum(len(left) for _, left in todo)
+    bar = tqdm(total=total, initial=finished, desc="rendering people", unit="picture")
     with (
         bar,
         ProcessPoolExecutor(
@@ -162,7 +167,7 @@ def _render_all(root: Path, people: list[Identity], views: int, picture: tuple, 
         ) as pool,
     ):
         waiting: set[Future] = set()
-        for person, shape, left in jobs:
+        for person, shape, left in _jobs(todo):
             waiting.add(pool.submit(_work, root, person, shape, left, *picture))
             while len(waiting) >= 3 * workers:
                 done = next(as_completed(waiting))

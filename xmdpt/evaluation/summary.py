@@ -102,6 +102,7 @@ def summarise(
     protocol: str,
     seed: int,
     *,
+    cache_dir: str | Path | None = None,
     progress: bool = True,
 ) -> tuple[Scores, pd.DataFrame]:
     """Score result folders, given by name, under one protocol: name -> metric -> value.
@@ -109,10 +110,11 @@ def summarise(
     Under another protocol than `pidm`, its SSIM and PSNR are added as `ssim_pidm`, `psnr_pidm`.
     `low` and `high` hold the 95 % bootstrap interval over people of every metric of single
     pictures. A folder named `truth` has the distances to the training pictures alone. The second
-    result has a line per pair, rounded too, with the folder's name as its `row`.
+    result has a line per pair, rounded too, with the folder's name as its `row`. Statistics of the
+    training pictures are kept in `cache_dir`, if one is given, and taken from there.
     """
     rules = get_protocol(protocol)
-    train = TrainingStatistics(train_dir, rules, progress=progress)
+    train = TrainingStatistics(train_dir, rules, cache_dir=cache_dir, progress=progress)
     options = {"enlarged": rules.name != PIDM.name, "progress": progress}
     scores, tables = {}, []
     for name, folder in folders.items():

@@ -158,14 +158,25 @@ def _our_point(row: Mapping[str, Any], key: str) -> Point | None:
     return value, max(value - low, 0), max(high - value, 0)
 
 
+def _our_line(results: Results, checkpoint: str, key: str) -> dict[str, Point]:
+    """Size -> point. Of a distance between sets, only where as many pictures were drawn as most."""
+    rows = {size: results.rows(run).get(checkpoint, {}) for run, size in SIZES.items()}
+    if not any(key in row.get("low", {}) for row in rows.values()):
+        most = max(row.get("count", 0) for row in rows.values())
+        rows = {size: row for size, row in rows.items() if row.get("count", 0) == most}
+    points = {size: _our_point(row, key) for size, row in rows.items()}
+    return {size: point for size, point in points.items() if point is not None}
+
+
 def _scaling_lines(results: Results, metric: str) -> tuple[dict, dict]:
     """Checkpoint -> size -> point, of the paper's runs and of ours."""
-    ours: dict[str, dict[str, Point]] = {"ablations' checkpoint": {}, "main checkpoint": {}}
+    key = results.metric(metric)
+    ours = {
+        "ablations' checkpoint": _our_line(results, "ablation", key),
+        "main checkpoint": _our_line(results, "main", key),
+    }
     printed: dict[str, dict[str, Point]] = {"300k to 350k steps": {}, "800k steps": {}}
     for run, size in SIZES.items():
-        for checkpoint, line in zip(("ablation", "main"), ours.values(), strict=True):
-            point = _our_point(results.rows(run).get(checkpoint, {}), results.metric(metric))
-            line |= {} if point is None else {size: point}
         rows = [row for row in scores() if (row.table, row.size, row.run) == ("1", 256, run)]
         for line, row in zip(printed.values(), sorted(rows, key=lambda r: r.steps), strict=True):
             if getattr(row, metric) is not None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -42,17 +42,22 @@ MIPNET = {"mip_attention", "mask_ratio"}
 
 @dataclass(frozen=True)
 class Results:
-    """What the stages `evaluate` and `train` left below `root`/reports, run by run."""
+    """What the stages `evaluate` and `train` left in reports/ beside the settings `params`."""
 
-    root: Path = field(default_factory=Path)
+    params: str | Path = "params.yaml"
+
+    @property
+    def root(self) -> Path:
+        """The folder of the settings, which all paths are relative to."""
+        return Path(self.params).parent
 
     @cached_property
     def config(self) -> Config:
-        return load_config(self.root / "params.yaml")
+        return load_config(self.params)
 
     def of_run(self, run: str) -> Config:
         """The settings of a run."""
-        return load_config(self.root / "params.yaml", run=run)
+        return load_config(self.params, run=run)
 
     def rows(self, run: str) -> dict[str, dict[str, Any]]:
         """Row (a checkpoint, baseline or limit) -> metric -> value; empty if not carried out."""
