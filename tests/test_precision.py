@@ -24,9 +24,21 @@ def test_products_come_out_in_the_format(monkeypatch, wanted, native, made):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == made
 
 
-@pytest.mark.parametrize(
-    "capability, fast", [("avx512_bf16", False), ("amx_bf16", True), ("bf16", True)]
-)
+@pytest.mark.parametrize("capability, fast", [("amx_bf16", True), ("bf16", True), ("amx", False)])
 def test_a_processor_is_asked_for_its_instructions(monkeypatch, capability, fast):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, capability: True})
     assert multiplies_bf16(CPU) == fast
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_avx512_alone_is_timed(monkeypatch, factor):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    times = {torch.float32: 1.0, torch.bfloat16: factor}
+    monkeypatch.setattr(precision, "_seconds", times.__getitem__)
+    precision._avx512_is_faster.cache_clear()
+    assert multiplies_bf16(CPU) == (factor < 1)
+    precision._avx512_is_faster.cache_clear()
+
+
+def test_a_product_takes_time():
+    assert 0 < precision._seconds(torch.float32) < 10
