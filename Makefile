@@ -46,6 +46,7 @@ lab: setup  ## Open JupyterLab in the same environment
 pretrained: setup  ## Train the small weights of data/pretrained/ anew (hours on two cores)
 	$(IN_VENV) python -m xmdpt.training.pretrain
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_2.yaml
+	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_3.yaml
 
 lock:  ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --extra dev --extra demo --no-emit-index-url \
