@@ -19,7 +19,7 @@ from xmdpt.diffusion import make_scheduler
 from xmdpt.export import export_pipeline
 from xmdpt.lessons.people import features_of
 from xmdpt.lessons.studies import with_transformer
-from xmdpt.photos.weights import SHIPPED, load_pipeline
+from xmdpt.photos.weights import load_pipeline
 from xmdpt.pictures import to_signed
 from xmdpt.sampling import load_run
 
