@@ -211,7 +211,11 @@ def scaling_figure(results: Results) -> Figure:
         _draw_scaling(grid[1, column], ours)
         grid[0, column].set_title(PRINTED[metric], fontsize=10)
         grid[1, column].set_title(heading, fontsize=10)
-    for axes, text in zip(grid[:, 0], ("the paper's", "ours"), strict=True):
-        axes.set_ylabel(text)
-        axes.legend(fontsize=8)
+    handles, labels = [], []
+    for axes, whose in zip(grid[:, 0], ("the paper's", "ours"), strict=True):
+        axes.set_ylabel(whose)
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.append(handle)
+            labels.append(f"{whose}: {label}")
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
