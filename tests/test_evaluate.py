@@ -17,14 +17,13 @@ from xmdpt.evaluation import baselines as base
 from xmdpt.evaluation import evaluate, evaluate_pairs
 from xmdpt.evaluation.results import Match, batches, find_pictures, training_pictures
 from xmdpt.evaluation.summary import (
-    comparable,
     paired_gains,
     score_figure,
     score_frame,
     score_table,
     summarise,
 )
-from xmdpt.labels import BASELINES, LIMITS
+from xmdpt.labels import BASELINES, LIMITS, comparable
 
 SIZE = 64
 VIEWS = ("1_front", "2_side", "3_back")

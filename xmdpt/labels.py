@@ -1,6 +1,7 @@
 """How metrics, baselines and limits are shown, wherever a table of them stands."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class Metric(NamedTuple):
@@ -81,3 +82,11 @@ LIMITS = {
     "truth": "the true pictures as a collection",
 }
 """No answers, since they know the truth: what a method cannot be expected to beat."""
+
+
+def comparable(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the rows of as many pairs as any method's: a mean over other pairs, and a Frechet
+    distance of another number of pictures, is another number."""
+    counts = {name: row.get("count", 0) for name, row in scores.items()}
+    most = max((counts[name] for name in counts if name not in LIMITS), default=0)
+    return [name for name in counts if counts[name] == most]

@@ -21,7 +21,7 @@ from xmdpt.evaluation.features import Statistics
 from xmdpt.evaluation.preparation import follows_results
 from xmdpt.evaluation.protocols import PIDM, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import Pair
-from xmdpt.labels import LIMITS, METRICS
+from xmdpt.labels import LIMITS, METRICS, comparable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -171,14 +171,6 @@ def score_frame(scores: Scores) -> pd.DataFrame:
     known = [metric for metric in METRICS if any(metric in row for row in scores.values())]
     rows = {name: {metric: row.get(metric) for metric in known} for name, row in scores.items()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=known, dtype=float)
-
-
-def comparable(scores: Scores) -> list[str]:
-    """Return the rows of as many pairs as any method's: a mean over other pairs, and a Frechet
-    distance of another number of pictures, is another number."""
-    counts = {name: row.get("count", 0) for name, row in scores.items()}
-    most = max((counts[name] for name in counts if name not in LIMITS), default=0)
-    return [name for name in counts if counts[name] == most]
 
 
 def _cell(row: Mapping[str, Any], key: str, best: float | None) -> str:

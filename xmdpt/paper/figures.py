@@ -13,7 +13,7 @@ from PIL import Image
 
 from xmdpt.data.deepfashion import read_picture
 from xmdpt.data.pairs import mangle, parse_result_name
-from xmdpt.labels import METRICS
+from xmdpt.labels import METRICS, comparable
 from xmdpt.paper.exhibits import DPI
 from xmdpt.paper.published import scores
 from xmdpt.paper.scores import PRINTED, Results
@@ -159,11 +159,10 @@ def _our_point(row: Mapping[str, Any], key: str) -> Point | None:
 
 
 def _our_line(results: Results, checkpoint: str, key: str) -> dict[str, Point]:
-    """Size -> point. Of a distance between sets, only where as many pictures were drawn as most."""
+    """Size -> point; of a distance between sets, only of `comparable` rows."""
     rows = {size: results.rows(run).get(checkpoint, {}) for run, size in SIZES.items()}
     if not any(key in row.get("low", {}) for row in rows.values()):
-        most = max(row.get("count", 0) for row in rows.values())
-        rows = {size: row for size, row in rows.items() if row.get("count", 0) == most}
+        rows = {size: rows[size] for size in comparable(rows)}
     points = {size: _our_point(row, key) for size, row in rows.items()}
     return {size: point for size, point in points.items() if point is not None}
 
