@@ -116,6 +116,7 @@ def leaves(tree, key=""):
                 "train.batch_size": 10,
                 "train.checkpoints.main": 1_000_000,
                 "sample.batch_size": 16,
+                "evaluate.protocol": "cfld-512",
             },
         ),
         (

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from xmdpt import XMDPTPipeline, XMDPTTransformer2DModel
 from xmdpt.cli import BadInput, app
+from xmdpt.config import ConfigError
 from xmdpt.convert import (
     GOLDEN,
     CheckpointError,
@@ -81,6 +83,33 @@ def test_export_loads_where_xmdpt_is_not_installed(tiny_vae, tmp_path):
         export_pipeline(pipe, tmp_path / "out")
     with pytest.raises(ValueError, match="one word"):
         export_pipeline(pipe, tmp_path / "other", license="mine: all\n")
+
+
+def test_a_trained_run_is_exported_with_its_encoders(tiny_vae, tmp_path, monkeypatch):
+    settings = Path("profiles/smoke.yaml").read_text()
+    monkeypatch.chdir(tmp_path)
+    encoder = "  source_encoder: efficientnet_lite0"
+    assert encoder in settings
+    Path("params.yaml").write_text(settings.replace(encoder, "  source_encoder: dinov2"))
+    model = make_model()
+    model.save_pretrained("models/base_b/main")
+    tiny_vae.save_pretrained("models/vae")
+    result = CliRunner().invoke(app, ["export", "out/mine", "--run", "base_b"])
+    assert result.exit_code == 0, result.output
+    pipe = load_pipeline("out/mine", "cpu")
+    assert_same(pipe.transformer.state_dict(), model.state_dict())
+    assert (pipe.config.source_encoder, pipe.config.pose_encoder) == (
+        "dinov2",
+        "efficientnet_lite0",
+    )
+    for arguments, message in (
+        (["--run", "base_b", "--checkpoint", "ablation"], "dvc repro train@base_b"),
+        (["--run", "nobody"], "nobody"),
+        (["--run", "base_b", "--weights", "out/mine"], "do not go together"),
+    ):
+        error = CliRunner().invoke(app, ["export", "out/other", *arguments]).exception
+        assert isinstance(error, BadInput | ConfigError)
+        assert message in str(error)
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path):

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from xmdpt.config import load_config
+from xmdpt.evaluation.protocols import PROTOCOLS
+from xmdpt.labels import METRICS
 from xmdpt.paper.exhibits import NOTEBOOK_OF
 from xmdpt.paper.published import scores
 from xmdpt.paper.scores import (
@@ -17,6 +19,7 @@ from xmdpt.paper.scores import (
     FEWEST_PEOPLE,
     FEWEST_STEPS,
     NOT_PRINTED,
+    PRINTED,
     Comparison,
     Results,
     invariance_claim,
@@ -99,6 +102,28 @@ def test_a_claim_is_judged_by_its_interval_over_people(results, people, mean, no
     assert f"gain {mean:+.4f}" in claim.evidence
     few = " (below 8)" if people < FEWEST_PEOPLE else ""
     assert claim.evidence.endswith(f"on {2 * people} pairs of {people} people{few}")
+
+
+def test_pairs_that_a_protocol_drops_are_not_counted(results):
+    worse = np.full(40, 0.25)
+    write_scores(results.root, "no_mask", worse)
+    worse[[3, 7]] = np.nan
+    write_scores(results.root, "base_b", worse - 0.1)
+    claim = judge(MIPNET, results)
+    assert claim.status == "supported" and "on 38 pairs of 20 people" in claim.evidence
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_every_protocol_has_something_for_the_papers_metrics(results, protocol):
+    params = results.root / "params.yaml"
+    settings = yaml.safe_load(params.read_text())
+    settings["evaluate"]["protocol"] = protocol
+    params.write_text(yaml.safe_dump(settings))
+    results, rules = Results(params), PROTOCOLS[protocol]
+    assert results.metric("fid") == rules.frechet[0].name
+    assert results.metric("lpips") == rules.perceptual[0].name
+    assert (results.metric("ssim"), results.metric("psnr")) == (rules.ssim[0].name, "psnr")
+    assert {results.metric(name) for name in PRINTED} <= METRICS.keys()
 
 
 def large_gain(results: Results, better: str, worse: str) -> Comparison:
@@ -268,7 +293,7 @@ def test_provenance_says_what_the_numbers_stand_on(tmp_path):
 
 
 @pytest.mark.parametrize("rendered", [True, False])
-@pytest.mark.parametrize("protocol", ["synthetic", "clean"])
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
 def test_data_are_named_after_the_data_and_not_after_the_protocol(results, rendered, protocol):
     params = results.root / "params.yaml"
     settings = yaml.safe_load(params.read_text())

@@ -110,17 +110,21 @@ def test_a_batch_depends_on_seed_and_step_alone(features, data, config):
 # Training
 
 
+def stop_at_five(row):
+    if row["step"] == 5:  # after the checkpoint of step 2 and the state of step 3
+        raise KeyboardInterrupt
+
+
+def trained_with(config, **settings):
+    return config.model_copy(update={"train": config.train.model_copy(update=settings)})
+
+
 def test_resuming_equals_training_on(features, data, config, tmp_path):
     whole = tmp_path / "whole"
     history = train_run(config, features, whole)
     stopped = tmp_path / "stopped"
-
-    def stop(row):
-        if row["step"] == 5:  # after the state of step 3
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, features, stopped, stop)
+        train_run(config, features, stopped, stop_at_five)
     assert not stopped.exists()
     seen = []
     resumed = train_run(config, features, stopped, lambda row: seen.append(row["step"]))
@@ -129,6 +133,63 @@ def test_resuming_equals_training_on(features, data, config, tmp_path):
     for checkpoint in ("ablation", "main"):
         file = f"{checkpoint}/diffusion_pytorch_model.safetensors"
         assert (stopped / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_a_run_goes_on_from_a_state_with_other_settings(features, data, config, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_run(config, features, out, stop_at_five)
+    (state,) = tmp_path.glob(".run.partial-*/state.pt")
+    changed = trained_with(
+        config, resume=str(state), grad_clip=1e-3, checkpoints={"ablation": 2, "main": 7}
+    )
+    steps = []
+    history = train_run(changed, features, out, lambda row: steps.append(row["step"]))
+    assert steps == [4, 5, 6, 7]
+    assert history["step"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    weights_file = "ablation/diffusion_pytorch_model.safetensors"
+    assert (out / weights_file).read_bytes() == (state.parent / weights_file).read_bytes()
+    assert state.exists(), "what other settings left is not deleted"
+    with pytest.raises(ConfigError, match=r"checkpoints\.main: .* is not there"):
+        early = trained_with(changed, checkpoints={"ablation": 2, "main": 3})
+        train_run(early, features, tmp_path / "early")
+    with pytest.raises(ConfigError, match="no such file"):
+        train_run(trained_with(config, resume=str(tmp_path / "absent.pt")), features, out)
+
+
+def test_an_automatic_precision_is_kept_by_the_state(features, data, config, tmp_path, monkeypatch):
+    """It is measured, and the measurement may turn out otherwise in the process that goes on."""
+    automatic = config.train.model_copy(update={"precision": "auto"})
+    for faster in (False, True):
+        monkeypatch.setattr("xmdpt.precision.multiplies_bf16", lambda device, said=faster: said)
+        trainer = Trainer(make_model(), batches_of(features, data), automatic)
+        trainer.save(tmp_path / f"{faster}.pt")
+    trainer.load(tmp_path / "False.pt")
+    assert trainer.precision == "fp32"
+    chosen = automatic.model_copy(update={"precision": "bf16"})
+    trainer = Trainer(make_model(), batches_of(features, data), chosen)
+    trainer.load(tmp_path / "False.pt")
+    assert trainer.precision == "bf16"
+
+
+def test_gradient_checkpointing_changes_no_number(features, data, config):
+    reports = []
+    for on in (False, True):
+        settings = config.train.model_copy(update={"gradient_checkpointing": on})
+        trainer = Trainer(make_model(), batches_of(features, data), settings)
+        assert trainer.model.is_gradient_checkpointing is on
+        reports.append(list(trainer.run(2)))
+    assert reports[0] == reports[1]
+
+
+def test_a_training_seed_of_its_own_stands_for_the_seed(features, data, config, tmp_path):
+    def losses(name, seed, own):
+        train = config.train.model_copy(update={"seed": own, "checkpoints": {"main": 2}})
+        run = config.model_copy(update={"seed": seed, "train": train})
+        return train_run(run, features, tmp_path / name)["loss"].tolist()
+
+    assert losses("own", 0, 7) == losses("profile's", 7, None)
+    assert losses("other", 0, 8) != losses("again", 0, None)
 
 
 def test_source_tokens_on_the_fly_train_the_same(

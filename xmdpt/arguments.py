@@ -1,11 +1,22 @@
 """What commands ask of their arguments before any work is put into them."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 class BadInput(ValueError):
     """What the user asked for cannot be done; the message is one line."""
+
+
+@contextmanager
+def one_line(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors of these kinds, whose message is a line for the user, into BadInput."""
+    try:
+        yield
+    except kinds as error:
+        raise BadInput(str(error)) from None
 
 
 def check_place(path: Path) -> None:

@@ -160,8 +160,12 @@ class ModelConfig(Section):
 
 
 class TrainConfig(Section):
+    seed: int | None = Field(ge=0)
+    """Of fresh weights, order of pairs and noise; null is the profile's `seed`."""
     init: str | None
     """Folder of a trained model to start from; null starts from scratch."""
+    resume: str | None
+    """A state.pt that an interrupted run with other settings left, to go on from with these."""
     checkpoints: dict[Checkpoint, PositiveInt] = Field(min_length=1)
     """Step counts at which the EMA weights are kept; the largest ends the run."""
     batch_size: PositiveInt
@@ -178,6 +182,8 @@ class TrainConfig(Section):
     ema_decay: float = Field(ge=0, lt=1)
     condition_dropout: float = Field(ge=0, le=1)
     precision: Precision
+    gradient_checkpointing: bool
+    """Keep the inputs of blocks alone and compute each again backwards: slower, far less memory."""
     compile: bool
     """Compile the blocks by torch.compile; needs a C++ compiler on the machine."""
     save_every: PositiveInt
@@ -249,6 +255,10 @@ class Config(Section):
     evaluate: EvaluateConfig
     costs: CostsConfig
     experiments: dict[str, Experiment]
+
+    @property
+    def training_seed(self) -> int:
+        return self.seed if self.train.seed is None else self.train.seed
 
 
 class _Loader(yaml.SafeLoader):

@@ -45,7 +45,8 @@ def resumable_dir(path: str | Path, key: str) -> Iterator[Path]:
     """Yield a working folder beside `path` that replaces it when the block succeeds.
 
     An interrupted block leaves the working folder, and the next call with the same `key` (see
-    `fingerprint`) finds what was finished. Success removes what other keys left behind.
+    `fingerprint`) finds what was finished. What other keys left is named, and stays: it may be
+    days of work.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,5 +56,5 @@ def resumable_dir(path: str | Path, key: str) -> Iterator[Path]:
     if path.exists():
         shutil.rmtree(path)
     os.replace(partial, path)
-    for stale in path.parent.glob(f".{path.name}.partial-*"):
-        shutil.rmtree(stale)
+    for other in sorted(path.parent.glob(f".{path.name}.partial-*")):
+        print(f"{other}: unfinished, of other settings; delete it when it is not needed")

@@ -47,6 +47,11 @@ def is_bf16(device: torch.device, precision: Precision) -> bool:
     return precision == "bf16" or (precision == "auto" and multiplies_bf16(device))
 
 
+def resolve(device: torch.device, precision: Precision) -> Precision:
+    """What `auto` means on `device` at this moment, `bf16` or `fp32`; the others as they are."""
+    return "bf16" if is_bf16(device, precision) else "fp32"
+
+
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """A context in which `device` computes in bf16, or in fp32, as `precision` has it there."""
     return torch.autocast(device.type, torch.bfloat16, enabled=is_bf16(device, precision))

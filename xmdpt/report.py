@@ -15,7 +15,7 @@ from PIL import Image
 
 from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
-from xmdpt.labels import BASELINES, LIMITS, METRICS
+from xmdpt.labels import BASELINES, LIMITS, METRICS, comparable
 from xmdpt.notebook_pages import write_pages
 from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
 
@@ -65,9 +65,8 @@ def _interval(row: dict[str, Any], metric: str) -> str:
 
 
 def _rivals(scores: dict[str, dict[str, Any]]) -> list[str]:
-    """The rows that compete: no limits, and of as many pairs as any, for others do not compare."""
-    counts = {name: row.get("count", 0) for name, row in scores.items() if name not in LIMITS}
-    rivals = [name for name in counts if counts[name] == max(counts.values())]
+    """The rows that compete: `comparable` ones, but no limits."""
+    rivals = [name for name in comparable(scores) if name not in LIMITS]
     return rivals if len(rivals) > 1 else []
 
 

@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
-from xmdpt.config import Config, SampleConfig
+from xmdpt.config import Config, ConfigError, SampleConfig
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.diffusion import make_scheduler
@@ -21,8 +21,15 @@ from xmdpt.random import keyed_generator
 def load_run(
     config: Config, run: str, checkpoint: str, models: str | Path = "models"
 ) -> XMDPTPipeline:
-    """The pipeline of a run's checkpoint, on a GPU where there is one; all runs share a VAE."""
+    """The pipeline of a run's checkpoint, on a GPU where there is one; all runs share a VAE.
+
+    Raises ConfigError where it has not been trained yet.
+    """
     folder, features = Path(models), config.features
+    if not (folder / run / checkpoint).is_dir():
+        raise ConfigError(
+            f"{folder / run / checkpoint}: not there; `dvc repro train@{run}` makes it"
+        )
     pipeline = XMDPTPipeline(
         AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True),
         XMDPTTransformer2DModel.from_pretrained(folder / run / checkpoint, local_files_only=True),

@@ -148,11 +148,15 @@ class Studio:
     def take_source(
         self, path: str | None, person: float | None
     ) -> tuple[Image.Image | None, Image.Image | None]:
-        """An uploaded photo -> the framed picture, to be kept and to be shown."""
+        """An uploaded photo -> the framed picture, to be kept and to be shown.
+
+        No larger than DeepFashion's: each visitor's is held in memory.
+        """
         if path is None:
             return None, None
         with _one_line():
             picture = self._read(path, person, pose=False).picture
+        picture.thumbnail((ASPECT_WIDTH, ASPECT_HEIGHT))
         return picture, picture
 
     def render(self, number: float) -> tuple[Image.Image, Image.Image]:

@@ -67,6 +67,18 @@ def _available(
         return None
 
 
+def check_networks(protocol: str | Protocol, weights: str | Path | None = None) -> None:
+    """Raise MissingWeights where a network of the protocol is not at hand.
+
+    For whoever cannot go without one of its metrics: `evaluate` only warns and leaves it out.
+    """
+    rules = get_protocol(protocol)
+    for perceptual in rules.perceptual:
+        perceptual_network(perceptual, weights)
+    for frechet in rules.frechet:
+        frechet_network(frechet, weights)
+
+
 def result_size(path: Path) -> Size:
     """Return a result's height and width; DataError if it is a strip of several pictures."""
     height, width = read_picture(path).shape[:2]

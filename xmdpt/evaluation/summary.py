@@ -12,6 +12,7 @@ import pandas as pd
 from xmdpt.bootstrap import bootstrap_interval
 from xmdpt.evaluation.evaluate import (
     LABELS,
+    check_networks,
     evaluate,
     evaluate_pairs,
     result_size,
@@ -112,8 +113,10 @@ def summarise(
     pictures. A folder named `truth` has the distances to the training pictures alone. The second
     result has a line per pair, rounded too, with the folder's name as its `row`. Statistics of the
     training pictures are kept in `cache_dir`, if one is given, and taken from there.
+    Raises MissingWeights before anything is scored where a metric's network is not at hand.
     """
     rules = get_protocol(protocol)
+    check_networks(rules)
     train = TrainingStatistics(train_dir, rules, cache_dir=cache_dir, progress=progress)
     options = {"enlarged": rules.name != PIDM.name, "progress": progress}
     scores, tables = {}, []

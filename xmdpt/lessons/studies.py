@@ -88,7 +88,9 @@ def finished_study(
 
 def _settings(steps: int, batch_size: int, learning_rate: float) -> TrainConfig:
     return TrainConfig(
+        seed=None,
         init="the pipeline's own weights",
+        resume=None,
         checkpoints={"main": steps},
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -100,6 +102,7 @@ def _settings(steps: int, batch_size: int, learning_rate: float) -> TrainConfig:
         ema_decay=0.9,
         condition_dropout=0.1,
         precision="auto",
+        gradient_checkpointing=False,
         compile=False,
         save_every=steps,
         log_every=steps,

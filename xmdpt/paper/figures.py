@@ -16,7 +16,7 @@ from xmdpt.data.pairs import mangle, parse_result_name
 from xmdpt.labels import METRICS, comparable
 from xmdpt.paper.exhibits import DPI
 from xmdpt.paper.published import scores
-from xmdpt.paper.scores import PRINTED, Results
+from xmdpt.paper.scores import INVARIANT, PRINTED, Results
 
 ASPECT = 16 / 11  # DeepFashion's pictures are 750 x 1101; the networks' are squashed squares
 CELL = 0.95  # inches wide, or more where pictures have more pixels than that shows
@@ -136,11 +136,13 @@ def invariance_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
             line = {"label": name, "color": f"C{number}", "linestyle": STYLES[number // 10 % 4]}
             axes.plot(history["step"], history[column], marker=".", **line)
         _nines(axes)
-        axes.axhline(0.9999, color="black", linewidth=0.8, linestyle=":")
         lowest = min((value.min() for value in values), default=0.9)
         axes.set_ylim(lowest - 0.5 * (1 - lowest), 1 - 10**-5)
         axes.set(title=text, xlabel="training step", ylabel="mean cosine similarity")
         axes.grid(alpha=0.3)
+    panels[0].axhline(
+        INVARIANT, color="black", linewidth=0.8, linestyle=":", label=f"the paper's {INVARIANT}"
+    )
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6,
                   fontsize=8, frameon=False)  # fmt: skip
     return figure

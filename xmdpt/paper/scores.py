@@ -17,8 +17,12 @@ from xmdpt.paper.published import Score, scores
 
 Checkpoint = Literal["ablation", "main"]
 
-STAND_INS = {"fid": "fd_effnet", "ssim": "ssim", "lpips": "st_lpips", "psnr": "psnr"}
-"""The paper's metric -> what stands in its place where its network is not at hand."""
+STAND_INS = {
+    "synthetic": {"fid": "fd_effnet", "lpips": "st_lpips"},
+    "leffa": {"lpips": "lpips_squeeze"},
+    "clean": {"fid": "clean_fid"},
+}
+"""Protocol -> the paper's metric -> what it has in its place; other protocols have them all."""
 PRINTED = {"fid": "FID ↓", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "psnr": "PSNR ↑"}
 NOT_PRINTED = {
     "2e": (
@@ -81,8 +85,8 @@ class Results:
         return pd.read_csv(path, sep="\t") if carried_out else None
 
     def metric(self, name: str) -> str:
-        """Ours for the paper's metric: itself under its protocol, else the stand-in."""
-        return STAND_INS[name] if self.config.evaluate.protocol == "synthetic" else name
+        """What the protocol has for the paper's metric: itself, a variant, or a stand-in."""
+        return STAND_INS.get(self.config.evaluate.protocol, {}).get(name, name)
 
     def steps(self, run: str, checkpoint: Checkpoint) -> int | None:
         """Training steps behind a run's checkpoint, where the run has it."""
@@ -96,6 +100,14 @@ class Results:
         path = self.root / init / "config.json"
         trained = json.loads(path.read_text())["mip_attention"] if path.is_file() else None
         return set(ModelConfig.model_fields) - (MIPNET if trained == "none" else set())
+
+    @property
+    def encoders(self) -> str:
+        """What makes the tokens, in words."""
+        source, pose = self.config.features.source_encoder, self.config.features.pose_encoder
+        if source == pose:
+            return f"tokens of source and pose by {source}"
+        return f"tokens of the source by {source}, of the pose by {pose}"
 
     @property
     def data(self) -> str:
@@ -131,8 +143,8 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
         return f"Ours: none of these runs is carried out by the profile {results.config.profile}."
     starts = {results.of_run(run).train.init for run in done}
     parts = [
-        f"Ours: {results.data}, protocol {results.config.evaluate.protocol}, seed "
-        f"{results.config.seed}, {_pair_counts(results, done, checkpoints)}."
+        f"Ours: {results.data}, {results.encoders}, protocol {results.config.evaluate.protocol}, "
+        f"seed {results.config.seed}, {_pair_counts(results, done, checkpoints)}."
     ]
     if results.config.evaluate.protocol == "synthetic":
         parts.append("fd_effnet is not FID and st_lpips not LPIPS: no number compares with theirs.")
@@ -146,6 +158,17 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
             + ". After so few steps most differences are noise."
         )
     return " ".join(parts) + " The paper's: DeepFashion, PIDM's protocol, 8,570 pairs."
+
+
+def training_in_words(results: Results, runs: Sequence[str]) -> str:
+    """A sentence on how long each run was trained up to its checkpoints, and from what."""
+    parts = []
+    for run in runs:
+        train = results.of_run(run).train
+        steps = " and ".join(f"{count:,}" for count in sorted(train.checkpoints.values()))
+        start = "from scratch" if train.init is None else "from the weights of train.init"
+        parts.append(f"{results.config.experiments[run].title} {steps} {start}")
+    return f"Training steps: {', '.join(parts)}."
 
 
 def _checkpoint(row: Score) -> Checkpoint:
@@ -273,9 +296,11 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     joined = sides[0].merge(
         sides[1], left_index=True, right_index=True, suffixes=("_better", "_worse")
     )
-    gain = joined[f"{key}_better"] - joined[f"{key}_worse"]
+    gain = (joined[f"{key}_better"] - joined[f"{key}_worse"]).dropna()  # what protocols drop
     gain = gain if METRICS[key].higher else -gain
-    claim = _weigh(text, gain, joined["person_better"], "pairs", results.config.seed)
+    claim = _weigh(
+        text, gain, joined.loc[gain.index, "person_better"], "pairs", results.config.seed
+    )
     if doubts := _doubts(comparison, results):
         return Claim(text, "cannot tell", f"{claim.evidence}, but {' and '.join(doubts)}")
     return claim

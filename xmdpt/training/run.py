@@ -1,5 +1,6 @@
 """One run from settings and cached features to checkpoints: start, resume, keep, record."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,21 +68,46 @@ def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
         pd.DataFrame(rows).to_csv(partial, sep="\t", index=False, float_format="%.6g")
 
 
-def _start(trainer: Trainer, work: Path) -> list[dict[str, float]]:
-    """Resume from the state in `work`, if there is one; the history up to it."""
+def _take_checkpoints(config: Config, step: int, work: Path) -> None:
+    """Bring what the run of `train.resume` kept on its way to `step`."""
+    for name, at in config.train.checkpoints.items():
+        kept = Path(config.train.resume).parent / name
+        if at <= step and not kept.is_dir():
+            raise ConfigError(
+                f"train.checkpoints.{name}: {kept} is not there, and train.resume begins behind "
+                f"it, at step {step}; leave it out, or choose a later step"
+            )
+        if at <= step:
+            shutil.copytree(kept, work / name, dirs_exist_ok=True)
+
+
+def _start(trainer: Trainer, config: Config, work: Path) -> list[dict[str, float]]:
+    """Resume from the state in `work`, or else of `train.resume`; the history up to it."""
     state = work / "state.pt"
     if not state.exists():
-        return []
+        if config.train.resume is None:
+            return []
+        state = Path(config.train.resume)
     trainer.load(state)
-    history = pd.read_csv(work / "history.tsv", sep="\t")
+    if state.parent != work:
+        _take_checkpoints(config, trainer.step, work)
+    history = pd.read_csv(state.with_name("history.tsv"), sep="\t")
     return history[history["step"] <= trainer.step].to_dict("records")
 
 
 def _key(config: Config, cache: FeatureCache, pairs: list[tuple[str, str]]) -> str:
     """A name for all that the weights depend on."""
-    train = config.train.model_dump(exclude={"log_every", "save_every"})
-    init = config.train.init and file_digest(Path(config.train.init) / SAFETENSORS_WEIGHTS_NAME)
-    return fingerprint(config.model.model_dump(), train, init, config.seed, cache.key, pairs)
+    apart = {"seed", "resume", "gradient_checkpointing", "log_every", "save_every"}
+    init, resume = config.train.init, config.train.resume
+    return fingerprint(
+        config.model.model_dump(),
+        config.train.model_dump(exclude=apart),
+        init and file_digest(Path(init) / SAFETENSORS_WEIGHTS_NAME),
+        resume and file_digest(resume),
+        config.training_seed,
+        cache.key,
+        pairs,
+    )
 
 
 def train_run(
@@ -96,20 +122,23 @@ def train_run(
     EMA model's condition vectors of test people are (`InvarianceProbe`). Interrupted, the same
     call goes on from the last saved state, to the same weights.
     """
+    resume = config.train.resume
+    if resume is not None and not Path(resume).is_file():
+        raise ConfigError(f"train.resume: {resume}: no such file; null starts afresh")
     cache = FeatureCache(features)
     data = DeepFashion(config.data.root, config.data.size)
     pairs = data.pairs("train")
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.training_seed)
     model = build_model(config, cache)
     if config.train.init is not None:
         warm_start(model, config.train.init)
-    batches = PairBatches(cache, pairs, config.seed)
+    batches = PairBatches(cache, pairs, config.training_seed)
     on_the_fly = "source_tokens" not in cache.stored
     encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
     trainer = Trainer(model, batches, config.train, encoder)
     probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
     with resumable_dir(out, _key(config, cache, pairs)) as work:
-        rows = _start(trainer, work)
+        rows = _start(trainer, config, work)
         window: list[StepReport] = []
         for report in trainer.run(config.train.steps):
             window.append(report)

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from xmdpt.config import TrainConfig
@@ -15,8 +15,9 @@ from xmdpt.diffusion import NUM_TIMESTEPS, min_snr_weight, training_losses
 from xmdpt.files import atomic_path
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pictures import to_signed
-from xmdpt.precision import autocast
+from xmdpt.precision import autocast, resolve
 from xmdpt.random import batch_indices, keyed_generator
+from xmdpt.training.device import accelerator
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 
@@ -93,15 +94,8 @@ class Trainer:
         """`source_encoder` makes the source tokens where the cache holds photos in their place."""
         self.config = config
         self.batches = batches
-        # Its own mixed precision would be fixed for the whole process: two runs may differ in it.
-        # The bound is computed in float64, which Apple's GPUs lack.
-        cpu = torch.backends.mps.is_available()
-        self.accelerator = Accelerator(mixed_precision="no", cpu=cpu)
-        if self.accelerator.num_processes > 1:
-            raise TrainingError(
-                f"training was started in {self.accelerator.num_processes} processes; it runs in "
-                "one, on one device: start it without torchrun or accelerate launch"
-            )
+        self.accelerator = accelerator()
+        self.precision = resolve(self.accelerator.device, config.precision)
         if source_encoder is not None:
             source_encoder = source_encoder.to(self.accelerator.device)
         self.source_encoder = source_encoder
@@ -110,6 +104,8 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        if config.gradient_checkpointing:
+            model.enable_gradient_checkpointing()
         if config.compile:
             model.compile_repeated_blocks()
         module = TrainingModule(model.train(), config.condition_dropout)
@@ -123,6 +119,7 @@ class Trainer:
         """Write everything that resuming needs, whole or not at all."""
         state = {
             "step": self.step,
+            "precision": self.precision,
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -131,9 +128,11 @@ class Trainer:
             torch.save(state, partial)
 
     def load(self, path: Path) -> None:
-        """Take up the state that `save` wrote."""
+        """Take up the state that `save` wrote; where the precision is `auto`, in its own."""
         state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
         self.step = state["step"]
+        if self.config.precision == "auto":
+            self.precision = state["precision"]
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -154,45 +153,71 @@ class Trainer:
             total = total + (weight * losses["masked_mse"] + losses["masked_vb"]).mean()
         return total
 
-    def _train_step(self) -> StepReport:
-        batch = draw_batch(self.batches, self.config, self.model.num_patches, self.step)
-        batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
+    def _draw(self, step: int) -> dict[str, Tensor]:
+        batch = draw_batch(self.batches, self.config, self.model.num_patches, step)
+        if self.accelerator.device.type == "cuda":
+            batch = {name: value.pin_memory() for name, value in batch.items()}
+        return batch
+
+    def _train_step(self, batch: dict[str, Tensor]) -> StepReport:
+        device = self.accelerator.device
+        batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
         if self.source_encoder is not None:
             photos = to_signed(batch.pop("source_pictures"))
             batch["source_tokens"] = self.source_encoder(photos)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        with autocast(self.accelerator.device, self.config.precision):
+        with autocast(device, self.precision):
             losses = self.module(batch)
         total = self._objective(losses, batch["t"])
         self.accelerator.backward(total)
         grad_norm = self.accelerator.clip_grad_norm_(
             self.module.parameters(), self.config.grad_clip or math.inf
-        ).item()
-        if not (math.isfinite(total.item()) and math.isfinite(grad_norm)):
-            raise TrainingError(
-                f"step {self.step}: the loss is {total.item()}, the gradient norm {grad_norm}; "
-                "lower train.learning_rate, set train.grad_clip, or train in fp32. "
-                "The last saved state stays in the hidden folder beside the run's"
-            )
+        )
+        report = self._report(total, grad_norm, losses, batch["t"])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.model)
         self.step += 1
-        means = {name: value.mean().item() for name, value in losses.items()}
-        return StepReport(self.step, means | _quartiles(losses["mse"], batch["t"]), grad_norm)
+        return report
+
+    def _report(
+        self, total: Tensor, grad_norm: Tensor, losses: dict[str, Tensor], t: Tensor
+    ) -> StepReport:
+        """The step in numbers, brought from the device at once; raises TrainingError before
+        anything that is not finite reaches the weights."""
+        means = {name: value.mean() for name, value in losses.items()}
+        means |= _quartiles(losses["mse"], t)
+        values = torch.stack(
+            [value.detach().double() for value in (total, grad_norm, *means.values())]
+        )
+        loss, norm, *numbers = values.tolist()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(
+                f"step {self.step}: the loss is {loss}, the gradient norm {norm}; lower "
+                "train.learning_rate, set train.grad_clip, or train in fp32. The last saved state "
+                "stays in the hidden folder beside the run's; named as train.resume, the run goes "
+                "on from it with the new settings"
+            )
+        named = zip(means, numbers, strict=True)
+        return StepReport(self.step + 1, {k: v for k, v in named if not math.isnan(v)}, norm)
 
     def run(self, steps: int) -> Iterator[StepReport]:
-        """Train until `steps` steps are finished, yielding a report after each."""
-        while self.step < steps:
-            yield self._train_step()
+        """Train until `steps` steps are finished, yielding a report after each.
+
+        The next step's batch is read by a thread while one runs.
+        """
+        with ThreadPoolExecutor(1) as reader:
+            following = reader.submit(self._draw, self.step)
+            while self.step < steps:
+                batch = following.result()
+                if self.step + 1 < steps:
+                    following = reader.submit(self._draw, self.step + 1)
+                yield self._train_step(batch)
 
 
-def _quartiles(mse: Tensor, t: Tensor) -> dict[str, float]:
-    """Mean noise error by quarter of the timesteps that the batch holds."""
-    quarter = t * 4 // NUM_TIMESTEPS
-    return {
-        f"mse_q{index}": mse[quarter == index].mean().item()
-        for index in range(4)
-        if (quarter == index).any()
-    }
+def _quartiles(mse: Tensor, t: Tensor) -> dict[str, Tensor]:
+    """Mean noise error by quarter of the timesteps; NaN for one that the batch does not hold."""
+    inside = (t * 4 // NUM_TIMESTEPS) == torch.arange(4, device=t.device)[:, None]
+    means = (inside * mse).sum(dim=1) / inside.sum(dim=1)
+    return {f"mse_q{index}": mean for index, mean in enumerate(means)}

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
@@ -21,8 +20,9 @@ from xmdpt.hub import load_pretrained, weights_key
 from xmdpt.image_metrics import psnr, ssim
 from xmdpt.perceptual import STLPIPS, make_perceptual
 from xmdpt.pictures import to_signed, to_uint8
-from xmdpt.precision import autocast
+from xmdpt.precision import autocast, resolve
 from xmdpt.random import batch_indices, keyed_generator
+from xmdpt.training.device import accelerator
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 
@@ -169,6 +169,7 @@ class VAETrainer:
     ):
         self.config, self.read, self.count, self.seed = config, read, count, seed
         self.accelerator = accelerator()
+        self.precision = resolve(self.accelerator.device, config.precision)
         self.vae = vae.to(self.accelerator.device)
         self.step = 0
         module = Reconstruction(vae, config)
@@ -182,6 +183,7 @@ class VAETrainer:
         """Write everything that resuming needs, whole or not at all."""
         state = {
             "step": self.step,
+            "precision": self.precision,
             "vae": self.vae.state_dict(),
             "ema": self.ema.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -190,9 +192,11 @@ class VAETrainer:
             torch.save(state, partial_path)
 
     def load(self, path: Path) -> None:
-        """Take up the state that `save` wrote."""
+        """Take up the state that `save` wrote; where the precision is `auto`, in its own."""
         state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
         self.step = state["step"]
+        if self.config.precision == "auto":
+            self.precision = state["precision"]
         self.vae.load_state_dict(state["vae"])
         self.ema.model.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -221,17 +225,16 @@ class VAETrainer:
 
     def _train_step(self, pictures: np.ndarray) -> VAEProgress:
         crops, noise = self._draw(pictures)
-        with autocast(crops.device, self.config.precision):
+        with autocast(crops.device, self.precision):
             losses = self.module(crops, noise)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(losses["loss"])
-        self.accelerator.clip_grad_norm_(self.trained, 1.0)
+        norm = self.accelerator.clip_grad_norm_(self.trained, 1.0).item()
         values = {name: value.item() for name, value in losses.items()}
-        if not math.isfinite(values["loss"]):
+        if not (math.isfinite(values["loss"]) and math.isfinite(norm)):
             raise TrainingError(
-                f"step {self.step}: the loss of the autoencoder is {values['loss']}; lower "
-                "vae.learning_rate or train in fp32. The last saved state stays in the hidden "
-                "folder beside the autoencoder's"
+                f"step {self.step}: the loss of the autoencoder is {values['loss']}, the gradient "
+                f"norm {norm}; lower vae.learning_rate or train in fp32"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
@@ -262,14 +265,6 @@ class VAETrainer:
                 for i in shown
             ]
             self.vae.register_to_config(scaling_factor=1 / torch.cat(means).std().item())
-
-
-def accelerator() -> Accelerator:
-    """The device, without a mixed precision of its own, which would hold for all of a process.
-
-    Apple's GPUs are left out, as in the training of X-MDPT.
-    """
-    return Accelerator(mixed_precision="no", cpu=torch.backends.mps.is_available())
 
 
 def train_vae(
