@@ -48,6 +48,18 @@ def test_a_change_names_what_depends_on_it(made):
     assert refused(changed("model", depth=3)) == [run]
 
 
+def test_other_weights_at_the_start_are_other_settings(tmp_path):
+    """All rounds write to one folder, and each but the first begins with what lies there."""
+    file = tmp_path / "diffusion_pytorch_model.safetensors"
+    names = []
+    for content in (b"first round", b"first round, trained anew"):
+        file.write_bytes(content)
+        for section in ("vae", "train"):
+            names.append([*changed(section, init=str(tmp_path)).values()])
+    assert [a == b for a, b in zip(names[0], names[2], strict=True)] == [True, False, False, False]
+    assert [a == b for a, b in zip(names[1], names[3], strict=True)] == [True, True, True, False]
+
+
 def test_what_was_moved_away_is_made_anew(made):
     parts = changed("model", depth=3)
     made[-1].rename("elsewhere")

@@ -1,5 +1,7 @@
 """Training: keyed randomness, exact resuming, checkpoints, and the errors that stop it."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.run import build_model, train_run, warm_start
-from xmdpt.training.train import Trainer, TrainingError, draw_batch
+from xmdpt.training.train import Trainer, TrainingError, draw_batch, read_ahead
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,17 @@ def test_a_batch_depends_on_seed_and_step_alone(features, data, config):
     for name, value in first.items():
         assert torch.equal(value, again[name]), name
         assert not torch.equal(value, other[name]), name
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_reading_ahead_keeps_the_order_and_one_batch_in_store(count):
+    drawn = []
+    taken = []
+    for batch in read_ahead(lambda step: drawn.append(step) or step, range(3, 3 + count)):
+        taken.append(batch)
+        time.sleep(0.02)
+        assert len(drawn) <= len(taken) + 1
+    assert drawn == taken == list(range(3, 3 + count))
 
 
 # Training

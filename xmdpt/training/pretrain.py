@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from tqdm import tqdm
 
 from xmdpt.config import Config, ConfigError, load_config
@@ -18,10 +19,10 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.features import Encoders, cache_features
 from xmdpt.data.synthetic import render_dataset
 from xmdpt.diffusion import make_scheduler
-from xmdpt.files import fingerprint, resumable_dir
+from xmdpt.files import file_digest, fingerprint, resumable_dir
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.training.run import train_run
+from xmdpt.training.run import settings_key, train_run
 from xmdpt.training.vae import load_vae, train_vae, vae_key
 
 
@@ -35,15 +36,16 @@ def parts_of(config: Config, run: str) -> dict[Path, str]:
     if rendered is None:
         raise ConfigError("data.rendered: the small weights are made on rendered people only")
     people = fingerprint(rendered.model_dump(), config.seed)
-    vae = fingerprint(people, config.data.size, config.vae.model_dump(exclude={"save_every"}))
+    start = config.vae.init and file_digest(Path(config.vae.init) / SAFETENSORS_WEIGHTS_NAME)
+    settings = config.vae.model_dump(exclude={"save_every"})
+    vae = fingerprint(people, config.data.size, settings, start)
     features = fingerprint(vae, config.features.model_dump())
-    train = config.train.model_dump(exclude={"log_every", "save_every"})
     work = _work(config)
     return {
         Path(config.data.root): people,
         work / "vae": vae,
         work / "features": features,
-        work / run: fingerprint(features, config.model.model_dump(), train),
+        work / run: fingerprint(features, settings_key(config)),
     }
 
 

@@ -95,8 +95,8 @@ def _start(trainer: Trainer, config: Config, work: Path) -> list[dict[str, float
     return history[history["step"] <= trainer.step].to_dict("records")
 
 
-def _key(config: Config, cache: FeatureCache, pairs: list[tuple[str, str]]) -> str:
-    """A name for all that the weights depend on."""
+def settings_key(config: Config) -> str:
+    """A name for all settings that the weights depend on, and for the weights they start from."""
     apart = {"seed", "resume", "gradient_checkpointing", "log_every", "save_every"}
     init, resume = config.train.init, config.train.resume
     return fingerprint(
@@ -105,8 +105,6 @@ def _key(config: Config, cache: FeatureCache, pairs: list[tuple[str, str]]) -> s
         init and file_digest(Path(init) / SAFETENSORS_WEIGHTS_NAME),
         resume and file_digest(resume),
         config.training_seed,
-        cache.key,
-        pairs,
     )
 
 
@@ -137,7 +135,7 @@ def train_run(
     encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
     trainer = Trainer(model, batches, config.train, encoder)
     probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
-    with resumable_dir(out, _key(config, cache, pairs)) as work:
+    with resumable_dir(out, fingerprint(settings_key(config), cache.key, pairs)) as work:
         rows = _start(trainer, config, work)
         window: list[StepReport] = []
         for report in trainer.run(config.train.steps):

@@ -1,7 +1,8 @@
 """Training of X-MDPT (Section 3.3, Eq. 5): exact to resume, keyed by (seed, step)."""
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from xmdpt.training.device import accelerator
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 
+Batch = dict[str, Tensor]
+
 
 class TrainingModule(nn.Module):
     """One step's whole computation, from a batch to its losses."""
@@ -30,7 +33,7 @@ class TrainingModule(nn.Module):
         self.model = model
         self.condition_dropout = condition_dropout
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Per-sample losses (B,) of Eq. 5: `mse`, `vb`, `loss`, and with MIPNet `masked_*` too.
 
         The batch holds target_latent and source_latent (B, C, H, W), pose_tokens, source_tokens,
@@ -58,9 +61,7 @@ class TrainingModule(nn.Module):
         return losses
 
 
-def draw_batch(
-    batches: PairBatches, config: TrainConfig, num_patches: int, step: int
-) -> dict[str, Tensor]:
+def draw_batch(batches: PairBatches, config: TrainConfig, num_patches: int, step: int) -> Batch:
     """All that step number `step` (from 0) trains on, from (seed, step) alone."""
     count = config.batch_size
     batch = batches.batch(step, batch_indices(batches.seed, step, count, len(batches.pairs)))
@@ -153,13 +154,13 @@ class Trainer:
             total = total + (weight * losses["masked_mse"] + losses["masked_vb"]).mean()
         return total
 
-    def _draw(self, step: int) -> dict[str, Tensor]:
+    def _draw(self, step: int) -> Batch:
         batch = draw_batch(self.batches, self.config, self.model.num_patches, step)
         if self.accelerator.device.type == "cuda":
             batch = {name: value.pin_memory() for name, value in batch.items()}
         return batch
 
-    def _train_step(self, batch: dict[str, Tensor]) -> StepReport:
+    def _train_step(self, batch: Batch) -> StepReport:
         device = self.accelerator.device
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
         if self.source_encoder is not None:
@@ -203,17 +204,23 @@ class Trainer:
         return StepReport(self.step + 1, {k: v for k, v in named if not math.isnan(v)}, norm)
 
     def run(self, steps: int) -> Iterator[StepReport]:
-        """Train until `steps` steps are finished, yielding a report after each.
+        """Train until `steps` steps are finished, yielding a report after each."""
+        ahead = range(self.step, steps)
+        on_cpu = self.accelerator.device.type == "cpu"  # whose cores a reader would only take away
+        for batch in map(self._draw, ahead) if on_cpu else read_ahead(self._draw, ahead):
+            yield self._train_step(batch)
 
-        The next step's batch is read by a thread while one runs.
-        """
-        with ThreadPoolExecutor(1) as reader:
-            following = reader.submit(self._draw, self.step)
-            while self.step < steps:
-                batch = following.result()
-                if self.step + 1 < steps:
-                    following = reader.submit(self._draw, self.step + 1)
-                yield self._train_step(batch)
+
+def read_ahead(draw: Callable[[int], Batch], steps: Sequence[int]) -> Iterator[Batch]:
+    """Yield draw(step) for each of `steps`; a thread draws the next while one is in use."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = deque()
+        for step in steps:
+            waiting.append(reader.submit(draw, step))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _quartiles(mse: Tensor, t: Tensor) -> dict[str, Tensor]:
