@@ -145,6 +145,17 @@ def test_a_loss_that_is_not_a_number_stops_before_it_is_saved(pictures, tiny_vae
     assert all(value.isfinite().all() for value in saved["vae"].values())
 
 
+def test_a_gradient_that_is_not_finite_reaches_no_weight(pictures, tiny_vae, tmp_path):
+    vae = copy.deepcopy(tiny_vae)
+    steps = train(vae, pictures, tmp_path)
+    next(steps)
+    before = [parameter.detach().clone() for parameter in vae.parameters()]
+    vae.decoder.conv_out.bias.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(TrainingError, match=r"step 1: .* the gradient norm (inf|nan)"):
+        next(steps)
+    assert all(map(torch.equal, vae.parameters(), before))
+
+
 def test_losses_are_as_named(pictures, tiny_vae):
     x = to_signed(pictures[:2])
     noise = torch.randn(2, 4, 8, 8)

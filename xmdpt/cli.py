@@ -99,7 +99,7 @@ def evaluate(
     leffa, clean, and synthetic (offline stand-ins). docs/evaluation.md tells them apart.
 
     Examples:
-    xmdpt evaluate results/xmdpt --reference data/deepfashion --train data/deepfashion,
+    xmdpt evaluate results/xmdpt --reference data/raw/deepfashion --train data/raw/deepfashion,
     xmdpt evaluate results/* --reference test/ --protocol pidm --protocol cfld --json scores.json.
     """
     from xmdpt.data.stores import DataError
