@@ -97,14 +97,14 @@ class FeatureCache:
         picked = zip(places, flips.tolist(), strict=True)
         entries = [self._tensors(shard)[array][at, flip].float() for (shard, at), flip in picked]
         values = torch.stack(entries)
-        finite = values.flatten(1).isfinite().all(dim=1)
-        if not finite.all():
-            first = int(finite.int().argmin())
-            raise DataError(
-                f"{self.folder / shard_name(places[first][0])}: the {array} of "
-                f"{self.names[int(rows[first])]}{' (mirrored)' if flips[first] else ''} "
-                f"are not finite; {REMEDY}"
-            )
+        if values.sum().isfinite():  # 30 times as fast as to look at each
+            return values
+        for (shard, _), row, flip, entry in zip(places, rows, flips, values, strict=True):
+            if not entry.isfinite().all():
+                raise DataError(
+                    f"{self.folder / shard_name(shard)}: the {array} of {self.names[int(row)]}"
+                    f"{' (mirrored)' if flip else ''} are not finite; {REMEDY}"
+                )
         return values
 
     def read_pictures(self, rows: np.ndarray, flips: np.ndarray) -> Tensor:
