@@ -18,6 +18,7 @@ from xmdpt.data.deepfashion import DataError, DeepFashion, read_picture
 from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.data.pairs import canonical, item, mangle, outfit
 from xmdpt.encoders import make_encoder, network_input
+from xmdpt.photos.loading import load_photo
 from xmdpt.pictures import to_signed
 
 SIZE = 64
@@ -454,3 +455,20 @@ class Pictures(torch.utils.data.Dataset):
 
     def __getitem__(self, row):
         return self.data.picture(self.names[row])
+
+
+def test_any_kind_of_png_is_read_as_the_pipeline_reads_photos(tmp_path):
+    clear = Image.new("RGBA", (40, 40), (10, 20, 30, 0))
+    clear.putpixel((0, 0), (10, 20, 30, 255))
+    clear.save(tmp_path / "clear.png")
+    Image.fromarray(np.full((40, 40), 257 * 12, np.uint16)).save(tmp_path / "deep.png")
+    for name in ("clear", "deep"):
+        path = tmp_path / f"{name}.png"
+        assert np.array_equal(read_picture(path), np.asarray(load_photo(path)))
+    assert read_picture(tmp_path / "clear.png")[0, 1].tolist() == [255, 255, 255]
+    assert (read_picture(tmp_path / "deep.png") == 12).all()
+    content = bytearray((tmp_path / "clear.png").read_bytes())
+    content[8:12] = (5).to_bytes(4, "big")  # too short a header
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"broken\.png: not a readable picture"):
+        read_picture(tmp_path / "broken.png")

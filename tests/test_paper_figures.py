@@ -217,5 +217,8 @@ def test_the_worst_pairs_come_back_under_their_own_names(people):
     assert list(worst.values()) == pytest.approx([values[-1], values[-2]])
     assert diagnose(data, *pairs[0]).shared_colours > 0.9, "one person in one colour"
     table = reason_table(data, scored, "st_lpips")
-    assert list(table.columns) == ["likely cause", "among the worst 1", f"among all {len(pairs)}"]
+    tenth, everything = "of the worst tenth (1 seen)", f"of all ({len(pairs)} seen)"
+    assert list(table.columns) == ["likely cause", tenth, everything]
+    some = reason_table(data, scored, "st_lpips", limit=2)
+    assert list(some.columns) == ["likely cause", tenth, "of all (2 seen)"]
     assert table["likely cause"].iloc[-1].startswith("none")

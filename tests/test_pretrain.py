@@ -1,11 +1,14 @@
 """The small weights: a finished part is kept only for the settings that it was made with."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from xmdpt.config import ConfigError, load_config
-from xmdpt.training.pretrain import check_parts, parts_of
+from xmdpt.files import write_json
+from xmdpt.training.pretrain import NOTE, check_parts, parts_of
+from xmdpt.training.run import weights_digest
 
 CONFIG = load_config("data/pretrained/pretrain.yaml", "base_b")
 
@@ -58,6 +61,21 @@ def test_other_weights_at_the_start_are_other_settings(tmp_path):
             names.append([*changed(section, init=str(tmp_path)).values()])
     assert [a == b for a, b in zip(names[0], names[2], strict=True)] == [True, False, False, False]
     assert [a == b for a, b in zip(names[1], names[3], strict=True)] == [True, True, True, False]
+
+
+def test_a_finished_round_knows_itself_though_it_wrote_over_its_start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "small/diffusion_pytorch_model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"start")
+    begun = changed("train", init="small")
+    [work] = {folder.parent for folder in begun}
+    start, result = weights_digest("small"), hashlib.sha256(b"result").hexdigest()
+    write_json(work / NOTE, {"start": [None, start], "result": [None, result]})
+    weights.write_bytes(b"result")
+    assert changed("train", init="small") == begun
+    weights.write_bytes(b"an earlier round, trained anew")
+    assert changed("train", init="small") != begun
 
 
 def test_what_was_moved_away_is_made_anew(made):

@@ -165,7 +165,8 @@ class TrainConfig(Section):
     init: str | None
     """Folder of a trained model to start from; null starts from scratch."""
     resume: str | None
-    """A state.pt that an interrupted run with other settings left, to go on from with these."""
+    """A state.pt that an interrupted run with other settings left, to go on from with these; the
+    checkpoints that it kept lie beside it."""
     checkpoints: dict[Checkpoint, PositiveInt] = Field(min_length=1)
     """Step counts at which the EMA weights are kept; the largest ends the run."""
     batch_size: PositiveInt

@@ -138,6 +138,8 @@ def verdict(scores: dict[str, dict[str, Any]], ours: str) -> list[str]:
 def start_of(config: Config) -> str:
     """Where the training of a run began, in words."""
     steps = f"{config.train.steps} steps of batch {config.train.batch_size}"
+    if config.train.resume is not None:
+        steps += f", in part with other settings, from the state {config.train.resume}"
     if config.train.init is None:
         return f"Trained from scratch for {steps}."
     return (

@@ -6,6 +6,7 @@ A store gives the bytes of a picture by its name (see `xmdpt.data.pairs.canonica
 import io
 import os
 import re
+import struct
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -13,10 +14,19 @@ from pathlib import Path, PurePosixPath
 
 import lmdb
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from xmdpt.data.pairs import mangle
 
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises on broken files, depending on the format and on where it breaks."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
 LMDB_NAME = re.compile(r"(\d+)-(\d+)")
 """An LMDB's folder is named after the (height, width) of its pictures: 256-256."""
@@ -26,12 +36,36 @@ class DataError(ValueError):
     """A data set that cannot be used; the message names the file and the cure."""
 
 
+def as_rgb(image: Image.Image, where: object) -> Image.Image:
+    """An opened picture as 8-bit RGB: transparency turns white, 16 bits are brought to 8.
+
+    Raises DataError, which names `where` it comes from, for more bits and for floating point.
+    """
+    if image.mode.startswith("I"):  # 16 bits of grey, also where Pillow holds them in 32
+        grey = np.asarray(image, dtype=np.int64)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise DataError(f"{where}: has more than 16 bits a channel; save it with 8")
+        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise DataError(f"{where}: holds floating point values; save it with 8 bits a channel")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
 def decode_picture(content: bytes, where: object) -> Image.Image:
-    """The RGB picture in the bytes of a file; `where` they come from is what an error names."""
+    """The picture in the bytes of a file, as `as_rgb` has it, as stored: EXIF turns nothing.
+
+    Joints are pixels of the stored picture. Raises DataError, which names `where` they come from.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            return as_rgb(image, where)
+    except DataError:
+        raise
+    except UNREADABLE as error:
         reason = str(error) if "truncated" in str(error) else "unknown format"
         raise DataError(f"{where}: not a readable picture ({reason}); copy it anew") from None
 
@@ -134,7 +168,7 @@ class FolderStore:
         try:
             with Image.open(path) as image:
                 return image.size[::-1]
-        except (UnidentifiedImageError, OSError):
+        except UNREADABLE:
             raise DataError(f"{path}: not a readable picture; copy it anew") from None
 
 

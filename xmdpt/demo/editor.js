@@ -1,9 +1,12 @@
 // The pose editor, run by gr.HTML with `element`, `props`, `trigger` and `watch`.
 // props.value: JSON of 18 [x, y] in a picture of 750 by 1101, [-1, -1] missing. A press near a joint
-// drags it; a double click drops it, and on empty ground sets the first missing one.
-const WIDTH = 750, HEIGHT = 1101, REACH = 45;
+// drags it; a double click drops it, and on empty ground sets the first missing one. Page Up and
+// Page Down choose a joint, which the arrows then move.
+const WIDTH = 750, HEIGHT = 1101, REACH = 45, STRIDE = 10;
 const LIMBS = props.limbs, COLORS = props.colors, NAMES = props.names;
-let joints = [], held = -1;
+const TURNS = {PageUp: -1, PageDown: 1};
+const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+let joints = [], held = -1, chosen = -1;
 
 function parse() {
   try {
@@ -36,20 +39,23 @@ function draw() {
     if (!there(joint)) return;
     pen.fillStyle = COLORS[index];
     pen.beginPath();
-    pen.arc(...joint, index === held ? 22 : 14, 0, 2 * Math.PI);
+    pen.arc(...joint, index === held || index === chosen ? 22 : 14, 0, 2 * Math.PI);
     pen.fill();
   });
   const missing = NAMES.filter((_, index) => !there(joints[index]));
-  const held_name = held >= 0 ? NAMES[held] : "";
   element.querySelector(".note").textContent =
-    held_name || (missing.length ? "missing: " + missing.join(", ") : "all 18 joints are there");
+    NAMES[held >= 0 ? held : chosen] || (missing.length ? "missing: " + missing.join(", ") : "all 18 joints are there");
+}
+
+function inside(x, y) {
+  const clip = (value, most) => Math.round(Math.min(Math.max(value, 0), most - 1));
+  return [clip(x, WIDTH), clip(y, HEIGHT)];
 }
 
 function place(event) {
   const box = element.querySelector("canvas").getBoundingClientRect();
-  const clip = (value, most) => Math.round(Math.min(Math.max(value, 0), most - 1));
-  return [clip((event.clientX - box.left) / box.width * WIDTH, WIDTH),
-          clip((event.clientY - box.top) / box.height * HEIGHT, HEIGHT)];
+  return inside((event.clientX - box.left) / box.width * WIDTH,
+                (event.clientY - box.top) / box.height * HEIGHT);
 }
 
 function nearest([x, y]) {
@@ -67,30 +73,51 @@ function tell() {
 const onCanvas = (event) => event.target.tagName === "CANVAS" && joints.length;
 
 element.addEventListener("pointerdown", (event) => {
-  if (!onCanvas(event)) return;
+  if (!onCanvas(event) || event.button || !event.isPrimary) return;
+  chosen = -1;
   held = nearest(place(event));
   if (held >= 0) event.target.setPointerCapture(event.pointerId);
   draw();
 });
 element.addEventListener("pointermove", (event) => {
-  if (held < 0) return;
+  if (held < 0 || !event.isPrimary) return;
   joints[held] = place(event);
   draw();
 });
-element.addEventListener("pointerup", () => {
-  if (held < 0) return;
+for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, (event) => {
+  if (held < 0 || !event.isPrimary) return;
   held = -1;
   tell();
+});
+element.addEventListener("keydown", (event) => {
+  if (!onCanvas(event)) return;
+  const turn = TURNS[event.key], arrow = ARROWS[event.key];
+  if (turn && joints.some(there)) {
+    do chosen = (Math.max(chosen, turn < 0 ? 0 : -1) + turn + joints.length) % joints.length;
+    while (!there(joints[chosen]));
+    draw();
+  } else if (arrow && chosen >= 0) {
+    const [x, y] = joints[chosen];
+    joints[chosen] = inside(x + STRIDE * arrow[0], y + STRIDE * arrow[1]);
+    tell();
+  } else return;
+  event.preventDefault();
 });
 element.addEventListener("dblclick", (event) => {
   if (!onCanvas(event)) return;
   const at = place(event), near = nearest(at);
   const empty = joints.findIndex((joint) => !there(joint));
+  chosen = -1;
   if (near >= 0) joints[near] = [-1, -1];
   else if (empty >= 0) joints[empty] = at;
   tell();
 });
 
-watch("value", () => { if (held < 0) { parse(); draw(); } });
+watch("value", () => {
+  if (held >= 0) return;
+  parse();
+  if (chosen >= 0 && !there(joints[chosen])) chosen = -1;
+  draw();
+});
 parse();
 draw();

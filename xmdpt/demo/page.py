@@ -20,7 +20,7 @@ from PIL import Image
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xmdpt.config import MIN_STEPS
+from xmdpt.config import MIN_STEPS, ConfigError
 from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
 from xmdpt.data.synthetic import identity, render_person
 from xmdpt.photos.draw import Prepared, draw
@@ -124,7 +124,7 @@ def _one_line() -> Iterator[None]:
     """Show what cannot be used as a message on the page, without the server's folders."""
     try:
         yield
-    except PhotoError as error:
+    except (PhotoError, ConfigError) as error:
         folders = re.escape(os.environ["GRADIO_TEMP_DIR"]) + r"/(\w+/)?"
         message = re.sub(folders, "", str(error))
         raise gr.Error(message, duration=None, print_exception=False) from None
@@ -159,9 +159,9 @@ class Studio:
         picture.thumbnail((ASPECT_WIDTH, ASPECT_HEIGHT))
         return picture, picture
 
-    def render(self, number: float) -> tuple[Image.Image, Image.Image]:
+    def render(self, number: float | None) -> tuple[Image.Image, Image.Image]:
         """The rendered person of that number, to be kept and to be shown."""
-        person = identity(0, FIRST_PERSON + int(number) % PEOPLE)
+        person = identity(0, FIRST_PERSON + int(number or 0) % PEOPLE)
         picture = Image.fromarray(render_person(person, 0)[0])
         return picture, picture
 
@@ -177,7 +177,7 @@ class Studio:
         self,
         source: Image.Image | None,
         pose: str,
-        seed: float,
+        seed: float | None,
         count: float,
         steps: float,
         guidance: float,
@@ -192,7 +192,7 @@ class Studio:
                 raise PhotoError(
                     f"1 to {MAX_PICTURES} pictures of {MIN_STEPS} to {MAX_STEPS} steps"
                 )
-            first = int(seed) % 2**31
+            first = int(seed or 0) % 2**31
             drawn = draw(
                 self.pipe,
                 Prepared(source, parse_pose(pose)),
@@ -287,8 +287,10 @@ def pose_editor(joints: list[list[int]]) -> gr.HTML:
     colors = ["rgb({}, {}, {})".format(*color[::-1]) for color in COLORS]
     return gr.HTML(
         json.dumps(joints),
-        html_template=f'<canvas width="{ASPECT_WIDTH}" height="{ASPECT_HEIGHT}"></canvas>'
-        '<p class="note"></p><p>Drag a joint; double-click drops or adds one.</p>',
+        html_template=f'<canvas width="{ASPECT_WIDTH}" height="{ASPECT_HEIGHT}" tabindex="0" '
+        'role="application" aria-label="The pose: 18 joints"></canvas>'
+        '<p class="note" aria-live="polite"></p><p>Drag a joint; double-click drops or adds one. '
+        "By keys: Page Up and Page Down choose a joint, arrows move it.</p>",
         css_template="canvas { width: 100%; max-width: 340px; touch-action: none; cursor: grab; }",
         js_on_load=files("xmdpt.demo").joinpath("editor.js").read_text(),
         limbs=[list(limb) for limb in LIMBS],

@@ -116,6 +116,6 @@ def reason_table(
         cause: [f"{np.mean([met(one) for one in some]):.0%}" for some in (tenth, found)]
         for cause, met in causes.items()
     }
-    columns = [f"among the worst {len(tenth)}", f"among all {len(found)}"]
+    columns = [f"of the worst tenth ({len(tenth)} seen)", f"of all ({len(found)} seen)"]
     frame = pd.DataFrame.from_dict(share, orient="index", columns=columns)
     return frame.reset_index(names="likely cause")

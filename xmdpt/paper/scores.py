@@ -34,6 +34,12 @@ NOT_PRINTED = {
 REFERENCE_ROWS = {"VAE reconstruction": "reconstruction", "Ground truth": "truth"}
 _LIMITS_OF = {256: "base_b", 512: "size_l_512"}
 """The paper's picture size -> a run whose scores hold the reference rows at that size."""
+FEATURES = {
+    "features_s_s": ("dinov2-small", "dinov2-small"),
+    "features_g_s": ("dinov2-giant", "dinov2-small"),
+    "base_b": ("dinov2-giant", "dinov2-base"),
+}
+"""Table 2(c): the encoders of source and pose, by hub name or folder, whose row a run may fill."""
 FEWEST_PEOPLE = 8
 """An interval over fewer is not to be trusted: a bootstrap cannot show people it has not seen."""
 INVARIANT, INVARIANT_AFTER = 0.9999, 10_000
@@ -102,12 +108,17 @@ class Results:
         return set(ModelConfig.model_fields) - (MIPNET if trained == "none" else set())
 
     @property
-    def encoders(self) -> str:
-        """What makes the tokens, in words."""
+    def networks(self) -> str:
+        """The base model and what makes its tokens, in words."""
         source, pose = self.config.features.source_encoder, self.config.features.pose_encoder
-        if source == pose:
-            return f"tokens of source and pose by {source}"
-        return f"tokens of the source by {source}, of the pose by {pose}"
+        depth, width = self.config.model.depth, self.config.model.hidden_size
+        small = "" if width >= 768 else " (the paper's B: 12 of 768; S and L are smaller likewise)"
+        tokens = (
+            f"source and pose by {source}"
+            if source == pose
+            else f"source by {source}, pose by {pose}"
+        )
+        return f"base model of {depth} blocks of width {width}{small}, tokens of {tokens}"
 
     @property
     def data(self) -> str:
@@ -143,7 +154,8 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
         return f"Ours: none of these runs is carried out by the profile {results.config.profile}."
     starts = {results.of_run(run).train.init for run in done}
     parts = [
-        f"Ours: {results.data}, {results.encoders}, protocol {results.config.evaluate.protocol}, "
+        f"Ours: {results.data}, {results.config.data.size}x{results.config.data.size} pixels, "
+        f"{results.networks}, protocol {results.config.evaluate.protocol}, "
         f"seed {results.config.seed}, {_pair_counts(results, done, checkpoints)}."
     ]
     if results.config.evaluate.protocol == "synthetic":
@@ -167,8 +179,10 @@ def training_in_words(results: Results, runs: Sequence[str]) -> str:
         train = results.of_run(run).train
         steps = " and ".join(f"{count:,}" for count in sorted(train.checkpoints.values()))
         start = "from scratch" if train.init is None else "from the weights of train.init"
+        if train.resume is not None:
+            start += ", in part with other settings (train.resume)"
         parts.append(f"{results.config.experiments[run].title} {steps} {start}")
-    return f"Training steps: {', '.join(parts)}."
+    return f"Training steps: {', '.join(parts)}." if parts else ""
 
 
 def _checkpoint(row: Score) -> Checkpoint:
@@ -177,6 +191,12 @@ def _checkpoint(row: Score) -> Checkpoint:
         return "ablation"
     same = [other.steps for other in scores() if (other.table, other.run) == ("1", row.run)]
     return "ablation" if row.steps == min(same) else "main"
+
+
+def _has_features(row: Score, config: Config) -> bool:
+    """Whether the profile's encoders are those that a row of Table 2(c) is about."""
+    names = (config.features.source_encoder, config.features.pose_encoder)
+    return row.table != "2c" or tuple(Path(name).name for name in names) == FEATURES[row.run]
 
 
 def _cell(value: float | None, metric: str) -> str | None:
@@ -213,7 +233,7 @@ def score_table(table: str, results: Results, size: int = 256) -> pd.DataFrame:
             continue
         if row.method in REFERENCE_ROWS:
             ours = _ours(results, _LIMITS_OF[size], REFERENCE_ROWS[row.method], None)
-        elif row.run is not None and results.rows(row.run):
+        elif row.run is not None and results.rows(row.run) and _has_features(row, results.config):
             name = _checkpoint(row)
             ours = _ours(results, row.run, name, results.steps(row.run, name))
         else:
@@ -253,7 +273,6 @@ COMPARISONS = (
     Comparison("2a", "MIPNet beats MDT's masking", (_B, _ABLATION), ("mdt", _ABLATION)),
     Comparison("2b", "Masking 70% beats 30%", ("mask_70", _ABLATION), (_B, _ABLATION)),
     Comparison("2b", "Masking 50% beats 30%", ("mask_50", _ABLATION), (_B, _ABLATION)),
-    Comparison("2c", "DINOv2-G beats DINOv2-S", (_B, _ABLATION), ("features_s_s", _ABLATION)),
     Comparison(
         "2d", "Cross-attention to the source beats none", ("attention_cross", _ABLATION),
         ("mdt", _ABLATION),
@@ -314,6 +333,8 @@ def _doubts(comparison: Comparison, results: Results) -> list[str]:
     if steps < FEWEST_STEPS:
         doubts.append(f"{steps:,} steps are too few (below {FEWEST_STEPS:,})")
     (first, second) = (results.of_run(run) for run, _ in sides)
+    if first.train.resume is not None or second.train.resume is not None:
+        doubts.append("training went on from a state that other settings had left")
     if first.train.init != second.train.init:
         doubts.append("one of the two alone is warm-started, or from other weights")
     elif first.train.init is not None:
@@ -351,11 +372,11 @@ def claims(table: str, results: Results) -> tuple[Claim, ...]:
 
 
 def invariance_claim(title: str, history: pd.DataFrame) -> Claim:
-    """What a run's last condition vectors say of Figure 5; short training refutes nothing."""
+    """What a run's last condition vectors say of Figure 5; short training tells nothing."""
     last = history.iloc[-1]
     within, between, steps = last["cosine_person"], last["cosine_people"], int(last["step"])
     status: Status = "supported" if within > INVARIANT else "not supported"
-    if within <= INVARIANT and steps < INVARIANT_AFTER:
+    if steps < INVARIANT_AFTER:
         status = "cannot tell"
     text = f"Views of one person give one vector (cosine above {INVARIANT} after 10k steps)"
     evidence = (

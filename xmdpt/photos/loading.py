@@ -1,22 +1,17 @@
 """Pictures from anywhere: whatever a camera, scanner or browser saved becomes 8-bit RGB."""
 
-import struct
 import warnings
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageOps
 
-from xmdpt.data.deepfashion import DataError
+from xmdpt.data.stores import UNREADABLE, DataError, as_rgb
 
 MIN_SIDE = 32
 MAX_PIXELS = 80_000_000
 
 # Formats that Pillow decodes by itself: others (EPS) would start programs on a stranger's file.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
-
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
-"""What Pillow raises on broken files, depending on the format and on where it breaks."""
 
 
 class PhotoError(DataError):
@@ -65,16 +60,7 @@ def _check_size(size: tuple[int, int], path: str | Path) -> None:
 
 def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
     """An opened picture as 8-bit RGB, upright, as `load_photo` says; PhotoError names it `name`."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits of grey, also where Pillow holds them in 32
-        grey = np.asarray(image, dtype=np.int64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise PhotoError(f"{name}: has more than 16 bits a channel; save it with 8")
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise PhotoError(f"{name}: holds floating point values; save it with 8 bits a channel")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    try:
+        return as_rgb(ImageOps.exif_transpose(image), name)
+    except DataError as error:
+        raise PhotoError(str(error)) from None

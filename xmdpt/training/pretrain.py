@@ -6,12 +6,15 @@ on. A part that was made with other settings is refused.
 """
 
 import argparse
+import json
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
-from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from tqdm import tqdm
 
 from xmdpt.config import Config, ConfigError, load_config
@@ -19,15 +22,30 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.features import Encoders, cache_features
 from xmdpt.data.synthetic import render_dataset
 from xmdpt.diffusion import make_scheduler
-from xmdpt.files import file_digest, fingerprint, resumable_dir
+from xmdpt.files import fingerprint, resumable_dir, write_json
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.training.run import settings_key, train_run
+from xmdpt.training.run import settings_key, train_run, weights_digest
 from xmdpt.training.vae import load_vae, train_vae, vae_key
+
+NOTE = "weights.json"
+"""Beside the parts: digests of the weights that the round began with, and of its own."""
 
 
 def _work(config: Config) -> Path:
     return Path(config.data.root).parent
+
+
+def _weights(vae: str | None, transformer: str | None) -> list[str | None]:
+    return [weights_digest(vae), weights_digest(transformer)]
+
+
+def _start(config: Config) -> list[str | None]:
+    """Which weights the round began with: a round that is finished has written over them."""
+    now = _weights(config.vae.init, config.train.init)
+    note = _work(config) / NOTE
+    known = json.loads(note.read_text()) if note.is_file() else {"result": None}
+    return known["start"] if known["result"] == now else now
 
 
 def parts_of(config: Config, run: str) -> dict[Path, str]:
@@ -36,16 +54,16 @@ def parts_of(config: Config, run: str) -> dict[Path, str]:
     if rendered is None:
         raise ConfigError("data.rendered: the small weights are made on rendered people only")
     people = fingerprint(rendered.model_dump(), config.seed)
-    start = config.vae.init and file_digest(Path(config.vae.init) / SAFETENSORS_WEIGHTS_NAME)
+    vae_start, transformer_start = _start(config)
     settings = config.vae.model_dump(exclude={"save_every"})
-    vae = fingerprint(people, config.data.size, settings, start)
+    vae = fingerprint(people, config.data.size, settings, vae_start)
     features = fingerprint(vae, config.features.model_dump())
     work = _work(config)
     return {
         Path(config.data.root): people,
         work / "vae": vae,
         work / "features": features,
-        work / run: fingerprint(features, settings_key(config)),
+        work / run: fingerprint(features, settings_key(config, transformer_start)),
     }
 
 
@@ -123,7 +141,16 @@ def pretrain(config_path: str, out: Path) -> None:
         config.features.imagenet_normalization,
         config.features.precision,
     )
-    pipe.to(dtype=torch.float16).save_pretrained(out)
+    start = _start(config)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        pipe.to(dtype=torch.float16).save_pretrained(folder)
+        for part in Path(folder).iterdir():  # beside the model card, which stays
+            if part.is_dir():
+                shutil.rmtree(out / part.name, ignore_errors=True)
+            out.mkdir(exist_ok=True)
+            os.replace(part, out / part.name)
+    result = _weights(str(out / "vae"), str(out / "transformer"))
+    write_json(_work(config) / NOTE, {"start": start, "result": result})
 
 
 if __name__ == "__main__":

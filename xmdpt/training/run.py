@@ -68,41 +68,59 @@ def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
         pd.DataFrame(rows).to_csv(partial, sep="\t", index=False, float_format="%.6g")
 
 
-def _take_checkpoints(config: Config, step: int, work: Path) -> None:
-    """Bring what the run of `train.resume` kept on its way to `step`."""
-    for name, at in config.train.checkpoints.items():
-        kept = Path(config.train.resume).parent / name
-        if at <= step and not kept.is_dir():
+def _take_checkpoints(config: Config, state: Path, kept: dict[str, int], work: Path) -> None:
+    """Bring the checkpoints that the run of `state` kept, each at the step of `kept`."""
+    for name, step in kept.items():
+        if config.train.checkpoints.get(name) != step:
             raise ConfigError(
-                f"train.checkpoints.{name}: {kept} is not there, and train.resume begins behind "
-                f"it, at step {step}; leave it out, or choose a later step"
+                f"train.checkpoints.{name}: {state} comes from a run that kept it at step {step}; "
+                "set it to that"
             )
-        if at <= step:
-            shutil.copytree(kept, work / name, dirs_exist_ok=True)
+        if not (state.parent / name).is_dir():
+            raise ConfigError(
+                f"train.resume: {state.parent / name} is not there: bring the folders of its "
+                "checkpoints along with a state"
+            )
+        shutil.copytree(state.parent / name, work / name, dirs_exist_ok=True)
 
 
-def _start(trainer: Trainer, config: Config, work: Path) -> list[dict[str, float]]:
-    """Resume from the state in `work`, or else of `train.resume`; the history up to it."""
+def _start(
+    trainer: Trainer, config: Config, work: Path
+) -> tuple[list[dict[str, float]], dict[str, int]]:
+    """Resume from the state in `work`, or else of `train.resume`: history and checkpoints so far.
+
+    Raises ConfigError for a checkpoint that lies behind the state and was not kept.
+    """
     state = work / "state.pt"
     if not state.exists():
         if config.train.resume is None:
-            return []
+            return [], {}
         state = Path(config.train.resume)
-    trainer.load(state)
+    about = trainer.load(state)
     if state.parent != work:
-        _take_checkpoints(config, trainer.step, work)
-    history = pd.read_csv(state.with_name("history.tsv"), sep="\t")
-    return history[history["step"] <= trainer.step].to_dict("records")
+        _take_checkpoints(config, state, about["kept"], work)
+    for name, step in config.train.checkpoints.items():
+        if step <= trainer.step and name not in about["kept"]:
+            raise ConfigError(
+                f"train.checkpoints.{name}: train.resume goes on from step {trainer.step}, and "
+                f"nothing was kept at {step}; set it to a later step"
+            )
+    return about["history"], about["kept"]
 
 
-def settings_key(config: Config) -> str:
-    """A name for all settings that the weights depend on, and for the weights they start from."""
+def weights_digest(folder: str | None) -> str | None:
+    """SHA-256 of the weights in a diffusers model folder; None where there is no folder."""
+    return folder and file_digest(Path(folder) / SAFETENSORS_WEIGHTS_NAME)
+
+
+def settings_key(config: Config, start: str | None) -> str:
+    """A name for all settings that the weights depend on; `start`: `weights_digest` of the init."""
     apart = {"seed", "resume", "gradient_checkpointing", "log_every", "save_every"}
-    init, resume = config.train.init, config.train.resume
+    resume = config.train.resume
     return fingerprint(
         config.model.model_dump(),
         config.train.model_dump(exclude=apart),
-        init and file_digest(Path(init) / SAFETENSORS_WEIGHTS_NAME),
+        start,
         resume and file_digest(resume),
         config.training_seed,
     )
@@ -135,8 +153,9 @@ def train_run(
     encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
     trainer = Trainer(model, batches, config.train, encoder)
     probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
-    with resumable_dir(out, fingerprint(settings_key(config), cache.key, pairs)) as work:
-        rows = _start(trainer, config, work)
+    key = settings_key(config, weights_digest(config.train.init))
+    with resumable_dir(out, fingerprint(key, cache.key, pairs)) as work:
+        rows, kept = _start(trainer, config, work)
         window: list[StepReport] = []
         for report in trainer.run(config.train.steps):
             window.append(report)
@@ -147,9 +166,9 @@ def train_run(
             for name, step in config.train.checkpoints.items():
                 if step == report.step:
                     trainer.ema.model.save_pretrained(work / name)
+                    kept[name] = step
             if report.step % config.train.save_every == 0:
-                _write_history(work / "history.tsv", rows)
-                trainer.save(work / "state.pt")
+                trainer.save(work / "state.pt", history=rows, kept=kept)
         _write_history(work / "history.tsv", rows)
         (work / "state.pt").unlink(missing_ok=True)
     return pd.DataFrame(rows)

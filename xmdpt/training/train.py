@@ -1,16 +1,18 @@
 """Training of X-MDPT (Section 3.3, Eq. 5): exact to resume, keyed by (seed, step)."""
 
 import math
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xmdpt.config import TrainConfig
+from xmdpt.config import ConfigError, TrainConfig
 from xmdpt.data.cache import PairBatches
 from xmdpt.diffusion import NUM_TIMESTEPS, min_snr_weight, training_losses
 from xmdpt.files import atomic_path
@@ -116,11 +118,12 @@ class Trainer:
     def model(self) -> XMDPTTransformer2DModel:
         return self.accelerator.unwrap_model(self.module).model
 
-    def save(self, path: Path) -> None:
-        """Write everything that resuming needs, whole or not at all."""
-        state = {
+    def save(self, path: Path, **about: object) -> None:
+        """Write everything that resuming needs, whole or not at all, and what `about` tells."""
+        state = about | {
             "step": self.step,
             "precision": self.precision,
+            "settings": _settings(self.model),
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -128,15 +131,29 @@ class Trainer:
         with atomic_path(path) as partial:
             torch.save(state, partial)
 
-    def load(self, path: Path) -> None:
-        """Take up the state that `save` wrote; where the precision is `auto`, in its own."""
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+    def load(self, path: Path) -> dict[str, Any]:
+        """Take up the state that `save` wrote; where the precision is `auto`, in its own.
+
+        Returns the state. Raises ConfigError where it is none, or that of another model.
+        """
+        try:
+            state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+            found = state["settings"]
+        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError):
+            raise ConfigError(f"{path}: not the state of a training, or not all of it") from None
+        own = _settings(self.model)
+        if differ := sorted(name for name in own if own[name] != found.get(name)):
+            raise ConfigError(
+                f"{path}: the state of a model with another {', '.join(differ)}; a training goes "
+                "on with the model that it began with"
+            )
         self.step = state["step"]
         if self.config.precision == "auto":
             self.precision = state["precision"]
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+        return state
 
     def _learning_rate(self) -> float:
         """Constant but for a linear warm-up and a linear decay that ends with the run."""
@@ -209,6 +226,11 @@ class Trainer:
         on_cpu = self.accelerator.device.type == "cpu"  # whose cores a reader would only take away
         for batch in map(self._draw, ahead) if on_cpu else read_ahead(self._draw, ahead):
             yield self._train_step(batch)
+
+
+def _settings(model: XMDPTTransformer2DModel) -> dict[str, Any]:
+    """What the model was built with; diffusers' own entries begin with an underscore."""
+    return {name: value for name, value in model.config.items() if not name.startswith("_")}
 
 
 def read_ahead(draw: Callable[[int], Batch], steps: Sequence[int]) -> Iterator[Batch]:
