@@ -63,6 +63,10 @@ class Browser:
     def mouse(self, kind: str, x: float, y: float) -> None:
         self.do("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def key(self, name: str) -> None:
+        self.do("Input.dispatchKeyEvent", type="keyDown", key=name, code=name)
+        self.do("Input.dispatchKeyEvent", type="keyUp", key=name, code=name)
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.do("Page.captureScreenshot")["data"]))
 

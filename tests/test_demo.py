@@ -100,8 +100,8 @@ def take_pose(client, file, session="a"):
     return call(client, 2, 1, [file, None], session)
 
 
-def draw(client, pose, session, count=2, steps=2):
-    return call(client, 6, 2, [None, pose, 3, count, steps, 2.0], session)
+def draw(client, pose, session, count=2, steps=2, seed=3):
+    return call(client, 6, 2, [None, pose, seed, count, steps, 2.0], session)
 
 
 def test_stored_poses_are_whole_people():
@@ -145,12 +145,14 @@ def test_a_person_is_drawn_and_the_pictures_are_marked(client, photo):
         with Image.open(io.BytesIO(content)) as picture:
             assert picture.info["Software"] == MARK
             assert picture.size == (SIZE, round(SIZE * 1101 / 750))
+    done, output = draw(client, pose, "draw", count=1, seed=None)  # a field that was emptied
+    assert done and output["data"][0][0]["caption"] == "seed 0"
 
 
 @pytest.mark.slow
 def test_a_rendered_person_is_drawn(client):
     """The number is anybody's: any number is a person."""
-    for number in (3, 10**12):
+    for number in (3, 10**12, None):
         done, output = call(client, 1, 2, [number], "rendered")
         assert done, output
     done, output = draw(client, json.dumps(next(iter(stored_poses().values()))), "rendered")
@@ -265,7 +267,7 @@ def test_this_process_spoke_to_nobody_else():
 
 @pytest.mark.slow
 def test_in_a_real_browser(address, photo, tmp_path, monkeypatch):
-    """Upload, drag the left wrist, draw, and see pictures; no request leaves this machine."""
+    """Upload, drag the left wrist, move the nose by keys, draw; no request leaves this machine."""
     poses = []
     monkeypatch.setattr(
         page, "parse_pose", lambda text: poses.append(parse_pose(text)) or poses[-1]
@@ -294,6 +296,10 @@ def test_in_a_real_browser(address, photo, tmp_path, monkeypatch):
         browser.mouse("mouseMoved", *((at + to) / 2))
         browser.mouse("mouseMoved", *to)
         browser.mouse("mouseReleased", *to)
+        browser.value("document.querySelector('#editor canvas').focus()")
+        for key in ("PageDown", "PageDown", "PageUp", "ArrowRight", "ArrowRight", "ArrowUp"):
+            browser.key(key)
+        assert browser.value("document.querySelector('#editor .note').textContent") == "nose"
 
         browser.value("document.querySelectorAll('input[type=range]')[0].scrollIntoView()")
         browser.value("document.querySelector('#draw').click()")
@@ -303,7 +309,8 @@ def test_in_a_real_browser(address, photo, tmp_path, monkeypatch):
         browser.screenshot(tmp_path / "page.png")
     [pose] = poses
     np.testing.assert_allclose(pose[wrist], goal, atol=4)
-    others = np.arange(18) != wrist
+    np.testing.assert_allclose(pose[0], start[0] + [20, -10])
+    others = ~np.isin(np.arange(18), (0, wrist))
     np.testing.assert_allclose(pose[others], start[others])
     assert browser.problems == []
     outside = [url for url in browser.urls
