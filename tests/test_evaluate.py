@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from scipy import stats
 
 from xmdpt.bootstrap import bootstrap_interval
 from xmdpt.config import load_config
@@ -376,6 +377,17 @@ def test_the_pairs_of_baselines_are_those_of_the_last_checkpoint_that_is_drawn(d
     sample = config.sample.model_copy(update={"checkpoints": {"ablation": None}})
     changed = config.model_copy(update={"sample": sample})
     assert base.pairs_to_draw(changed, pairs) == pairs
+
+
+@pytest.mark.parametrize("count", [8, 20])
+def test_an_interval_over_few_is_as_wide_as_students(count):
+    values = stats.norm.ppf((np.arange(count) + 0.5) / count)
+    low, high = bootstrap_interval(values, seed=0, samples=20_000)
+    half = stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5
+    assert (low, high) == pytest.approx((-half, half), rel=0.05)
+    assert bootstrap_interval(values, 0, groups=["all"] * count) == pytest.approx(
+        [values.mean()] * 2
+    )
 
 
 def test_bootstrap():

@@ -219,3 +219,31 @@ def test_compiled_blocks_equal_eager_ones():
     for extra, expected in zip(((), masked), eager, strict=True):
         compiled = model(given["sample"], given["timestep"], condition, *extra).sample
         torch.testing.assert_close(compiled, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_fresh_weights_are_drawn_as_the_authors_draw_them():
+    model = make_model(randomize=False, hidden_size=128, num_heads=4)
+    model.initialize_weights()
+    width = model.config.hidden_size
+
+    def spread(weight):
+        return weight.std().item()
+
+    fused = pytest.approx((2 / (4 * width)) ** 0.5, rel=0.03)  # one matrix of 3D x D
+    for block in (*model.blocks, model.mipnet.blocks["self"]):
+        assert spread(block.attn.to_q.weight) == fused == spread(block.attn.to_kv.weight)
+    cross = model.mipnet.blocks["cross"].attn
+    assert spread(cross.to_q.weight) == pytest.approx((2 / (2 * width)) ** 0.5, rel=0.03)
+    assert spread(cross.to_kv.weight) == pytest.approx((2 / (3 * width)) ** 0.5, rel=0.03)
+    tables = [
+        block.attn.position_bias.table for block in (*model.blocks, *model.mipnet.blocks.values())
+    ]
+    assert spread(torch.cat(tables)) == pytest.approx(0.02, rel=0.1)
+    canet = [model.canet.pose_projection.linear, model.canet.source_projection.linear]
+    for linear in (*canet, model.canet.join.linear):
+        assert spread(linear.weight) == pytest.approx(0.02, rel=0.05)
+    pools = (model.canet.pose_pool, model.canet.source_pool, model.canet.local_pool)
+    assert spread(torch.cat([pool.conv.weight.flatten() for pool in pools])) == pytest.approx(
+        0.02, rel=0.3
+    )
+    assert not any(linear.bias.any() for linear in canet)

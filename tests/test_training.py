@@ -79,7 +79,7 @@ def weights(model):
 
 
 def batches_of(features, data, seed=0):
-    return PairBatches(FeatureCache(features), data.pairs("train"), seed)
+    return PairBatches(FeatureCache(features), data.targets("train"), seed)
 
 
 # Keyed randomness
@@ -107,6 +107,25 @@ def test_a_batch_depends_on_seed_and_step_alone(features, data, config):
     for name, value in first.items():
         assert torch.equal(value, again[name]), name
         assert not torch.equal(value, other[name]), name
+
+
+def test_a_target_comes_with_any_of_its_sources(features, data, monkeypatch):
+    """As in the authors' code: a target with many sources counts as much as one with one."""
+    names = data.pictures("train")
+    cache = FeatureCache(features)
+    rows_read = []
+    read = cache.read
+    monkeypatch.setattr(
+        cache, "read", lambda array, rows, flips: rows_read.append(rows) or read(array, rows, flips)
+    )
+    batches = PairBatches(cache, [(names[0], tuple(names[1:4])), (names[4], (names[5],))], 0)
+    batches.batch(0, torch.arange(300) % 2)
+    both = np.stack(rows_read[-2:], axis=1)  # the latents' rows: source and target, or swapped
+    first, second = both[::2], both[1::2]
+    counts = [(first == cache.rows[name]).any(axis=1).sum() for name in names[1:4]]
+    assert (first == cache.rows[names[0]]).any(axis=1).all()
+    assert sum(counts) == 150 and min(counts) > 30
+    assert {*second.flatten()} == {cache.rows[names[4]], cache.rows[names[5]]}
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])

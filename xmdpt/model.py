@@ -339,11 +339,16 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
                 raise ValueError(f"{name} '{config[name]}' is not one of {', '.join(allowed)}")
 
     def initialize_weights(self) -> None:
-        """Xavier linears, sin-cos positions, and zero for all that gates or ends (adaLN-Zero)."""
+        """As in the authors' code: Xavier linears, sin-cos positions, and zero for all that gates
+        or ends (adaLN-Zero); a std of 0.02 in CANet, the time embedding and the position biases.
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
+            elif isinstance(module, RelativePositionBias):
+                nn.init.trunc_normal_(module.table, std=0.02)
+        self._initialize_attention()
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))
         nn.init.zeros_(self.patch_embed.proj.bias)
         grid = math.isqrt(self.num_patches)
@@ -354,12 +359,24 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
             embedding.data.copy_(positions)
         for linear in (self.time_embedding.linear_1, self.time_embedding.linear_2):
             nn.init.normal_(linear.weight, std=0.02)
+        for module in self.canet.modules():
+            if isinstance(module, nn.Linear | nn.Conv1d):
+                nn.init.normal_(module.weight, std=0.02)
         if self.mipnet is not None:
             nn.init.normal_(self.mipnet.mask_token, std=0.02)
         for module in self.modules():
             if isinstance(module, (TDNetBlock, FinalLayer)):
                 nn.init.zeros_(module.modulation.weight)
         nn.init.zeros_(self.final_layer.linear.weight)
+
+    def _initialize_attention(self) -> None:
+        """Self-attention as Xavier has it for query, key and value in one matrix of 3D x D."""
+        blocks = [*self.blocks]
+        if self.mipnet is not None and "self" in self.mipnet.order:
+            blocks.append(self.mipnet.blocks["self"])
+        for block in blocks:
+            nn.init.xavier_uniform_(block.attn.to_q.weight, gain=(1 / 2) ** 0.5)
+            nn.init.xavier_uniform_(block.attn.to_kv.weight, gain=(3 / 4) ** 0.5)
 
     def _run(self, blocks: nn.ModuleList, x: Tensor, *inputs: Tensor | None) -> Tensor:
         for block in blocks:

@@ -31,6 +31,8 @@ from xmdpt.data.stores import DataError
 
 Split = Literal["train", "test"]
 Pair = tuple[str, str]
+Target = tuple[str, tuple[str, ...]]
+"""A target and the sources that its line of pairs names."""
 """(source, target) names."""
 Frame = tuple[int, int] | Literal["padded"] | None
 """What coordinates are pixels of: a picture of (H, W), the padded frame, the picture as stored."""
@@ -85,34 +87,39 @@ def pair_files(root: Path, split: Split) -> list[Path]:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """(source, target) names from a text file (the target comes first) or a from,to table."""
-    return _pairs_of_table(path) if path.suffix == ".csv" else _pairs_of_text(path)
+    """(source, target) names: each source that a line of `read_targets` names makes a pair."""
+    return [(source, target) for target, sources in read_targets(path) for source in sources]
 
 
-def _pairs_of_text(path: Path) -> list[Pair]:
-    pairs = []
+def read_targets(path: Path) -> list[Target]:
+    """(target, sources) of each line of a text file (the target first) or a from,to table."""
+    return _targets_of_table(path) if path.suffix == ".csv" else _targets_of_text(path)
+
+
+def _targets_of_text(path: Path) -> list[Target]:
+    targets = []
     for number, line in _lines(path):
         target, *sources = [canonical(name.strip()) for name in line.split(",") if name.strip()]
         if not sources:
             raise DataError(
                 f"{path}: line {number} names no source: '{line}'; write TARGET,SOURCE[,SOURCE2...]"
             )
-        pairs += [(source, target) for source in sources]
-    return pairs
+        targets.append((target, tuple(sources)))
+    return targets
 
 
-def _pairs_of_table(path: Path) -> list[Pair]:
+def _targets_of_table(path: Path) -> list[Target]:
     rows = csv.reader(line for _, line in _lines(path))
     header = next(rows, [])
     if not {"from", "to"} <= set(header):
         raise DataError(f"{path}: the first line is '{','.join(header)}'; it must be 'from,to'")
     source, target = header.index("from"), header.index("to")
-    pairs = []
+    targets = []
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header) or not (row[source] and row[target]):
             raise DataError(f"{path}: row {number} is '{','.join(row)}'; it must name from and to")
-        pairs.append((canonical(row[source]), canonical(row[target])))
-    return pairs
+        targets.append((canonical(row[target]), (canonical(row[source]),)))
+    return targets
 
 
 # Key points

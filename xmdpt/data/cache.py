@@ -23,6 +23,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from xmdpt.data.annotations import Target
 from xmdpt.data.deepfashion import DataError
 from xmdpt.files import file_digest
 from xmdpt.random import keyed_generator
@@ -127,16 +128,18 @@ def sample_latent(moments: Tensor, noise: Tensor, scaling_factor: float) -> Tens
 class PairBatches:
     """Training batches of (source, target) pairs, each keyed by (seed, step).
 
-    Half of the samples swap source and target, half are mirrored. The random zoom of the paper
+    A target comes with one of its sources at random, as in the authors' code, so that an outfit of
+    many views does not count for all their pairs. Half of the samples swap the two, half are
+    mirrored. The random zoom of the paper
     would need features of every crop; with cached features it is left out.
     """
 
     cache: FeatureCache
-    pairs: Sequence[tuple[str, str]]
+    targets: Sequence[Target]
     seed: int
 
     def batch(self, step: int, indices: Tensor) -> dict[str, Tensor]:
-        """Latents (B, C, H, W) of target and source, tokens of source photo and target pose.
+        """Latents (B, C, H, W) of targets (B,) and sources, tokens of source photo and target pose.
 
         Where source tokens are made on the fly, `source_pictures` are in their place.
         """
@@ -144,8 +147,13 @@ class PairBatches:
         count = len(indices)
         swap = torch.rand(count, generator=generator) < 0.5
         flips = (torch.rand(count, generator=generator) < 0.5).long().numpy()
+        places = torch.rand(count, generator=generator).tolist()
+        chosen = [self.targets[index] for index in indices.tolist()]
         rows = np.array(
-            [[self.cache.rows[name] for name in self.pairs[index]] for index in indices.tolist()]
+            [
+                [self.cache.rows[sources[int(place * len(sources))]], self.cache.rows[target]]
+                for (target, sources), place in zip(chosen, places, strict=True)
+            ]
         )
         rows = np.where(swap.numpy()[:, None], rows[:, ::-1], rows)
         batch = {"pose_tokens": self.cache.read("pose_tokens", rows[:, 1], flips)}

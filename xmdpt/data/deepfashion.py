@@ -18,11 +18,13 @@ from xmdpt.data.annotations import (
     Pair,
     PoseFolder,
     Split,
+    Target,
     list_file,
     open_keypoints,
     pair_files,
     read_list,
     read_pairs,
+    read_targets,
 )
 from xmdpt.data.index import INDEX, read_index
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
@@ -76,10 +78,17 @@ class DeepFashion:
 
     def pairs(self, split: Split) -> list[Pair]:
         """(source, target) names; where a file names several sources, each makes a pair."""
+        return read_pairs(self._pair_file(split))
+
+    def targets(self, split: Split) -> list[Target]:
+        """(target, sources) names, one for each line: what the authors' training draws from."""
+        return read_targets(self._pair_file(split))
+
+    def _pair_file(self, split: Split) -> Path:
         files = pair_files(self.root, split)
         if not files:
             raise DataError(f"{self.root}: no {split}_pairs.txt and no table pairs-{split}.csv")
-        return read_pairs(files[0])
+        return files[0]
 
     def picture(self, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
         """uint8 (size, size, 3), or (H, W, 3) of `size`: squashed by PIL's bicubic."""

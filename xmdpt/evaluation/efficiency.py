@@ -136,8 +136,8 @@ def _synchronize(device: torch.device) -> None:
 
 
 def time_call(call: Callable[[], Any], device: torch.device) -> float:
-    """Seconds that `call` takes: the median of as many as fit, the first left out where it can."""
-    least = 3 if device.type == "cuda" else 1
+    """Seconds that `call` takes: the median of as many as fit, without the first."""
+    least = 3 if device.type == "cuda" else 2
     taken: list[float] = []
     while len(taken) < least or sum(taken) < LEAST_SECONDS:
         _synchronize(device)
@@ -145,7 +145,7 @@ def time_call(call: Callable[[], Any], device: torch.device) -> float:
         call()
         _synchronize(device)
         taken.append(time.perf_counter() - start)
-    return median(taken[1:] or taken)
+    return median(taken[1:])
 
 
 def random_network(build: Callable[[], nn.Module], device: torch.device) -> nn.Module:
@@ -168,7 +168,7 @@ def time_inference(
         inputs = network.inputs(batch_size * network.passes)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with torch.inference_mode(), autocast(device, "auto"):
+    with torch.inference_mode(), autocast(device, network.precision):
         seconds = time_call(lambda: module(*inputs), device)
     peak = torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None
     return seconds, peak

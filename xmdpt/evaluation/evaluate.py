@@ -237,9 +237,11 @@ def evaluate_pairs(
             bar.update(len(batch))
     table = pd.concat(tables, ignore_index=True)
     table["result"] = [path.relative_to(generated_dir).as_posix() for path in table["result"]]
+    by_name = table["result"].map(lambda result: Path(result).name).sort_values().index
     for one in rules.perceptual:
         if one.name in networks:
-            table.loc[kept(len(table), one.batch_size, one.drop_last) :, one.name] = np.nan
+            dropped = by_name[kept(len(table), one.batch_size, one.drop_last) :]
+            table.loc[dropped, one.name] = np.nan
     return table
 
 

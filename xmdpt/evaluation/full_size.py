@@ -13,7 +13,7 @@ from diffusers.models import AutoencoderKL, UNet2DConditionModel, UNet2DModel
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
-from xmdpt.config import CostModel
+from xmdpt.config import CostModel, Precision
 from xmdpt.model import XMDPTTransformer2DModel
 
 STEPS = 50
@@ -38,6 +38,7 @@ class Network:
     """Rows a picture takes in a step: one for each pass that the guidance combines."""
     once: tuple[CostModel, ...] = ()
     """What an inference needs beside it, once a picture."""
+    precision: Precision = "auto"
 
     @property
     def forwards(self) -> int:
@@ -149,7 +150,9 @@ NETWORKS: dict[CostModel, Network] = {
     "latent_unet": Network(
         "latent U-Net, for PoCoLD", _latent_unet, _latent_unet_inputs, "D-CFG", 3, ("vae",)
     ),
-    "vae": Network("VAE, source in and picture out", _vae, partial(_pictures, 256)),
+    "vae": Network(  # in float32, as the pipeline runs it
+        "VAE, source in and picture out", _vae, partial(_pictures, 256), precision="fp32"
+    ),
     "dinov2_giant": Network(
         "DINOv2-G, of the source", partial(_dinov2, 1536, 40, 24, True), partial(_pictures, 224)
     ),

@@ -126,7 +126,7 @@ def brief_study(
     compare on; `folder` is where they are kept, see `lesson_people`.
     """
     data = lesson_people(6, people, 4, pipe.size, folder)
-    batches = PairBatches(training_features(pipe, data, folder), data.pairs("train"), seed=0)
+    batches = PairBatches(training_features(pipe, data, folder), data.targets("train"), seed=0)
     pipelines, histories = {}, {}
     for label, change in changes.items():
         model = variant(pipe.transformer, **change)

@@ -28,7 +28,8 @@ HOW_TO_READ = (
     "test people, is clear of zero; of costs, that what was measured here, in one run, says so in "
     "every round. “Cannot tell” is noise, or a comparison that is not fair, and the evidence says "
     "which. Every model was trained once, with one training seed: intervals over people do not "
-    "know what another seed would give."
+    "know what another seed would give. And of a dozen claims that are all noise, one in four "
+    "times some claim would seem supported: each interval is for its claim alone."
 )
 """What the status of a claim means, wherever claims are listed."""
 

@@ -113,12 +113,8 @@ class Results:
         source, pose = self.config.features.source_encoder, self.config.features.pose_encoder
         depth, width = self.config.model.depth, self.config.model.hidden_size
         small = "" if width >= 768 else " (the paper's B: 12 of 768; S and L are smaller likewise)"
-        tokens = (
-            f"source and pose by {source}"
-            if source == pose
-            else f"source by {source}, pose by {pose}"
-        )
-        return f"base model of {depth} blocks of width {width}{small}, tokens of {tokens}"
+        tokens = f"tokens of the source by {source}, of the pose by {pose}"
+        return f"base model of {depth} blocks of width {width}{small}, {tokens}"
 
     @property
     def data(self) -> str:
@@ -169,7 +165,10 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
             + (f", but from scratch: {', '.join(scratch)}" if scratch else "")
             + ". After so few steps most differences are noise."
         )
-    return " ".join(parts) + " The paper's: DeepFashion, PIDM's protocol, 8,570 pairs."
+    if results.config.evaluate.protocol not in ("pidm", "synthetic"):
+        parts.append("Our rules are not the paper's.")
+    theirs = "DeepFashion, 8,570 pairs, PIDM's protocol (at 512x512 it does not say which)"
+    return " ".join(parts) + f" The paper's: {theirs}."
 
 
 def training_in_words(results: Results, runs: Sequence[str]) -> str:

@@ -143,18 +143,18 @@ def train_run(
         raise ConfigError(f"train.resume: {resume}: no such file; null starts afresh")
     cache = FeatureCache(features)
     data = DeepFashion(config.data.root, config.data.size)
-    pairs = data.pairs("train")
+    targets = data.targets("train")
     torch.manual_seed(config.training_seed)
     model = build_model(config, cache)
     if config.train.init is not None:
         warm_start(model, config.train.init)
-    batches = PairBatches(cache, pairs, config.training_seed)
+    batches = PairBatches(cache, targets, config.training_seed)
     on_the_fly = "source_tokens" not in cache.stored
     encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
     trainer = Trainer(model, batches, config.train, encoder)
     probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
     key = settings_key(config, weights_digest(config.train.init))
-    with resumable_dir(out, fingerprint(key, cache.key, pairs)) as work:
+    with resumable_dir(out, fingerprint(key, cache.key, targets)) as work:
         rows, kept = _start(trainer, config, work)
         window: list[StepReport] = []
         for report in trainer.run(config.train.steps):

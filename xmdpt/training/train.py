@@ -66,7 +66,7 @@ class TrainingModule(nn.Module):
 def draw_batch(batches: PairBatches, config: TrainConfig, num_patches: int, step: int) -> Batch:
     """All that step number `step` (from 0) trains on, from (seed, step) alone."""
     count = config.batch_size
-    batch = batches.batch(step, batch_indices(batches.seed, step, count, len(batches.pairs)))
+    batch = batches.batch(step, batch_indices(batches.seed, step, count, len(batches.targets)))
     generator = keyed_generator(batches.seed, "noise", step)
     batch["t"] = torch.randint(NUM_TIMESTEPS, (count,), generator=generator)
     batch["noise"] = torch.randn(batch["target_latent"].shape, generator=generator)
