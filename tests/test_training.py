@@ -1,5 +1,6 @@
 """Training: keyed randomness, exact resuming, checkpoints, and the errors that stop it."""
 
+import shutil
 import time
 
 import numpy as np
@@ -14,6 +15,7 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.features import Encoders, cache_features
 from xmdpt.data.pairs import views_of_people
 from xmdpt.encoders import make_encoder
+from xmdpt.files import forget
 from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 from xmdpt.training.invariance import InvarianceProbe
@@ -165,6 +167,24 @@ def test_resuming_equals_training_on(features, data, config, tmp_path):
     for checkpoint in ("ablation", "main"):
         file = f"{checkpoint}/diffusion_pytorch_model.safetensors"
         assert (stopped / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_a_finished_run_that_is_deleted_comes_back_until_it_is_forgotten(
+    features, data, config, tmp_path
+):
+    """DVC deletes the outputs of a stage that failed behind the training, before the next try."""
+    out = tmp_path / "run"
+    history = train_run(config, features, out, keep=True)
+    files = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert not [path for path in files if path.name == "state.pt"]
+    shutil.rmtree(out)
+    steps = []
+    again = train_run(config, features, out, lambda row: steps.append(row["step"]), keep=True)
+    assert steps == []
+    pd.testing.assert_frame_equal(again, history)
+    assert {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()} == files
+    forget(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_run_goes_on_from_a_state_with_other_settings(features, data, config, tmp_path):

@@ -1,6 +1,8 @@
 """Training of the autoencoder: what is frozen stays, stopping costs nothing, mistakes are named."""
 
 import copy
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,11 +13,19 @@ from huggingface_hub import constants
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.files import resumable_dir
+from xmdpt.files import forget, resumable_dir
 from xmdpt.perceptual import LPIPS, make_perceptual
 from xmdpt.pictures import to_signed
 from xmdpt.training.errors import TrainingError
-from xmdpt.training.vae import Reconstruction, VAETrainer, load_vae, reconstruct, train_vae, vae_key
+from xmdpt.training.vae import (
+    STATE,
+    Reconstruction,
+    VAETrainer,
+    load_vae,
+    reconstruct,
+    train_vae,
+    vae_key,
+)
 
 SETTINGS = load_config("profiles/smoke.yaml").vae.model_copy(
     update={"init": "somewhere", "steps": 4, "crop": 32, "learning_rate": 1e-2, "save_every": 2,
@@ -72,11 +82,12 @@ def test_what_is_saved_is_the_average_and_loads(pictures, tiny_vae, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "config.json",
         "diffusion_pytorch_model.safetensors",
+        STATE,
     ]
     for name, value in loaded.state_dict().items():
         assert torch.equal(value, vae.state_dict()[name]), name
     slow = copy.deepcopy(tiny_vae)
-    [*train(slow, pictures, tmp_path, ema_decay=1 - 1e-9)]
+    [*train(slow, pictures, tmp_path / "slow", ema_decay=1 - 1e-9)]
     for name, value in slow.state_dict().items():
         torch.testing.assert_close(value, tiny_vae.state_dict()[name])
 
@@ -120,7 +131,7 @@ def test_latents_of_a_wholly_trained_one_have_unit_variance(pictures, tiny_vae, 
         latents = vae.encode(to_signed(pictures)).latent_dist.mean * vae.config.scaling_factor
     assert latents.std().item() == pytest.approx(1, abs=1e-4)
     frozen = copy.deepcopy(tiny_vae)
-    [*train(frozen, pictures, tmp_path)]
+    [*train(frozen, pictures, tmp_path / "frozen")]
     assert frozen.config.scaling_factor == tiny_vae.config.scaling_factor
 
 
@@ -143,6 +154,21 @@ def test_a_loss_that_is_not_a_number_stops_before_it_is_saved(pictures, tiny_vae
     saved = torch.load(tmp_path / "state.pt", weights_only=True)
     assert saved["step"] == 2
     assert all(value.isfinite().all() for value in saved["vae"].values())
+
+
+def test_a_finished_autoencoder_that_is_deleted_comes_back(pictures, tiny_vae, tmp_path):
+    def finish():
+        with resumable_dir(tmp_path / "vae", "key", keep=True, scratch=STATE) as work:
+            seen = [*train(copy.deepcopy(tiny_vae), pictures, work, train_encoder=True)]
+        weights = tmp_path / "vae/diffusion_pytorch_model.safetensors"
+        return len(seen), sorted(os.listdir(tmp_path / "vae")), weights.read_bytes()
+
+    steps, names, weights = finish()
+    assert steps == 4 and STATE not in names
+    shutil.rmtree(tmp_path / "vae")
+    assert finish() == (0, names, weights)
+    forget(tmp_path / "vae")
+    assert os.listdir(tmp_path) == ["vae"]
 
 
 def test_a_gradient_that_is_not_finite_reaches_no_weight(pictures, tiny_vae, tmp_path):

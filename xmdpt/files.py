@@ -40,21 +40,50 @@ def write_json(path: str | Path, value: object) -> None:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
+_kept: dict[Path, Path] = {}
+
+
 @contextmanager
-def resumable_dir(path: str | Path, key: str) -> Iterator[Path]:
+def resumable_dir(
+    path: str | Path, key: str, *, keep: bool = False, scratch: str = ""
+) -> Iterator[Path]:
     """Yield a working folder beside `path` that replaces it when the block succeeds.
 
     An interrupted block leaves the working folder, and the next call with the same `key` (see
     `fingerprint`) finds what was finished. What other keys left is named, and stays: it may be
-    days of work.
+    days of work. With `keep` the working folder stays as well, its files shared with `path`, until
+    `forget`: a stage that fails behind the block loses its outputs to DVC, and would begin anew.
+    Files that match `scratch` serve resuming alone, and are not in `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{key}")
+    for other in sorted(path.parent.glob(f".{path.name}.partial-*")):
+        if other != partial:
+            print(f"{other}: unfinished, of other settings; delete it when it is not needed")
     partial.mkdir(exist_ok=True)
     yield partial
+    whole = partial
+    if keep:
+        whole = path.with_name(f".{path.name}.partial-{key}-whole")
+        shutil.rmtree(whole, ignore_errors=True)
+        shutil.copytree(partial, whole, ignore=shutil.ignore_patterns(scratch), copy_function=_link)
+        _kept[path.absolute()] = partial
+    else:
+        for file in partial.glob(scratch) if scratch else ():
+            file.unlink()
     if path.exists():
         shutil.rmtree(path)
-    os.replace(partial, path)
-    for other in sorted(path.parent.glob(f".{path.name}.partial-*")):
-        print(f"{other}: unfinished, of other settings; delete it when it is not needed")
+    os.replace(whole, path)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without
+        shutil.copy2(source, target)
+
+
+def forget(path: str | Path) -> None:
+    """Delete the working folder that `resumable_dir` kept for `path`: nothing can fail any more."""
+    shutil.rmtree(_kept.pop(Path(path).absolute()))

@@ -113,8 +113,9 @@ def _start(
 
     # Our own git sha is enough: wandb would keep a copy of every uncommitted change.
     settings = wandb.Settings(
-        silent=True, console="off", disable_code=True, disable_git=True, init_timeout=30
-    )
+        silent=True, console="off", disable_code=True, disable_git=True,
+        init_timeout=30, finish_timeout=120,  # a lost network must not hold a finished stage up
+    )  # fmt: skip
     return wandb.init(
         project=os.environ.get("WANDB_PROJECT", PROJECT),
         id=run_id(stage, name, config),

@@ -86,9 +86,14 @@ def pair_files(root: Path, split: Split) -> list[Path]:
     return sorted(found, key=lambda path: (path.suffix != ".txt", "resize" not in path.name))
 
 
+def pairs_of(targets: list[Target]) -> list[Pair]:
+    """(source, target) names: each source of a target makes a pair."""
+    return [(source, target) for target, sources in targets for source in sources]
+
+
 def read_pairs(path: Path) -> list[Pair]:
-    """(source, target) names: each source that a line of `read_targets` names makes a pair."""
-    return [(source, target) for target, sources in read_targets(path) for source in sources]
+    """(source, target) names of all pairs in a file that `read_targets` reads."""
+    return pairs_of(read_targets(path))
 
 
 def read_targets(path: Path) -> list[Target]:

@@ -276,13 +276,14 @@ def cache_features(
     progress: Callable[[Iterable], Iterable] = tqdm,
     shard_size: int = SHARD_SIZE,
     processes: int | None = None,
+    keep: bool = False,
 ) -> None:
     """Write the features of the pictures `names` to `folder`, in one process for each GPU.
 
     Prints the size first. An interrupted call goes on with the shards that are missing. Raises
     DataError where the disk is too small, or naming a picture whose features are not finite;
     shards that are finished stay. `encoders` must still be on the CPU where there are several
-    GPUs; `processes` overrules their number.
+    GPUs; `processes` overrules their number. `keep`: see `xmdpt.files.resumable_dir`.
     """
     shapes = encoders.shapes(data.size)
     sizes = cache_bytes(shapes, settings, len(names))
@@ -290,7 +291,8 @@ def cache_features(
     print(f"features of {len(names)} pictures: {listed}; {_readable(sum(sizes.values()))} in all")
     shards = dict(enumerate(names[i : i + shard_size] for i in range(0, len(names), shard_size)))
     key = _key(names, data, encoders, settings)
-    with resumable_dir(folder, fingerprint(key, shard_size)) as work:
+    key_of_shards = fingerprint(key, shard_size)
+    with resumable_dir(folder, key_of_shards, keep=keep, scratch="[0-9]*.json") as work:
         missing = {shard: part for shard, part in shards.items() if not _finished(work, shard)}
         _check_disk(work, shapes, settings, sum(map(len, missing.values())))
         if missing:
@@ -308,5 +310,3 @@ def cache_features(
             "shards": [json.loads(_note(work, shard).read_text()) for shard in shards],
         }
         write_json(work / "index.json", index)
-        for shard in shards:
-            _note(work, shard).unlink()

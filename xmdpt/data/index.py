@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xmdpt.data.annotations import SPLITS, KeypointTable, Pair, Split
+from xmdpt.data.annotations import SPLITS, KeypointTable, Split, Target
 from xmdpt.data.stores import DataError, FolderStore, LmdbStore, Store
 from xmdpt.files import write_json
 
@@ -26,13 +26,13 @@ CURE = "run the stage `prepare` again"
 
 
 def write_lists(
-    folder: Path, pictures: Mapping[Split, list[str]], pairs: Mapping[Split, list[Pair]]
+    folder: Path, pictures: Mapping[Split, list[str]], targets: Mapping[Split, list[Target]]
 ) -> None:
-    """Write train.lst, test.lst, train_pairs.txt and test_pairs.txt, the last two target first."""
+    """Write train.lst, test.lst, and train_pairs.txt, test_pairs.txt: a target, its sources."""
     for split in SPLITS:
         lines = {
             f"{split}.lst": pictures[split],
-            f"{split}_pairs.txt": [f"{target},{source}" for source, target in pairs[split]],
+            f"{split}_pairs.txt": [",".join([name, *sources]) for name, sources in targets[split]],
         }
         for name, content in lines.items():
             (folder / name).write_text("".join(f"{line}\n" for line in content))

@@ -101,7 +101,7 @@ def make_index(
     digests = {name: reading.digest for name, reading in readings.items()}
     with resumable_dir(root, fingerprint(digests, str(found.root))) as folder:
         keypoints = {name: reading.keypoints for name, reading in readings.items()}
-        write_lists(folder, found.pictures, found.pairs)
+        write_lists(folder, found.pictures, found.targets)
         write_index(folder, root, found.root, data.store, digests, keypoints)
         write_json(folder / "survey.json", found.as_json())
         write_json(folder / REPORT, overlap)

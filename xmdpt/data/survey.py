@@ -11,11 +11,14 @@ from xmdpt.data.annotations import (
     Keypoints,
     Pair,
     Split,
+    Target,
     list_file,
     open_keypoints,
     pair_files,
+    pairs_of,
     read_list,
     read_pairs,
+    read_targets,
 )
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import NESTED, mangle, parse_result_name, result_name
@@ -83,6 +86,7 @@ class Survey:
     notes: list[str] = field(default_factory=list)
     pictures: dict[Split, list[str]] = field(default_factory=dict)
     """The usable ones: listed, there, with key points."""
+    targets: dict[Split, list[Target]] = field(default_factory=dict)
     pairs: dict[Split, list[Pair]] = field(default_factory=dict)
 
     @property
@@ -158,7 +162,8 @@ def _read_annotations(found: Survey, split: Split) -> None:
     if not files:
         found.missing.append(PAIRS.format(root=root, split=split))
         return
-    pairs = found.pairs[split] = read_pairs(files[0])
+    found.targets[split] = read_targets(files[0])
+    pairs = found.pairs[split] = pairs_of(found.targets[split])
     for other in files[1:]:
         if set(read_pairs(other)) != set(pairs):
             found.notes.append(f"{other.name} names other pairs than {files[0].name}, which counts")

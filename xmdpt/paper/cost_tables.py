@@ -247,8 +247,9 @@ def provenance(measured: Costs) -> str:
         f"Networks of full size (256x256 pixels) with random weights on {where}, PyTorch "
         f"{machine['torch']}, {machine['precision']} (the VAE in fp32). "
         f"Timed in turns, {settings['repeats']} rounds: median (smallest to largest). One guided "
-        f"step of {settings['batch_size']} picture(s) was timed and scaled to {settings['steps']} steps and "
-        f"{settings['pictures']} pictures. Memory: {memory}, for {_pictures_at_once(measured)}. "
+        f"step of {settings['batch_size']} picture(s) was timed and scaled to {settings['steps']} "
+        f"steps and {settings['pictures']} pictures. "
+        f"Memory: {memory}, for {_pictures_at_once(measured)}. "
         "The paper's seconds are an A100's; ours are shown on a GPU only."
     )
 

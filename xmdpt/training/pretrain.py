@@ -26,7 +26,7 @@ from xmdpt.files import fingerprint, resumable_dir, write_json
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.training.run import settings_key, train_run, weights_digest
-from xmdpt.training.vae import load_vae, train_vae, vae_key
+from xmdpt.training.vae import STATE, load_vae, train_vae, vae_key
 
 NOTE = "weights.json"
 """Beside the parts: digests of the weights that the round began with, and of its own."""
@@ -102,7 +102,7 @@ def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
         names = data.pictures("train")
         vae = load_vae(config.vae, config.data.size, config.seed)
         key = vae_key(config.vae, vae, data, names, config.seed)
-        with resumable_dir(folder, key) as work:
+        with resumable_dir(folder, key, scratch=STATE) as work:
             bar = tqdm(total=config.vae.steps, desc="vae")
             for progress in train_vae(
                 vae,

@@ -18,6 +18,8 @@ from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.train import StepReport, Trainer
 
+STATE = "state.pt"
+
 
 def build_model(config: Config, cache: FeatureCache) -> XMDPTTransformer2DModel:
     """The model of `config.model` with the latent and token shapes of the cached features."""
@@ -91,7 +93,7 @@ def _start(
 
     Raises ConfigError for a checkpoint that lies behind the state and was not kept.
     """
-    state = work / "state.pt"
+    state = work / STATE
     if not state.exists():
         if config.train.resume is None:
             return [], {}
@@ -131,12 +133,14 @@ def train_run(
     features: str | Path,
     out: str | Path,
     on_log: Callable[[dict[str, float]], None] = lambda row: None,
+    keep: bool = False,
 ) -> pd.DataFrame:
     """Train `config.model` and keep its EMA weights as `out`/ablation and `out`/main.
 
     Returns the history: means of the losses over each `log_every` steps, and then how alike the
     EMA model's condition vectors of test people are (`InvarianceProbe`). Interrupted, the same
-    call goes on from the last saved state, to the same weights.
+    call goes on from the last saved state, to the same weights. `keep`: see
+    `xmdpt.files.resumable_dir`.
     """
     resume = config.train.resume
     if resume is not None and not Path(resume).is_file():
@@ -154,7 +158,8 @@ def train_run(
     trainer = Trainer(model, batches, config.train, encoder)
     probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
     key = settings_key(config, weights_digest(config.train.init))
-    with resumable_dir(out, fingerprint(key, cache.key, targets)) as work:
+    key = fingerprint(key, cache.key, targets)
+    with resumable_dir(out, key, keep=keep, scratch=STATE) as work:
         rows, kept = _start(trainer, config, work)
         window: list[StepReport] = []
         for report in trainer.run(config.train.steps):
@@ -167,8 +172,7 @@ def train_run(
                 if step == report.step:
                     trainer.ema.model.save_pretrained(work / name)
                     kept[name] = step
-            if report.step % config.train.save_every == 0:
-                trainer.save(work / "state.pt", history=rows, kept=kept)
+            if report.step % config.train.save_every == 0 or report.step == config.train.steps:
+                trainer.save(work / STATE, history=rows, kept=kept)
         _write_history(work / "history.tsv", rows)
-        (work / "state.pt").unlink(missing_ok=True)
     return pd.DataFrame(rows)

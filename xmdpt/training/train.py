@@ -137,7 +137,7 @@ class Trainer:
         Returns the state. Raises ConfigError where it is none, or that of another model.
         """
         try:
-            state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
             found = state["settings"]
         except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError):
             raise ConfigError(f"{path}: not the state of a training, or not all of it") from None

@@ -27,6 +27,7 @@ from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 
 READERS = 8
+STATE = "state.pt"
 
 
 def new_vae(config: VAEConfig, size: int) -> AutoencoderKL:
@@ -193,7 +194,7 @@ class VAETrainer:
 
     def load(self, path: Path) -> None:
         """Take up the state that `save` wrote; where the precision is `auto`, in its own."""
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         self.step = state["step"]
         if self.config.precision == "auto":
             self.precision = state["precision"]
@@ -278,18 +279,17 @@ def train_vae(
     """Train on the `count` pictures uint8 (H, W, 3) that `read(index)` gives; save into `work`.
 
     Yields the losses of each step; when it ends, `vae` holds the averaged weights and so does
-    `work`, as a diffusers folder. A state that an interrupted call left in `work` is taken up, to
-    the same end. Unless config.train_encoder only the decoder changes, so latents made before
-    stay valid; with it, the scaling factor is set to bring latents to unit variance.
+    `work`, as a diffusers folder. A state that an earlier call left in `work` (`STATE`) is taken
+    up, to the same end. Unless config.train_encoder only the decoder changes, so latents made
+    before stay valid; with it, the scaling factor is set to bring latents to unit variance.
     """
     trainer = VAETrainer(vae, read, count, config, seed)
-    state = work / "state.pt"
+    state = work / STATE
     if state.exists():
         trainer.load(state)
     for progress in trainer.run(config.steps):
-        if progress.step % config.save_every == 0:
+        if progress.step % config.save_every == 0 or progress.step == config.steps:
             trainer.save(state)
         yield progress
     trainer.finish()
     vae.save_pretrained(work)
-    state.unlink(missing_ok=True)
