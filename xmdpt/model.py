@@ -347,7 +347,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
             elif isinstance(module, RelativePositionBias):
-                nn.init.trunc_normal_(module.table, std=0.02)
+                nn.init.normal_(module.table, std=0.02)
         self._initialize_attention()
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))
         nn.init.zeros_(self.patch_embed.proj.bias)
