@@ -119,8 +119,10 @@ def _readable(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _check_disk(folder: Path, shapes: Shapes, settings: FeaturesConfig, missing: int) -> None:
-    """Refuse what the disk of `folder` cannot hold; `missing` pictures are still to be stored."""
+def _check_disk(
+    folder: Path, shapes: Shapes, settings: FeaturesConfig, missing: int, count: int
+) -> None:
+    """Refuse what the disk of `folder` cannot hold; `missing` of `count` are still to be stored."""
     free = shutil.disk_usage(folder).free
     need = sum(cache_bytes(shapes, settings, missing).values())
     if need > free:
@@ -135,7 +137,7 @@ def _check_disk(folder: Path, shapes: Shapes, settings: FeaturesConfig, missing:
             f"features.storage: fp8 ({_readable(takes[0])}), and with it "
             f"features.source_tokens: on_the_fly ({_readable(takes[1])})"
         )
-    if 2 * need > free:
+    if need + sum(cache_bytes(shapes, settings, count).values()) > free:
         print(
             "note: DVC copies finished features into its own cache where files cannot share "
             "blocks, and the disk has no room for both; `dvc config cache.type "
@@ -294,7 +296,8 @@ def cache_features(
     key_of_shards = fingerprint(key, shard_size)
     with resumable_dir(folder, key_of_shards, keep=keep, scratch="[0-9]*.json") as work:
         missing = {shard: part for shard, part in shards.items() if not _finished(work, shard)}
-        _check_disk(work, shapes, settings, sum(map(len, missing.values())))
+        left = sum(map(len, missing.values()))
+        _check_disk(work, shapes, settings, left, len(names))
         if missing:
             count = processes or max(1, torch.cuda.device_count())
             _launch(min(count, len(missing)), work, missing, data, encoders, settings, progress)
