@@ -16,7 +16,7 @@ from xmdpt.notebook import declared_parameters, has_tag
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "xmdpt"
-NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))  # but not Jupyter's checkpoints
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
