@@ -31,9 +31,9 @@ from xmdpt.data.stores import DataError
 
 Split = Literal["train", "test"]
 Pair = tuple[str, str]
+"""(source, target) names."""
 Target = tuple[str, tuple[str, ...]]
 """A target and the sources that its line of pairs names."""
-"""(source, target) names."""
 Frame = tuple[int, int] | Literal["padded"] | None
 """What coordinates are pixels of: a picture of (H, W), the padded frame, the picture as stored."""
 SizeOf = Callable[[str], tuple[int, int]]

@@ -130,8 +130,8 @@ class PairBatches:
 
     A target comes with one of its sources at random, as in the authors' code, so that an outfit of
     many views does not count for all their pairs. Half of the samples swap the two, half are
-    mirrored. The random zoom of the paper
-    would need features of every crop; with cached features it is left out.
+    mirrored. The random zoom of the paper would need features of every crop; with cached features
+    it is left out.
     """
 
     cache: FeatureCache

@@ -44,7 +44,8 @@ function draw() {
   });
   const missing = NAMES.filter((_, index) => !there(joints[index]));
   element.querySelector(".note").textContent =
-    NAMES[held >= 0 ? held : chosen] || (missing.length ? "missing: " + missing.join(", ") : "all 18 joints are there");
+    NAMES[held >= 0 ? held : chosen] ||
+    (missing.length ? "missing: " + missing.join(", ") : "all 18 joints are there");
 }
 
 function inside(x, y) {

@@ -142,12 +142,12 @@ def pretrain(config_path: str, out: Path) -> None:
         config.features.precision,
     )
     start = _start(config)
+    out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         pipe.to(dtype=torch.float16).save_pretrained(folder)
         for part in Path(folder).iterdir():  # beside the model card, which stays
             if part.is_dir():
                 shutil.rmtree(out / part.name, ignore_errors=True)
-            out.mkdir(exist_ok=True)
             os.replace(part, out / part.name)
     result = _weights(str(out / "vae"), str(out / "transformer"))
     write_json(_work(config) / NOTE, {"start": start, "result": result})
