@@ -1,6 +1,5 @@
 """A finished run kept for readers, and the README's table made from it."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,14 @@ from PIL import Image
 
 from xmdpt.config import ConfigError
 from xmdpt.paper.exhibits import NOTEBOOK_OF, Claim, Exhibit, write_exhibit
-from xmdpt.paper.reference import BEGIN, END, keep_reference, readme_table, update_readme
+from xmdpt.paper.reference import (
+    BEGIN,
+    END,
+    keep_reference,
+    read_kept,
+    readme_table,
+    update_readme,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,21 +60,37 @@ def test_a_run_that_is_not_finished_is_not_kept(made):
     assert not (made / "reports/reference").exists()
 
 
+def test_a_part_of_the_graph_is_kept_by_name(made):
+    (made / "reports/exhibits/figure_9.json").unlink()
+    page = keep_reference(made, "", ["table_2a", "figure_8"])
+    assert page == made / "reports/reference/smoke/README.md"
+    assert [one["name"] for one in read_kept(made)["smoke"]] == ["table_2a", "figure_8"]
+    assert "## table_2a." in page.read_text() and "## table_1." not in page.read_text()
+
+
 def test_only_what_lies_between_the_marks_changes(tmp_path):
     readme = tmp_path / "README.md"
-    exhibit = {"name": "table_1", "title": "Table 1. Main", "claims": [{"status": "supported"}] * 2}
+    table = {"name": "table_1", "title": "Table 1. Main", "claims": [{"status": "supported"}] * 2}
+    figure = {"name": "figure_3", "title": "Figure 3", "claims": []}
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    update_readme(readme, [exhibit])
+    update_readme(readme, {"one": [table, figure], "another": [table | {"claims": []}]})
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
-    assert "| [Table 1. Main](reports/reference/README.md#table-1) | 2 supported |" in text
+    link = "(reports/reference/{}/README.md#{})"
+    assert [line for line in text.splitlines() if line.startswith("|")] == [
+        "| of the paper | `another` | `one` |",
+        "|---|---|---|",
+        f"| Table 1. Main | [shown]{link.format('another', 'table-1')} |"
+        f" [2 supported]{link.format('one', 'table-1')} |",
+        f"| Figure 3 |  | [shown]{link.format('one', 'figure-3')} |",
+    ]
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="once each"):
-        update_readme(readme, [exhibit])
+        update_readme(readme, {})
     assert readme.read_text() == "no marks"
 
 
-def test_the_readme_is_of_the_run_that_is_kept():
-    exhibits = json.loads((ROOT / "reports/reference/exhibits.json").read_text())
-    assert [exhibit["name"] for exhibit in exhibits] == list(NOTEBOOK_OF)
-    assert f"{BEGIN}\n{readme_table(exhibits)}\n{END}" in (ROOT / "README.md").read_text()
+def test_the_readme_is_of_the_runs_that_are_kept():
+    kept = read_kept(ROOT)
+    assert [exhibit["name"] for exhibit in kept["synthetic"]] == list(NOTEBOOK_OF)
+    assert f"{BEGIN}\n{readme_table(kept)}\n{END}" in (ROOT / "README.md").read_text()

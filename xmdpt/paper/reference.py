@@ -2,14 +2,15 @@
 
     python -m xmdpt.paper.reference --note "31 minutes on two cores of an Intel Xeon"
 
-writes `reports/reference/` from reports/exhibits, tables and figures, and the part of README.md
-between its two marks.
+writes `reports/reference/<profile>/` from reports/exhibits, tables and figures, and the part of
+README.md between its two marks, from all runs that are kept.
 """
 
 import argparse
 import json
 import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,21 +30,38 @@ def _slug(exhibit: dict[str, Any]) -> str:
     return exhibit["name"].replace("_", "-")
 
 
-def _verdicts(exhibit: dict[str, Any]) -> str:
+def _cell(profile: str, exhibit: dict[str, Any] | None) -> str:
+    """What a kept run says about the claims of an exhibit; empty where it does not hold it."""
+    if exhibit is None:
+        return ""
     counts = Counter(claim["status"] for claim in exhibit["claims"])
-    return ", ".join(f"{counts[status]} {status}" for status in get_args(Status) if counts[status])
+    said = ", ".join(f"{counts[status]} {status}" for status in get_args(Status) if counts[status])
+    return f"[{said or 'shown'}]({FOLDER}/{profile}/README.md#{_slug(exhibit)})"
 
 
-def readme_table(exhibits: list[dict[str, Any]]) -> str:
-    """The README's table: an exhibit a line, with what the run says about the paper's claims."""
-    lines = ["| of the paper | its claims, in the run kept here |", "|---|---|"]
-    for exhibit in exhibits:
-        link = f"[{exhibit['title']}]({FOLDER}/README.md#{_slug(exhibit)})"
-        lines.append(f"| {link} | {_verdicts(exhibit) or '–'} |")
+def readme_table(kept: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """The README's table: an exhibit a line, a kept run (profile -> its exhibits) a column."""
+    runs = {profile: {one["name"]: one for one in kept[profile]} for profile in sorted(kept)}
+    titles = {one["name"]: one["title"] for exhibits in runs.values() for one in exhibits.values()}
+    heads = [f"`{profile}`" for profile in runs]
+    lines = [_line(["of the paper", *heads]), "|---" * (1 + len(heads)) + "|"]
+    for name in (name for name in NOTEBOOK_OF if name in titles):
+        cells = [_cell(profile, exhibits.get(name)) for profile, exhibits in runs.items()]
+        lines.append(_line([titles[name], *cells]))
     return "\n".join(lines)
 
 
-def update_readme(readme: Path, exhibits: list[dict[str, Any]]) -> None:
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def read_kept(root: str | Path = ".") -> dict[str, list[dict[str, Any]]]:
+    """Profile -> exhibits of each run that is kept below `root`."""
+    records = (Path(root) / FOLDER).glob("*/exhibits.json")
+    return {path.parent.name: json.loads(path.read_text()) for path in records}
+
+
+def update_readme(readme: Path, kept: Mapping[str, Sequence[dict[str, Any]]]) -> None:
     """Put the table between the README's marks; raises ValueError where they are not there."""
     text = readme.read_text()
     if text.count(BEGIN) != 1 or text.count(END) != 1:
@@ -51,7 +69,7 @@ def update_readme(readme: Path, exhibits: list[dict[str, Any]]) -> None:
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     with atomic_path(readme) as partial:
-        partial.write_text(f"{before}{BEGIN}\n{readme_table(exhibits)}\n{END}{after}")
+        partial.write_text(f"{before}{BEGIN}\n{readme_table(kept)}\n{END}{after}")
 
 
 def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -> str:
@@ -73,19 +91,21 @@ def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -
     return "\n\n".join(parts) + "\n"
 
 
-def keep_reference(root: str | Path, note: str) -> Path:
-    """Write `root`/reports/reference anew from a finished run, and return its page.
+def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOTEBOOK_OF)) -> Path:
+    """Write `root`/reports/reference/<profile> anew from a finished run, and return its page.
 
-    `note` says on what machine and how long. Raises ConfigError where an exhibit is missing.
+    `note` says on what machine and how long; `names` are the exhibits that it holds, all where the
+    run carried out the whole graph. Raises ConfigError where one of them is missing.
     """
     root = Path(root)
     reports, config = root / "reports", load_config(root / "params.yaml")
-    exhibits = read_exhibits(root)
-    absent = [name for name in NOTEBOOK_OF if name not in {one["name"] for one in exhibits}]
+    exhibits = [one for one in read_exhibits(root) if one["name"] in names]
+    absent = [name for name in names if name not in {one["name"] for one in exhibits}]
     if absent:
         raise ConfigError(f"reports/exhibits: {', '.join(absent)} not made yet; run `make repro`")
+    folder = root / FOLDER / config.profile
     about = {"profile": config.profile, "seed": config.seed, "note": note}
-    with resumable_dir(root / FOLDER, fingerprint("reference")) as partial:
+    with resumable_dir(folder, fingerprint("reference")) as partial:
         for exhibit in exhibits:
             for name in exhibit["tables"]:
                 shutil.copy(reports / f"tables/{name}.csv", partial)
@@ -96,14 +116,19 @@ def keep_reference(root: str | Path, note: str) -> Path:
         (partial / "exhibits.json").write_text(json.dumps(exhibits, indent=1) + "\n")
         (partial / "README.md").write_text(_page(exhibits, reports / "tables", about))
         shutil.copy(root / "params.yaml", partial)
-    return root / FOLDER / "README.md"
+    return folder / "README.md"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--note", required=True, help="the machine, and how long it took")
+    parser.add_argument(
+        "--exhibits", nargs="+", choices=NOTEBOOK_OF, metavar="NAME", default=tuple(NOTEBOOK_OF),
+        help="of a run that carried out a part of the graph, such as table_2a; else all",
+    )  # fmt: skip
+    arguments = parser.parse_args()
     try:
-        print(f"wrote {keep_reference('.', parser.parse_args().note)}")
-        update_readme(Path("README.md"), read_exhibits("."))
+        print(f"wrote {keep_reference('.', arguments.note, arguments.exhibits)}")
+        update_readme(Path("README.md"), read_kept())
     except (ConfigError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None
