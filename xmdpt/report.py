@@ -158,10 +158,10 @@ def dataset_of(config: Config) -> str:
 
 
 def strangers_of(config: Config) -> str:
-    """Who the test people are, in words; a data set's own halves may share people."""
+    """Who the test people are, in words; a data set's own sets may share people."""
     if config.data.rendered:
         return "test people never seen in training"
-    return "the data set's own test pairs (Figures 16 to 18 tell what both halves share)"
+    return "the data set's own test pairs (Figures 16 to 18 tell what training and test set share)"
 
 
 def autoencoder_of(config: Config) -> str:
