@@ -1,5 +1,7 @@
 """The command line: what is asked is done or refused in one line, with exit code 2."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -103,6 +105,15 @@ def test_what_the_disk_refuses_is_one_line(folder, monkeypatch, capsys):
     assert xmdpt(monkeypatch, "report") == 2
     error = capsys.readouterr().err
     assert "reports" in error and error.startswith("error: ") and len(error.splitlines()) == 1
+
+
+def test_a_full_disk_is_one_line(folder, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("xmdpt.report.write_report", full)
+    assert xmdpt(monkeypatch, "report") == 2
+    assert capsys.readouterr().err == "error: No space left on device\n"
 
 
 def test_help_does_not_wait_for_torch():

@@ -173,3 +173,12 @@ def test_the_papers_profile_is_the_papers():
     known = {"base_b", "size_s", "size_l", "no_mask", "mdt", "mask_50", "mask_70",
              "attention_cross", "attention_cross_self", "canet_local", "canet_global"}  # fmt: skip
     assert set(config.experiments) == known
+
+
+def test_the_last_checkpoint_is_the_longest_trained():
+    config = load_config("profiles/synthetic.yaml", "base_b")
+    assert config.last_checkpoint == "main"
+    swapped = config.sample.model_copy(update={"checkpoints": {"main": None, "ablation": 40}})
+    assert config.model_copy(update={"sample": swapped}).last_checkpoint == "main"
+    early = config.sample.model_copy(update={"checkpoints": {"ablation": 40}})
+    assert config.model_copy(update={"sample": early}).last_checkpoint == "ablation"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import SIZE, body, make_model
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file
@@ -88,11 +89,13 @@ def test_export_loads_where_xmdpt_is_not_installed(tiny_vae, tmp_path):
 def test_a_trained_run_is_exported_with_its_encoders(tiny_vae, tmp_path, monkeypatch):
     settings = Path("profiles/smoke.yaml").read_text()
     monkeypatch.chdir(tmp_path)
-    encoder = "  source_encoder: efficientnet_lite0"
-    assert encoder in settings
-    Path("params.yaml").write_text(settings.replace(encoder, "  source_encoder: dinov2"))
     model = make_model()
-    model.save_pretrained("models/base_b/main")
+    settings = yaml.safe_load(settings)
+    settings["features"]["source_encoder"] = "dinov2"
+    settings["model"] = {name: model.config[name] for name in settings["model"]}
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    for folder in ("base_b/main", "no_mask/ablation"):
+        model.save_pretrained(f"models/{folder}")
     tiny_vae.save_pretrained("models/vae")
     result = CliRunner().invoke(app, ["export", "out/mine", "--run", "base_b"])
     assert result.exit_code == 0, result.output
@@ -105,6 +108,7 @@ def test_a_trained_run_is_exported_with_its_encoders(tiny_vae, tmp_path, monkeyp
     for arguments, message in (
         (["--run", "base_b", "--checkpoint", "ablation"], "dvc repro train@base_b"),
         (["--run", "nobody"], "nobody"),
+        (["--run", "no_mask", "--checkpoint", "ablation"], "trained with another mip_attention"),
         (["--run", "base_b", "--weights", "out/mine"], "do not go together"),
     ):
         error = CliRunner().invoke(app, ["export", "out/other", *arguments]).exception

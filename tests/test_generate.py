@@ -75,6 +75,27 @@ def test_a_large_photo_is_cut_to_the_person(tmp_path):
     np.testing.assert_allclose(framed.frame.points_out(framed.keypoints, CANVAS), points)
 
 
+def test_of_several_people_on_a_framed_photo_one_is_taken(tmp_path):
+    Image.new("RGB", (750, 1101), "white").save(tmp_path / "two.png")
+
+    class TwoPeople(NoFinder):
+        def boxes(self, photo):
+            return [((50.0, 300.0, 250.0, 900.0), 0.9), ((450.0, 300.0, 650.0, 900.0), 0.8)]
+
+    for number, middle in ((1, 150), (2, 550)):
+        subject = Subject(tmp_path / "two.png", person=number)
+        frame = read_photo_subject(subject, TwoPeople(), want_keypoints=False).frame
+        assert abs(frame.left + frame.width / 2 - middle) <= 1
+        assert 600 < frame.height < 750
+    whole = read_photo_subject(Subject(tmp_path / "two.png"), NoFinder(), want_keypoints=False)
+    assert whole.frame == whole_frame((750, 1101))
+
+
+def test_units_without_joints_are_refused(tmp_path):
+    with pytest.raises(PhotoError, match="units are those of joints"):
+        Subject(tmp_path / "me.png", units="annotation")
+
+
 def test_a_pose_in_the_sources_proportions(tmp_path):
     Image.new("RGB", (750, 1101)).save(tmp_path / "me.png")
     np.savetxt(tmp_path / "me.txt", body(2.0, (200, 200)))

@@ -197,6 +197,12 @@ def test_joints_off_the_person_are_counted():
     assert joints_off(person((200, 0, 0)), np.full((18, 2), -1.0)) == 0
 
 
+def test_joints_outside_of_the_picture_are_off_the_person():
+    joints = np.full((18, 2), -1.0)
+    joints[:4] = [[-5, 16], [16, -5], [36, 16], [16, 36]]
+    assert joints_off(person((200, 0, 0)), joints) == 1
+
+
 def test_reasons_are_given_where_something_is_unusual():
     sound = Diagnosis(missing_joints=2, joints_off=0.1, shared_colours=0.8, face_unseen=False)
     assert sound.reasons == []

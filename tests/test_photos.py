@@ -296,7 +296,7 @@ def test_files_that_hold_no_joints_are_one_line(tmp_path):
         "half.json": ('{"people": [', "not valid JSON"), "other.json": ({"a": 1}, "OpenPose"),
         "list.json": ([1, 2], "18"), "null.json": ("null", "18"),
         "deep.json": ("[" * 100_000, "deep.json"), "people.json": ({"people": 3}, "is a list of"),
-        "person.json": ({"people": [3]}, "is a list of"), "same.txt": ("7 7\n" * 18, "one place"),
+        "person.json": ({"people": [3]}, "is a list of"), "same.txt": ("7 7\n" * 18, "one pixel"),
         "annotations.json": ({"annotations": None}, "is a list of"),
         "coco.json": ({"keypoints": [1] * 50}, "51 numbers"),
         "nobody.json": ({"people": []}, "no person"), "binary.txt": (None, "is not text"),
@@ -394,3 +394,16 @@ def test_where_no_picture_can_be_written(tmp_path):
         (tmp_path / "dir.png").mkdir(exist_ok=True)
         with pytest.raises(PhotoError, match=text):
             check_writable(path, [mine])
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
+    rows = "\n".join(f"{x} {y}" for x, y in np.arange(36).reshape(18, 2))
+    (tmp_path / "a.txt").write_text(rows, encoding="utf-8-sig")
+    (tmp_path / "b.json").write_text(json.dumps(np.arange(36).reshape(18, 2).tolist()), "utf-8-sig")
+    assert np.array_equal(read_keypoints(tmp_path / "a.txt"), read_keypoints(tmp_path / "b.json"))
+
+
+def test_fractions_of_a_picture_are_no_pixels(tmp_path):
+    np.savetxt(tmp_path / "pose.txt", np.random.default_rng(0).random((18, 2)))
+    with pytest.raises(PhotoError, match="pixels, not fractions"):
+        read_keypoints(tmp_path / "pose.txt")

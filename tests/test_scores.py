@@ -12,22 +12,24 @@ import yaml
 from xmdpt.config import load_config
 from xmdpt.evaluation.protocols import PROTOCOLS
 from xmdpt.labels import METRICS
-from xmdpt.paper.exhibits import NOTEBOOK_OF
-from xmdpt.paper.published import scores
-from xmdpt.paper.scores import (
+from xmdpt.paper.claims import (
     COMPARISONS,
     FEWEST_PEOPLE,
     FEWEST_STEPS,
-    NOT_PRINTED,
-    PRINTED,
     Comparison,
-    Results,
     invariance_claim,
     judge,
+    views_claim,
+)
+from xmdpt.paper.exhibits import NOTEBOOK_OF
+from xmdpt.paper.published import scores
+from xmdpt.paper.scores import (
+    NOT_PRINTED,
+    PRINTED,
+    Results,
     provenance,
     score_table,
     training_in_words,
-    views_claim,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -158,6 +160,45 @@ def test_a_part_cut_out_of_trained_weights_is_no_ablation(warm, worse, changed):
     assert judge(large_gain(warm, "base_b", worse), Results(warm.params)).status == "supported"
 
 
+@pytest.mark.parametrize(
+    ("train", "doubt"),
+    [
+        ({"learning_rate": 1e-3}, "they were trained with another learning_rate"),
+        ({"checkpoints": {"ablation": 12000}}, "one was trained for 10,000 steps, the other for "
+         "12,000"),
+        ({"seed": 1, "save_every": 500}, None),
+    ],
+)  # fmt: skip
+def test_runs_that_were_trained_in_another_way_are_not_compared(results, train, doubt):
+    comparison = large_gain(results, "base_b", "no_mask")
+    settings = yaml.safe_load(results.params.read_text())
+    settings["experiments"]["no_mask"]["train"] |= train
+    results.params.write_text(yaml.safe_dump(settings))
+    claim = judge(comparison, Results(results.params))
+    assert claim.status == ("supported" if doubt is None else "cannot tell")
+    assert doubt is None or claim.evidence.endswith(doubt)
+
+
+def test_another_seed_of_training_is_told(results):
+    large_gain(results, "base_b", "no_mask")
+    assert "seed 0, " in provenance(results, ["base_b", "no_mask"], ["ablation"])
+    settings = yaml.safe_load(results.params.read_text())
+    settings["experiments"]["no_mask"]["train"]["seed"] = 3
+    results.params.write_text(yaml.safe_dump(settings))
+    told = provenance(Results(results.params), ["base_b", "no_mask"], ["ablation"])
+    assert "seed 0 (of training also 3), " in told
+
+
+def test_numbers_as_names_stay_text(results):
+    write_scores(results.root, "base_b", np.full(2, 0.2))
+    path = results.root / "reports/scores/base_b.tsv"
+    path.write_text(path.read_text().replace("source", "000").replace("000\t", "source\t", 1))
+    assert list(results.pairs("base_b", "ablation").index) == [
+        ("0000", "target0"),
+        ("0001", "target1"),
+    ]
+
+
 @pytest.mark.parametrize("worse", ["no_mask", "mask_50"])
 def test_what_starts_fresh_in_both_runs_is_judged(warm, worse):
     comparison = large_gain(warm, "base_b", worse)
@@ -175,7 +216,7 @@ def test_short_training_tells_nothing(results):
     comparison = large_gain(results, "base_b", "no_mask")
     assert results.steps("no_mask", "ablation") == FEWEST_STEPS
     params = results.root / "params.yaml"
-    params.write_text(params.read_text().replace("ablation: 10000}", "ablation: 9999}"))
+    params.write_text(params.read_text().replace("ablation: 10000", "ablation: 9999"))
     claim = judge(comparison, Results(results.params))
     assert claim.status == "cannot tell"
     assert claim.evidence.endswith("but 9,999 steps are too few (below 10,000)")

@@ -86,10 +86,17 @@ def test_what_is_missing_is_named_with_where_to_get_it_and_to_put_it(tmp_path):
         f"{tmp_path}/deepfashion/img_highres/WOMEN", f"{tmp_path}/deepfashion/pose/WOMEN",
     ):  # fmt: skip
         assert part in text, part
-    with pytest.raises(DataError, match=r"missing: pictures: .*; train pairs: ") as caught:
+    with pytest.raises(DataError, match=r"missing: pictures; train pairs; ") as caught:
         make_index(found, tmp_path / "index", progress=iter)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "index").exists()
+
+
+def test_a_folder_that_is_not_there_is_said_not_to_be(tmp_path):
+    found = survey(tmp_path / "deepfasion", 256)
+    assert "there is no such folder" in str(found)
+    with pytest.raises(DataError, match=r"missing: pictures; .*says where to get it"):
+        found.require()
 
 
 @pytest.mark.parametrize("part", ["img", "pose", "test_pairs.txt"])

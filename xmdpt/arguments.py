@@ -21,11 +21,19 @@ def one_line(*kinds: type[Exception]) -> Iterator[None]:
 
 def check_place(path: Path) -> None:
     """Raise BadInput for a path that has no folder to lie in."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    path = path.absolute()
+    folder = next((parent for parent in path.parents if parent.exists()), path)
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise BadInput(
             f"{path}: {folder} is no folder that can be written to; name a file elsewhere"
         )
+
+
+def check_new(path: Path) -> None:
+    """Raise BadInput for a file or folder that is there already, or has no folder to lie in."""
+    if path.exists():
+        raise BadInput(f"{path}: is there already; name one that is not, or remove it")
+    check_place(path)
 
 
 def check_file(path: Path) -> None:

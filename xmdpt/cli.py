@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.arguments import BadInput, check_file, check_place, one_line, pick_device
+from xmdpt.arguments import BadInput, check_file, check_new, one_line, pick_device
 from xmdpt.config import MIN_STEPS, ConfigError
 
 app = typer.Typer(
@@ -106,7 +106,8 @@ def evaluate(
     from xmdpt.evaluation.compare import compare, named, write_comparisons
     from xmdpt.evaluation.features import default_cache
 
-    for path in filter(None, (json, table)):
+    cache = cache or default_cache()
+    for path in filter(None, (json, table, train and cache / "statistics")):
         check_file(path)
     if weights is not None and not weights.is_dir():
         raise BadInput(f"{weights}: no such folder; --weights names one with networks' files")
@@ -121,12 +122,12 @@ def evaluate(
             own_pairs=own_pairs,
             seed=seed,
             weights=weights,
-            cache_dir=cache or default_cache(),
+            cache_dir=cache,
             device=pick_device(device),
         ):
             print(comparison.as_markdown(), flush=True)
             comparisons.append(comparison)
-        write_comparisons(comparisons, json, table)
+            write_comparisons(comparisons, json, table)  # kept if a later protocol fails
 
 
 @app.command()
@@ -247,12 +248,13 @@ def demo(
         place = pick_device(device)
         finder = PeopleFinder(detector, pose_estimator, device=place)
         pipe = load_pipeline(weights, place)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind
+    except DataError as error:
+        raise BadInput(str(error)) from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind
+    try:
         with suppress(KeyboardInterrupt), serve(pipe, finder, host, port) as address:
             print(f"open {address} (Ctrl-C ends it)", flush=True)
             threading.Event().wait()
-    except DataError as error:
-        raise BadInput(str(error)) from None
     except OSError as error:
         reason = str(error).partition(". ")[0]
         raise BadInput(f"{reason}; choose another --host or --port") from None
@@ -326,7 +328,7 @@ def export(
 
     if run is not None and weights is not None:
         raise BadInput("--run and --weights do not go together")
-    check_place(out)
+    check_new(out)
     with one_line(DataError, ValueError):
         if run is None:
             pipe = load_pipeline(weights, "cpu")
@@ -361,7 +363,7 @@ def convert(
 
     if to == "official" and (vae is not None or verify):
         raise BadInput("--vae and --verify do not go with --to official")
-    check_place(out)
+    check_new(out)
     with one_line(CheckpointError, ValueError):
         if to == "official":
             convert_to_official(checkpoint, out)
@@ -385,9 +387,9 @@ def main() -> None:
     except (BadInput, ConfigError) as error:
         message = str(error)
     except OSError as error:  # a full disk, a folder that somebody removed
-        if error.filename is None:
-            raise
-        message = f"{error.filename}: {error.strerror}"
+        message = error.strerror or str(error).partition("\n")[0]
+        if error.filename is not None:
+            message = f"{error.filename}: {message}"
     else:
         return
     print(f"error: {message}", file=sys.stderr)

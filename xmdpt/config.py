@@ -261,6 +261,11 @@ class Config(Section):
     def training_seed(self) -> int:
         return self.seed if self.train.seed is None else self.train.seed
 
+    @property
+    def last_checkpoint(self) -> str:
+        """The longest trained of the checkpoints that pictures are drawn from."""
+        return max(self.sample.checkpoints, key=lambda name: self.train.checkpoints[name])
+
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 that, like 1.2, reads 1e-4 as a number, so that DVC and we agree."""

@@ -305,16 +305,19 @@ def make_encoder(
     kind: Kind = "photo",
     imagenet_normalization: bool = False,
     precision: Precision = "fp32",
+    setting: str | None = None,
 ) -> nn.Module:
     """The frozen token encoder of that name: pictures (B, 3, H, W) in [-1, 1] -> (B, M, width).
 
     `name` is `efficientnet_lite0` (offline; it has an input scale of its own, and the rest does
     not apply), a DINOv2 by hub name (`facebook/dinov2-giant`) or folder, or `timm/NAME` or a
-    folder in timm's layout. Raises ConfigError where weights are missing, naming them.
+    folder in timm's layout. Raises ConfigError where weights are missing, naming them and
+    `setting`, where the name was found: without, that of params.yaml.
     """
     if name == "efficientnet_lite0":
         return EfficientNetTokens()
-    setting = "features.source_encoder" if kind == "photo" else "features.pose_encoder"
+    if setting is None:
+        setting = "features.source_encoder" if kind == "photo" else "features.pose_encoder"
     if "/" not in name and not Path(name).is_dir():
         raise ConfigError(
             f"{setting}: no token encoder '{name}'; there are efficientnet_lite0, "

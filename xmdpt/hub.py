@@ -47,7 +47,7 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
             f"{setting}: {name} is no folder here, not in {constants.HF_HUB_CACHE}, and the hub "
             f"did not give it ({reason(error)}). Where there is a network it is fetched; else "
             f"run `hf download {name} --local-dir {Path(name).name}` elsewhere, bring the folder "
-            f"here and set {setting} to it. The profile `synthetic` needs none of this"
+            f"here and set {setting} to it"
         ) from None
 
 

@@ -9,6 +9,9 @@ from skimage.metrics import structural_similarity
 
 Picture = np.ndarray
 
+WHITE = 235  # of 255: the least of a background's channels
+HOLE = 0.01  # of the picture: the largest patch of background that is taken for white cloth
+
 
 def _check(prediction: Picture, target: Picture) -> None:
     for picture in (prediction, target):
@@ -54,26 +57,26 @@ def psnr(prediction: Picture, target: Picture) -> float:
     return float(-10 * np.log10(error)) if error else float("inf")
 
 
-def silhouette(picture: Picture, threshold: int = 235, hole: float = 0.01) -> np.ndarray:
+def silhouette(picture: Picture) -> np.ndarray:
     """Return the person's mask (H, W) on a white background.
 
-    Foreground has any channel below `threshold`; a background patch enclosed by it is taken for
-    white cloth, and filled, if it covers at most `hole` of the picture. Larger ones stay: the
-    background seen between arm and body, but also a white shirt with no edge at all.
+    Foreground has any channel below `WHITE`; a background patch enclosed by it is taken for white
+    cloth, and filled, if it covers at most `HOLE` of the picture. Larger ones stay: the background
+    seen between arm and body, but also a white shirt with no edge at all.
     """
-    mask = (picture < threshold).any(axis=2)
+    mask = (picture < WHITE).any(axis=2)
     patches, count = ndimage.label(~mask)
     areas = np.bincount(patches.ravel(), minlength=count + 1)
-    fill = areas <= hole * mask.size
+    fill = areas <= HOLE * mask.size
     for edge in (patches[0], patches[-1], patches[:, 0], patches[:, -1]):
         fill[edge] = False  # background that touches the frame is no hole
     fill[0] = False
     return mask | fill[patches]
 
 
-def silhouette_iou(prediction: Picture, target: Picture, threshold: int = 235) -> float:
+def silhouette_iou(prediction: Picture, target: Picture) -> float:
     """Return intersection over union of the two persons' silhouettes; 1 where both are empty."""
     _check(prediction, target)
-    a, b = silhouette(prediction, threshold), silhouette(target, threshold)
+    a, b = silhouette(prediction), silhouette(target)
     union = (a | b).sum()
     return float((a & b).sum() / union) if union else 1.0

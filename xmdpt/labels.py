@@ -1,6 +1,7 @@
 """How metrics, baselines and limits are shown, wherever a table of them stands."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 
@@ -12,6 +13,9 @@ class Metric(NamedTuple):
     decimals: int
     about: str
 
+
+LABELS = ("result", "person", "source", "target")
+"""Columns of a table of pairs that are no metrics, but text."""
 
 _DISTANCE = "Fréchet distance between the results and all training pictures"
 _KERNEL = "Kernel distance (unbiased squared MMD, cubic kernel) between the same features"
@@ -90,3 +94,21 @@ def comparable(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
     counts = {name: row.get("count", 0) for name, row in scores.items()}
     most = max((counts[name] for name in counts if name not in LIMITS), default=0)
     return [name for name in counts if counts[name] == most]
+
+
+def best_values(
+    scores: Mapping[str, Mapping[str, Any]], metrics: Iterable[str]
+) -> tuple[list[str], dict[str, float]]:
+    """Return the rows that compete, `comparable` ones but no limits, and each metric's best value.
+
+    A single row competes with nobody, and nothing is the best.
+    """
+    rivals = [name for name in comparable(scores) if name not in LIMITS]
+    if len(rivals) < 2:
+        return [], {}
+    best = {}
+    for key in metrics:
+        known = [scores[name][key] for name in rivals if scores[name].get(key) is not None]
+        if known := [value for value in known if not math.isnan(value)]:
+            best[key] = (max if METRICS[key].higher else min)(known)
+    return rivals, best

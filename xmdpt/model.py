@@ -19,6 +19,7 @@ from diffusers.models.embeddings import (
 )
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import BaseOutput
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from timm.layers import Mlp
 from torch import Tensor, nn
 
@@ -403,6 +404,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
         patches = self.final_layer(x, c).unflatten(1, (grid, grid)).unflatten(-1, (p, p, -1))
         return patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
+    @apply_forward_hook  # an offloaded model comes back for `forward`; here it must be told to
     def encode_condition(
         self, pose_tokens: Tensor, source_tokens: Tensor, source_latent: Tensor
     ) -> Tensor:

@@ -7,7 +7,7 @@ import jinja2
 import nbformat
 from nbconvert import HTMLExporter
 
-from xmdpt.files import fingerprint, resumable_dir
+from xmdpt.files import file_digest, fingerprint, resumable_dir
 
 
 def notebook_page(path: Path) -> str:
@@ -26,7 +26,8 @@ def notebook_page(path: Path) -> str:
 def write_pages(notebooks: Path, pages: Path) -> list[Path]:
     """Make the folder `pages` anew, with a page for each of the folder `notebooks`."""
     sources = sorted(notebooks.glob("*.ipynb"))
-    with resumable_dir(pages, fingerprint("pages")) as partial:
+    key = fingerprint({path.name: file_digest(path) for path in sources})
+    with resumable_dir(pages, key) as partial:
         for path in sources:
             (partial / f"{path.stem}.html").write_text(notebook_page(path))
     return [pages / f"{path.stem}.html" for path in sources]

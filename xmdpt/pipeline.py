@@ -9,7 +9,6 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, ImagePipelineOutput
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.schedulers import KarrasDiffusionSchedulers
-from diffusers.utils.accelerate_utils import apply_forward_hook
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
@@ -75,9 +74,13 @@ class XMDPTPipeline(DiffusionPipeline):
         """Tokens (B, M, width) of pictures (B, 3, H, W) in [-1, 1]; the network is loaded once."""
         if kind not in self._encoders:
             config = self.config
-            name = config.source_encoder if kind == "photo" else config.pose_encoder
+            field = "source_encoder" if kind == "photo" else "pose_encoder"
             self._encoders[kind] = make_encoder(
-                name, kind, config.imagenet_normalization, config.encoder_precision
+                config[field],
+                kind,
+                config.imagenet_normalization,
+                config.encoder_precision,
+                f"{field} in model_index.json",
             )
         encoder = self._encoders[kind].to(pictures.device)
         tokens = encoder(pictures)
@@ -130,10 +133,8 @@ class XMDPTPipeline(DiffusionPipeline):
         noise = randn_tensor(moments.chunk(2, dim=1)[0].shape, generator, device)
         latent = sample_latent(moments, noise, self.vae.config.scaling_factor)
         dtype = self.transformer.dtype
-        # Not the model's `forward`: an offloaded one has to be called for by hand.
-        encode = apply_forward_hook(type(self.transformer).encode_condition)
-        return encode(
-            self.transformer, pose_tokens.to(dtype), source_tokens.to(dtype), latent.to(dtype)
+        return self.transformer.encode_condition(
+            pose_tokens.to(dtype), source_tokens.to(dtype), latent.to(dtype)
         )
 
     def _step_arguments(self, generator: Generators, eta: float) -> dict[str, Any]:
@@ -174,8 +175,9 @@ class XMDPTPipeline(DiffusionPipeline):
         generator: Generators = None,
         eta: float = 0.0,
     ) -> Tensor:
-        """From noise to scaled latents (B, C, H, W)."""
+        """From standard normal noise to scaled latents (B, C, H, W)."""
         self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
+        latents = latents * self.scheduler.init_noise_sigma  # which depends on the timesteps
         arguments = self._step_arguments(generator, eta)
         self._interrupt = False
         for index, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
@@ -262,7 +264,7 @@ class XMDPTPipeline(DiffusionPipeline):
             raise ValueError(f"latents must have shape {shape}, not {tuple(latents.shape)}")
         latents = self.denoise(
             condition,
-            latents.to(condition.device, precise) * self.scheduler.init_noise_sigma,
+            latents.to(condition.device, precise),
             num_inference_steps,
             guidance_scale,
             guidance_power,

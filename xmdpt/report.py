@@ -15,7 +15,7 @@ from PIL import Image
 
 from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.files import atomic_path
-from xmdpt.labels import BASELINES, LIMITS, METRICS, comparable
+from xmdpt.labels import BASELINES, LIMITS, METRICS, best_values
 from xmdpt.notebook_pages import write_pages
 from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
 
@@ -64,18 +64,6 @@ def _interval(row: dict[str, Any], metric: str) -> str:
     )
 
 
-def _rivals(scores: dict[str, dict[str, Any]]) -> list[str]:
-    """The rows that compete: `comparable` ones, but no limits."""
-    rivals = [name for name in comparable(scores) if name not in LIMITS]
-    return rivals if len(rivals) > 1 else []
-
-
-def _best(scores: dict[str, dict[str, Any]], metric: str) -> float | None:
-    choose = max if METRICS[metric].higher else min
-    values = (scores[name].get(metric) for name in _rivals(scores))
-    return choose((value for value in values if value is not None), default=None)
-
-
 def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> dict[str, Any]:
     """Headings, rows (in the order of `labels`) and explanations of a table of metrics.
 
@@ -83,8 +71,9 @@ def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> di
     many test pairs all rows are of, in words; a row has its own number where they differ.
     """
     counts = {name: int(row["count"]) for name, row in scores.items() if "count" in row}
-    differ, rivals = len(set(counts.values())) > 1, _rivals(scores)
+    differ = len(set(counts.values())) > 1
     shown = [name for name in METRICS if any(row.get(name) is not None for row in scores.values())]
+    rivals, best = best_values(scores, shown)
     rows = []
     for name in sorted(scores, key=[*labels, *scores].index):
         row, limit = scores[name], name in LIMITS
@@ -92,7 +81,7 @@ def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> di
             {
                 "value": _number(row.get(metric), metric),
                 "interval": _interval(row, metric),
-                "best": name in rivals and row.get(metric) == _best(scores, metric),
+                "best": name in rivals and metric in best and row.get(metric) == best[metric],
             }
             for metric in shown
         ]
@@ -181,13 +170,12 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
     scores = read_scores(root / f"reports/scores/{run}.json")
     checkpoints = config.train.checkpoints.items()
     labels = {name: f"{title} after {steps} steps" for name, steps in checkpoints}
-    ours = list(config.sample.checkpoints)[-1]
     return {
         "name": run,
         "title": title,
         "start": start_of(config),
         "table": score_table(scores, labels | BASELINES | LIMITS),
-        "verdict": verdict(scores, ours),
+        "verdict": verdict(scores, config.last_checkpoint),
         "grid": data_uri(figures / f"grid_{run}.png"),
         "curves": data_uri(figures / f"train_{run}.png"),
         "notebooks": {f"{stem}-{run}": text for stem, text in RUN_NOTEBOOKS.items()},

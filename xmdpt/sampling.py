@@ -23,16 +23,23 @@ def load_run(
 ) -> XMDPTPipeline:
     """The pipeline of a run's checkpoint, on a GPU where there is one; all runs share a VAE.
 
-    Raises ConfigError where it has not been trained yet.
+    Raises ConfigError where it has not been trained yet, or with a model of other settings.
     """
     folder, features = Path(models), config.features
-    if not (folder / run / checkpoint).is_dir():
+    for part, stage in ((folder / "vae", "vae"), (folder / run / checkpoint, f"train@{run}")):
+        if not part.is_dir():
+            raise ConfigError(f"{part}: not there; `dvc repro {stage}` makes it")
+    model = XMDPTTransformer2DModel.from_pretrained(
+        folder / run / checkpoint, local_files_only=True
+    )
+    if differ := [name for name, value in config.model if model.config[name] != value]:
         raise ConfigError(
-            f"{folder / run / checkpoint}: not there; `dvc repro train@{run}` makes it"
+            f"{folder / run / checkpoint}: trained with another {', '.join(differ)} than "
+            f"params.yaml has now; put that back, or `dvc repro train@{run}` trains it anew"
         )
     pipeline = XMDPTPipeline(
         AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True),
-        XMDPTTransformer2DModel.from_pretrained(folder / run / checkpoint, local_files_only=True),
+        model,
         make_scheduler(),
         features.source_encoder,
         features.pose_encoder,

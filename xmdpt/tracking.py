@@ -11,13 +11,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from xmdpt.files import fingerprint
-
-if TYPE_CHECKING:
-    import numpy as np
 
 PROJECT = "xmdpt"
 
@@ -41,14 +38,13 @@ class Tracker:
         """Log numbers at `step`."""
         self._attempt(lambda run: run.log(values, step=step))
 
-    def image(self, name: str, picture: "str | Path | np.ndarray", caption: str = "") -> None:
-        """Log a picture: a file, or an array (H, W) or (H, W, 3)."""
+    def image(self, name: str, picture: Path, caption: str = "") -> None:
+        """Log a picture in a file."""
 
         def action(run: Any) -> None:
             import wandb
 
-            data = str(picture) if isinstance(picture, Path) else picture
-            run.log({name: wandb.Image(data, caption=caption or None)})
+            run.log({name: wandb.Image(str(picture), caption=caption or None)})
 
         self._attempt(action)
 
@@ -104,9 +100,7 @@ def _origin() -> dict[str, str | None]:
     }
 
 
-def _start(
-    stage: str, name: str, config: dict[str, Any], group: str | None, tags: tuple[str, ...]
-) -> Any:
+def _start(stage: str, name: str, config: dict[str, Any]) -> Any:
     if os.environ.get("WANDB_MODE") == "disabled":
         return None  # not even the import, which takes seconds
     import wandb
@@ -122,8 +116,7 @@ def _start(
         resume="allow",
         name=f"{stage}-{name}",
         job_type=stage,
-        group=group or os.environ.get("DVC_EXP_NAME") or config.get("profile", name),
-        tags=list(tags) or None,
+        group=os.environ.get("DVC_EXP_NAME") or config.get("profile", name),
         config=config | _origin(),
         mode=os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline"),
         settings=settings,
@@ -131,16 +124,10 @@ def _start(
 
 
 @contextmanager
-def track(
-    stage: str,
-    name: str,
-    config: dict[str, Any],
-    group: str | None = None,
-    tags: tuple[str, ...] = (),
-) -> Iterator[Tracker]:
+def track(stage: str, name: str, config: dict[str, Any]) -> Iterator[Tracker]:
     """Log one stage, `name` being its run or data set and `config` the settings it depends on."""
     try:
-        tracker = Tracker(_start(stage, name, config, group, tags))
+        tracker = Tracker(_start(stage, name, config))
     except Exception as error:
         _warn(error)
         tracker = Tracker()

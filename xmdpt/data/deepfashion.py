@@ -16,7 +16,6 @@ import numpy as np
 from xmdpt.data.annotations import (
     Keypoints,
     Pair,
-    PoseFolder,
     Split,
     Target,
     list_file,
@@ -93,12 +92,6 @@ class DeepFashion:
     def picture(self, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
         """uint8 (size, size, 3), or (H, W, 3) of `size`: squashed by PIL's bicubic."""
         return squash(self.store.image(name), size or (self.size, self.size))
-
-    def pose_path(self, name: str) -> Path:
-        """The key point file of a picture, in a data set that has one for each."""
-        if not isinstance(self._keypoints, PoseFolder):
-            raise DataError(f"{self.root}: its key points are not in files of their own")
-        return self._keypoints.path(name)
 
     def keypoints(self, name: str) -> np.ndarray:
         """(18, 2) x, y in the annotation frame, -1 missing."""

@@ -46,8 +46,9 @@ def _between_white_sides(image: Image.Image) -> bool:
 
 def _read(data: DeepFashion, name: str) -> Reading | DataError:
     try:
-        image = data.store.image(name)
-        digest = hashlib.sha256(data.store.content(name)).hexdigest()
+        content = data.store.content(name)
+        image = data.store.decode(name, content)
+        digest = hashlib.sha256(content).hexdigest()
         return Reading(digest, thumbnail(image), data.keypoints(name), _between_white_sides(image))
     except DataError as error:
         return error

@@ -157,10 +157,13 @@ class FolderStore:
         """The bytes of a picture's file."""
         return _read(self.path(name))
 
+    def decode(self, name: str, content: bytes) -> Image.Image:
+        """The RGB picture, as stored, in the `content` of its file."""
+        return decode_picture(content, self.path(name))
+
     def image(self, name: str) -> Image.Image:
         """The RGB picture as stored."""
-        path = self.path(name)
-        return decode_picture(_read(path), path)
+        return self.decode(name, self.content(name))
 
     def size_of(self, name: str) -> tuple[int, int]:
         """(H, W) of a picture as stored."""
@@ -250,9 +253,10 @@ class LmdbStore:
             raise DataError(f"{self.folder}: holds no picture {name}")
         return self._get(key) or b""
 
-    def image(self, name: str) -> Image.Image:
-        """The RGB picture as stored; raises DataError where it has another size than it should."""
-        image = decode_picture(self.content(name), f"{self.folder}: {name}")
+    def decode(self, name: str, content: bytes) -> Image.Image:
+        """The RGB picture in the `content` of its file; raises DataError where it has another size
+        than it should."""
+        image = decode_picture(content, f"{self.folder}: {name}")
         if image.size[::-1] != self.size:
             height, width = image.size[::-1]
             raise DataError(
@@ -260,6 +264,10 @@ class LmdbStore:
                 f"{self.size[0]}x{self.size[1]} as the folder's name says; make the LMDB anew"
             )
         return image
+
+    def image(self, name: str) -> Image.Image:
+        """The RGB picture as stored."""
+        return self.decode(name, self.content(name))
 
     def size_of(self, name: str) -> tuple[int, int]:
         """(H, W) of a picture as stored."""

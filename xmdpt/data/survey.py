@@ -123,8 +123,10 @@ class Survey:
     def require(self) -> None:
         """Raise DataError that says what is missing, if anything is."""
         if self.missing:
-            first = "; ".join(cure.partition("\n")[0] for cure in self.missing)
-            raise DataError(f"{self.root}: missing: {first} (the survey says where to get it)")
+            # Of directions that take several lines, what they are for.
+            brief = [cure.partition(":")[0] if "\n" in cure else cure for cure in self.missing]
+            listed = "; ".join(brief)
+            raise DataError(f"{self.root}: missing: {listed} (the survey says where to get it)")
 
     def open(self) -> DeepFashion:
         """The data set."""
@@ -245,6 +247,8 @@ def survey(root: str | Path, size: int) -> Survey:
     cannot be read raises DataError.
     """
     found = Survey(Path(root), size)
+    if not found.root.is_dir():
+        found.notes.append("there is no such folder")
     store = _open_pictures(found)
     for split in SPLITS:
         _read_annotations(found, split)

@@ -126,4 +126,5 @@ class Sliders(widgets.VBox):
             self.note.value = ""
         except ValueError as error:
             self.note.value = str(error)
-        self.button.description, self.button.disabled = "draw", False
+        finally:
+            self.button.description, self.button.disabled = "draw", False

@@ -15,11 +15,10 @@ from PIL import Image
 from xmdpt.config import Config
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.pairs import mangle, result_name, spread
-from xmdpt.evaluation.evaluate import LABELS
 from xmdpt.evaluation.results import batches
 from xmdpt.evaluation.summary import Scores
 from xmdpt.files import atomic_path, write_json
-from xmdpt.labels import BASELINES, LIMITS
+from xmdpt.labels import BASELINES, LABELS, LIMITS
 
 BATCH = 16  # pictures that pass the autoencoder at a time
 MISMATCH = 64.0  # pixels of the 256-high frame: what a joint seen in one pose only is charged
@@ -54,8 +53,7 @@ def result_pairs(generated_dir: str | Path, data: DeepFashion) -> list[tuple[str
 
 def pairs_to_draw(config: Config, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return those of the test pairs that a run's last checkpoint draws; `config` is the run's."""
-    drawn = [name for name in config.train.checkpoints if name in config.sample.checkpoints]
-    return spread(pairs, config.sample.checkpoints[drawn[-1]])
+    return spread(pairs, config.sample.checkpoints[config.last_checkpoint])
 
 
 def write_baselines(

@@ -40,8 +40,8 @@ from xmdpt.evaluation.results import (
 )
 from xmdpt.hub import MissingWeights
 from xmdpt.image_metrics import psnr, silhouette_iou, ssim
+from xmdpt.labels import LABELS
 
-LABELS = ("result", "person", "source", "target")
 BATCH = 32  # pairs in memory at a time
 STRIP = 1.5  # times as wide as high: not one person any more
 
@@ -67,16 +67,16 @@ def _available(
         return None
 
 
-def check_networks(protocol: str | Protocol, weights: str | Path | None = None) -> None:
+def check_networks(protocol: str | Protocol) -> None:
     """Raise MissingWeights where a network of the protocol is not at hand.
 
     For whoever cannot go without one of its metrics: `evaluate` only warns and leaves it out.
     """
     rules = get_protocol(protocol)
     for perceptual in rules.perceptual:
-        perceptual_network(perceptual, weights)
+        perceptual_network(perceptual)
     for frechet in rules.frechet:
-        frechet_network(frechet, weights)
+        frechet_network(frechet)
 
 
 def result_size(path: Path) -> Size:

@@ -11,7 +11,6 @@ import pandas as pd
 
 from xmdpt.bootstrap import bootstrap_interval
 from xmdpt.evaluation.evaluate import (
-    LABELS,
     check_networks,
     evaluate,
     evaluate_pairs,
@@ -22,7 +21,7 @@ from xmdpt.evaluation.features import Statistics
 from xmdpt.evaluation.preparation import follows_results
 from xmdpt.evaluation.protocols import PIDM, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import Pair
-from xmdpt.labels import LIMITS, METRICS, comparable
+from xmdpt.labels import LABELS, METRICS, best_values, comparable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +43,9 @@ class TrainingStatistics:
         """For results of a size; None without training pictures."""
         if self.train_dir is None:
             return None
-        key = own if any(follows_results(one.steps) for one in self.rules.frechet) else None
+        # The size decides how pictures are brought to a common one, and which LMDB they come from.
+        steps = [self.rules.pixels, *(one.steps for one in self.rules.frechet)]
+        key = own if any(follows_results(one) for one in steps) else None
         if key not in self._known:
             found = training_statistics(self.train_dir, self.rules, own, **self.options)
             self._known[key] = found
@@ -195,11 +196,9 @@ def score_table(scores: Scores, caption: str) -> str:
     """
     frame = score_frame(scores)
     arrows = [f"{key} {'↑' if METRICS[key].higher else '↓'}" for key in frame.columns]
-    rivals = frame.loc[comparable(scores)].drop(index=list(LIMITS), errors="ignore")
-    best = {key: rivals[key].max() if METRICS[key].higher else rivals[key].min() for key in frame}
-    best = best if len(rivals) > 1 else {}
+    rivals, best = best_values(scores, frame.columns)
     rows = [["", *arrows]] + [
-        [name, *(_cell(row, key, best.get(key) if name in rivals.index else None) for key in frame)]
+        [name, *(_cell(row, key, best.get(key) if name in rivals else None) for key in frame)]
         for name, row in scores.items()
     ]
     if len({row.get("count") for row in scores.values()}) > 1:

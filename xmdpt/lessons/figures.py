@@ -55,16 +55,13 @@ def _apart(heights: Sequence[float], gap: float) -> list[float]:
     return moved
 
 
-def heat_maps(
-    maps: Mapping[str, np.ndarray], title: str, symmetric: bool = True, cell: float = 1.5
-) -> Figure:
-    """Maps (H, W) side by side, each labelled, on one scale; `symmetric` puts zero in white."""
+def heat_maps(maps: Mapping[str, np.ndarray], title: str, cell: float = 1.5) -> Figure:
+    """Maps (H, W) side by side, each labelled, on one scale with zero in white."""
     figure = Figure(figsize=(cell * len(maps) + 0.8, cell + 0.8), layout="constrained")
     line = np.atleast_1d(figure.subplots(1, len(maps)))
     top = max(np.abs(values).max() for values in maps.values())
-    low = -top if symmetric else min(values.min() for values in maps.values())
     for axes, (label, values) in zip(line, maps.items(), strict=True):
-        image = axes.imshow(values, cmap="RdBu_r" if symmetric else "viridis", vmin=low, vmax=top)
+        image = axes.imshow(values, cmap="RdBu_r", vmin=-top, vmax=top)
         axes.set(xticks=[], yticks=[])
         axes.set_title(label, fontsize=8)
     figure.colorbar(image, ax=line.tolist(), fraction=0.05, pad=0.01)

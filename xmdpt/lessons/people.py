@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from xmdpt.data.annotations import Pair
 from xmdpt.data.cache import FeatureCache, sample_latent
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.features import Encoders, cache_features
-from xmdpt.data.pairs import item, spread
 from xmdpt.data.synthetic import render_dataset
 from xmdpt.files import fingerprint
 from xmdpt.hub import weights_key
@@ -57,12 +55,6 @@ def _make_once(place: Path, make: Callable[[Path], None]) -> Path:
         except OSError:  # the other one was first
             shutil.rmtree(own)
     return place
-
-
-def views_by_person(data: DeepFashion, people: int, views: int) -> list[list[str]]:
-    """Names of up to `views` pictures, spread evenly, of each of the first test people."""
-    by_person = [list(names) for _, names in groupby(sorted(data.pictures("test"), key=item), item)]
-    return [spread(names, views) for names in by_person[:people]]
 
 
 def features_of(pipe: XMDPTPipeline) -> FeaturesConfig:

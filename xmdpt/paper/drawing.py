@@ -21,7 +21,7 @@ def leading_run(params: str | Path) -> tuple[str, str, Config]:
     """
     run = load_config(params).runs[0]
     config = load_config(params, run)
-    return run, list(config.sample.checkpoints)[-1], config
+    return run, config.last_checkpoint, config
 
 
 def draw_cases(

@@ -63,11 +63,13 @@ def joints_off(picture: np.ndarray, joints: np.ndarray) -> float:
     seen = joints[(joints != -1).all(axis=1)].round().astype(int)
     if not len(seen):
         return 0.0
-    off = [
-        not person[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1].any()
-        for x, y in seen
-    ]
+    off = [not person[_around(y, reach), _around(x, reach)].any() for x, y in seen]
     return float(np.mean(off))
+
+
+def _around(centre: int, reach: int) -> slice:
+    """What lies within `reach` of a centre that may itself lie outside, before 0 too."""
+    return slice(max(centre - reach, 0), max(centre + reach + 1, 0))
 
 
 def diagnose(data: DeepFashion, source: str, target: str) -> Diagnosis:

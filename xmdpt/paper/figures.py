@@ -14,9 +14,10 @@ from PIL import Image
 from xmdpt.data.deepfashion import read_picture
 from xmdpt.data.pairs import mangle, parse_result_name
 from xmdpt.labels import METRICS, comparable
+from xmdpt.paper.claims import INVARIANT
 from xmdpt.paper.exhibits import DPI
 from xmdpt.paper.published import scores
-from xmdpt.paper.scores import INVARIANT, PRINTED, Results
+from xmdpt.paper.scores import PRINTED, Results
 
 ASPECT = 16 / 11  # DeepFashion's pictures are 750 x 1101; the networks' are squashed squares
 CELL = 0.95  # inches wide, or more where pictures have more pixels than that shows

@@ -105,7 +105,7 @@ def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOT
         raise ConfigError(f"reports/exhibits: {', '.join(absent)} not made yet; run `make repro`")
     folder = root / FOLDER / config.profile
     about = {"profile": config.profile, "seed": config.seed, "note": note}
-    with resumable_dir(folder, fingerprint("reference")) as partial:
+    with resumable_dir(folder, fingerprint(about, exhibits)) as partial:
         for exhibit in exhibits:
             for name in exhibit["tables"]:
                 shutil.copy(reports / f"tables/{name}.csv", partial)

@@ -1,4 +1,4 @@
-"""The runs' scores beside the paper's: Table 1, Tables 2(a) to 2(e), and what they claim."""
+"""The runs' scores beside the paper's: Table 1 and Tables 2(a) to 2(e)."""
 
 import json
 from collections.abc import Sequence
@@ -9,10 +9,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from xmdpt.bootstrap import bootstrap_interval
 from xmdpt.config import Config, ModelConfig, load_config
-from xmdpt.labels import METRICS
-from xmdpt.paper.exhibits import Claim, Status
+from xmdpt.labels import LABELS, METRICS
 from xmdpt.paper.published import Score, scores
 
 Checkpoint = Literal["ablation", "main"]
@@ -40,12 +38,6 @@ FEATURES = {
     "base_b": ("dinov2-giant", "dinov2-base"),
 }
 """Table 2(c): the encoders of source and pose, by hub name or folder, whose row a run may fill."""
-FEWEST_PEOPLE = 8
-"""An interval over fewer is not to be trusted: a bootstrap cannot show people it has not seen."""
-INVARIANT, INVARIANT_AFTER = 0.9999, 10_000
-"""Figure 5: the cosine within a person that the paper reports, and the steps it gives."""
-FEWEST_STEPS = INVARIANT_AFTER
-"""A shorter training tells one model from another by its start and its seed, not by its design."""
 MIPNET = {"mip_attention", "mask_ratio"}
 """Settings of `model` that touch MIPNet alone."""
 
@@ -80,7 +72,7 @@ class Results:
         path = self.root / f"reports/scores/{run}.tsv"
         if run not in self.config.runs or not path.is_file():
             return None
-        table = pd.read_csv(path, sep="\t", dtype={"person": str})
+        table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys((*LABELS, "row"), str))
         table = table[table["row"] == checkpoint]
         return table.set_index(["source", "target"]) if len(table) else None
 
@@ -97,6 +89,12 @@ class Results:
     def steps(self, run: str, checkpoint: Checkpoint) -> int | None:
         """Training steps behind a run's checkpoint, where the run has it."""
         return self.of_run(run).train.checkpoints.get(checkpoint)
+
+    def seeds(self, runs: Sequence[str]) -> str:
+        """The profile's seed and, where they are others, those of the runs' training, in words."""
+        own = sorted({self.of_run(run).training_seed for run in runs} - {self.config.seed})
+        trained = f" (of training also {', '.join(map(str, own))})" if own else ""
+        return f"seed {self.config.seed}{trained}"
 
     def learned(self, init: str) -> set[str]:
         """The settings of `model` whose weights a run that starts from `init` finds trained.
@@ -152,7 +150,7 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
     parts = [
         f"Ours: {results.data}, {results.config.data.size}x{results.config.data.size} pixels, "
         f"{results.networks}, protocol {results.config.evaluate.protocol}, "
-        f"seed {results.config.seed}, {_pair_counts(results, done, checkpoints)}."
+        f"{results.seeds(done)}, {_pair_counts(results, done, checkpoints)}."
     ]
     if results.config.evaluate.protocol == "synthetic":
         parts.append("fd_effnet is not FID and st_lpips not LPIPS: no number compares with theirs.")
@@ -246,152 +244,3 @@ def score_table(table: str, results: Results, size: int = 256) -> pd.DataFrame:
     if frame["our pairs"].nunique() < 2:
         frame = frame.drop(columns="our pairs")
     return frame.astype(object).where(frame.notna(), None).dropna(axis=1, how="all")
-
-
-# Claims
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A sentence of the paper that one run beats another in a metric of single pairs."""
-
-    table: str
-    text: str
-    better: tuple[str, Checkpoint]
-    worse: tuple[str, Checkpoint]
-    metric: Literal["ssim", "lpips", "psnr"] = "lpips"
-
-
-_B, _ABLATION, _MAIN = "base_b", "ablation", "main"
-COMPARISONS = (
-    Comparison("1", "X-MDPT-B beats X-MDPT-S", (_B, _MAIN), ("size_s", _MAIN)),
-    Comparison("1", "X-MDPT-L beats X-MDPT-B", ("size_l", _MAIN), (_B, _MAIN)),
-    Comparison("1", "Longer training goes on to help", (_B, _MAIN), (_B, _ABLATION)),
-    Comparison("1", "Longer training goes on to help", (_B, _MAIN), (_B, _ABLATION), "ssim"),
-    Comparison("2a", "MIPNet beats the plain transformer", (_B, _ABLATION), ("no_mask", _ABLATION)),
-    Comparison("2a", "MIPNet beats MDT's masking", (_B, _ABLATION), ("mdt", _ABLATION)),
-    Comparison("2b", "Masking 70% beats 30%", ("mask_70", _ABLATION), (_B, _ABLATION)),
-    Comparison("2b", "Masking 50% beats 30%", ("mask_50", _ABLATION), (_B, _ABLATION)),
-    Comparison(
-        "2d", "Cross-attention to the source beats none", ("attention_cross", _ABLATION),
-        ("mdt", _ABLATION),
-    ),
-    Comparison(
-        "2d", "Cross-self attention beats self-cross", ("attention_cross_self", _ABLATION),
-        (_B, _ABLATION),
-    ),
-    Comparison(
-        "2e", "Both source features beat the local one alone", (_B, _ABLATION),
-        ("canet_local", _ABLATION),
-    ),
-    Comparison(
-        "2e", "The global source feature beats the local one", ("canet_global", _ABLATION),
-        ("canet_local", _ABLATION),
-    ),
-)  # fmt: skip
-"""What the printed numbers say; FID has no value of a single pair, and so no interval."""
-
-
-def judge(comparison: Comparison, results: Results) -> Claim:
-    """Compare two runs on the pairs they share: is the 95 % interval of the gain clear of zero?
-
-    The interval is a bootstrap over people. Clear above zero supports the claim, clear below
-    refutes it; across zero, or where the comparison is not fair (`_doubts`), the run cannot tell.
-    """
-    key = results.metric(comparison.metric)
-    text = f"{comparison.text} (Table {comparison.table}, {METRICS[key].label})"
-    sides = [results.pairs(*comparison.better), results.pairs(*comparison.worse)]
-    if any(side is None for side in sides):
-        missing = [
-            f"{run} ({checkpoint})"
-            for side, (run, checkpoint) in zip(
-                sides, (comparison.better, comparison.worse), strict=True
-            )
-            if side is None
-        ]
-        profile = results.config.profile
-        return Claim(text, "not run", f"{' and '.join(missing)} not in the profile {profile}")
-    joined = sides[0].merge(
-        sides[1], left_index=True, right_index=True, suffixes=("_better", "_worse")
-    )
-    gain = (joined[f"{key}_better"] - joined[f"{key}_worse"]).dropna()  # what protocols drop
-    gain = gain if METRICS[key].higher else -gain
-    claim = _weigh(
-        text, gain, joined.loc[gain.index, "person_better"], "pairs", results.config.seed
-    )
-    if doubts := _doubts(comparison, results):
-        return Claim(text, "cannot tell", f"{claim.evidence}, but {' and '.join(doubts)}")
-    return claim
-
-
-def _doubts(comparison: Comparison, results: Results) -> list[str]:
-    """Why a difference between two runs does not tell which design is better, if so."""
-    sides = (comparison.better, comparison.worse)
-    steps = min(results.steps(*side) for side in sides)
-    doubts = []
-    if steps < FEWEST_STEPS:
-        doubts.append(f"{steps:,} steps are too few (below {FEWEST_STEPS:,})")
-    (first, second) = (results.of_run(run) for run, _ in sides)
-    if first.train.resume is not None or second.train.resume is not None:
-        doubts.append("training went on from a state that other settings had left")
-    if first.train.init != second.train.init:
-        doubts.append("one of the two alone is warm-started, or from other weights")
-    elif first.train.init is not None:
-        learned = results.learned(first.train.init)
-        one, other = first.model.model_dump(), second.model.model_dump()
-        if changed := sorted(name for name in learned if one[name] != other[name]):
-            doubts.append(
-                f"both start from weights trained with one {' and '.join(changed)}, which another "
-                "damages"
-            )
-    return doubts
-
-
-def _weigh(text: str, gain: pd.Series, people: pd.Series, unit: str, seed: int) -> Claim:
-    """A claim that the mean gain is above zero, by its bootstrap interval over people."""
-    low, high = bootstrap_interval(gain, seed, people)
-    evidence = (
-        f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} {unit} of "
-        f"{people.nunique()} people"
-    )
-    if people.nunique() < FEWEST_PEOPLE:
-        return Claim(text, "cannot tell", f"{evidence} (below {FEWEST_PEOPLE})")
-    return Claim(text, _status(low, high), evidence)
-
-
-def _status(low: float, high: float) -> Status:
-    if low > 0:
-        return "supported"
-    return "not supported" if high < 0 else "cannot tell"
-
-
-def claims(table: str, results: Results) -> tuple[Claim, ...]:
-    """What a run says about all that a table claims."""
-    return tuple(judge(one, results) for one in COMPARISONS if one.table == table)
-
-
-def invariance_claim(title: str, history: pd.DataFrame) -> Claim:
-    """What a run's last condition vectors say of Figure 5; short training tells nothing."""
-    last = history.iloc[-1]
-    within, between, steps = last["cosine_person"], last["cosine_people"], int(last["step"])
-    status: Status = "supported" if within > INVARIANT else "not supported"
-    if steps < INVARIANT_AFTER:
-        status = "cannot tell"
-    text = f"Views of one person give one vector (cosine above {INVARIANT} after 10k steps)"
-    evidence = (
-        f"{title} after {steps:,} steps: {within:.5f} within a person, {between:.5f} between "
-        f"people; the gap of {within - between:.5f} is all that tells people apart"
-    )
-    return Claim(text, status, evidence)
-
-
-def views_claim(distances: pd.DataFrame, seed: int) -> Claim:
-    """What Figure 2 says: does another view matter less to a picture than another person does?
-
-    `distances` has a row for each set of views: whose it is (`person`), the mean distance between
-    the pictures drawn from them (`drawn`), and that to one of someone else (`others`).
-    """
-    known = distances.dropna(subset=["drawn", "others"])
-    gain = known["others"] - known["drawn"]
-    text = "Another view of a person changes a picture less than another person does (st_lpips)"
-    return _weigh(text, gain, known["person"], "sets of views", seed)

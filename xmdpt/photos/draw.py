@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from xmdpt.config import ConfigError
 from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.perceptual import STLPIPS
 from xmdpt.photos.framing import drop_outside, squash, unsquash
@@ -137,7 +138,8 @@ def draw(
 ) -> Drawn:
     """Draw one picture for each seed; a seed gives the same picture whatever the others are.
 
-    `progress` is called after every denoising step with the number of steps done so far.
+    `progress` is called after every denoising step with the number of steps done so far. Raises
+    PhotoError where the networks that see photo and pose are not there.
     """
     source, keypoints = prepared.source_at(pipe.size), prepared.keypoints_at(pipe.size)
     made: list[np.ndarray] = []
@@ -152,14 +154,17 @@ def draw(
 
     for start in range(0, len(seeds), BATCH):
         chunk = seeds[start : start + BATCH]
-        images = pipe(
-            source,
-            [keypoints] * len(chunk),
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            generator=[torch.Generator().manual_seed(seed) for seed in chunk],
-            callback_on_step_end=step,
-        ).images
+        try:
+            images = pipe(
+                source,
+                [keypoints] * len(chunk),
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                generator=[torch.Generator().manual_seed(seed) for seed in chunk],
+                callback_on_step_end=step,
+            ).images
+        except ConfigError as error:  # a token encoder that is not there
+            raise PhotoError(str(error)) from None
         made += [np.array(image) for image in images]
     scores = closeness(pipe, source, made, ranking)
     return Drawn(

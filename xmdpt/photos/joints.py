@@ -46,7 +46,7 @@ def read_keypoints(
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin with a mark
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such key point file") from None
     except UnicodeDecodeError:
@@ -145,7 +145,7 @@ def check_keypoints(
 ) -> np.ndarray:
     """Return (18, 2) key points that make a pose, in a picture of `size` (H, W) if given.
 
-    Raises PhotoError on under 4 joints, all in one place, or outside the picture; `hint` says
+    Raises PhotoError on under 4 joints, all within one pixel, or outside the picture; `hint` says
     where those that lie outside may come from.
     """
     absent = missing(keypoints)
@@ -160,8 +160,11 @@ def check_keypoints(
         raise PhotoError(
             f"{name}: {len(JOINTS) - absent.sum()} joints ({known}), needs {MIN_JOINTS} or more"
         )
-    if not np.ptp(keypoints[~absent], axis=0).any():
-        raise PhotoError(f"{name}: all joints lie in one place; mark missing joints by -1 -1")
+    if np.ptp(keypoints[~absent], axis=0).max() <= 1:
+        raise PhotoError(
+            f"{name}: all joints lie within one pixel; mark missing joints by -1 -1, and give "
+            "pixels, not fractions of a picture"
+        )
     return keypoints
 
 

@@ -36,7 +36,8 @@ class Subject:
         keypoints: file with the joints on the photo; without, they are detected where needed.
         units: of that file, see `joints.Units`.
         person: number, from 1, of the person meant where there are several.
-        crop: to the person. None: unless the photo has DeepFashion's aspect already.
+        crop: to the person. None: unless the photo has DeepFashion's aspect already, and nobody of
+            several is meant.
         flag: the option that sets `person`, for messages.
     """
 
@@ -46,6 +47,10 @@ class Subject:
     person: int | None = None
     crop: bool | None = None
     flag: str = "--person"
+
+    def __post_init__(self) -> None:
+        if self.is_photo and self.keypoints is None and self.units != "pixels":
+            raise PhotoError(f"{self.path}: units are those of joints in a file; give the file too")
 
     @property
     def is_photo(self) -> bool:
@@ -87,7 +92,9 @@ def read_photo_subject(
     several people, are found.
     """
     photo = load_photo(subject.path)
-    crop = not is_framed(photo.size) if subject.crop is None else subject.crop
+    crop = subject.crop
+    if crop is None:  # of several people on a photo one is to be left
+        crop = subject.person is not None or not is_framed(photo.size)
     points, box = None, None
     if subject.keypoints is not None:
         size = photo.size[::-1]

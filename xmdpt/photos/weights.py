@@ -42,7 +42,6 @@ def load_pipeline(
             )
         else:
             raise PhotoError(f"{chosen}: no model_index.json there; name a folder of a pipeline")
-        return pipe.to(device)
     except PhotoError:
         raise
     except Exception as error:  # JSON, safetensors, shapes: each library raises its own
@@ -51,6 +50,7 @@ def load_pipeline(
     finally:
         if bars:
             logging.enable_progress_bar()
+    return pipe.to(device)
 
 
 def _from_export(folder: Path) -> XMDPTPipeline:
