@@ -5,12 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SIZE
+from conftest import SIZE, make_model
 from PIL import Image
 
+from xmdpt import XMDPTPipeline
+from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.pairs import mangle, result_name
+from xmdpt.data.pairs import item, mangle, result_name, views_of_people
+from xmdpt.diffusion import make_scheduler
 from xmdpt.image_metrics import silhouette
+from xmdpt.paper.drawing import draw_cases
 from xmdpt.paper.exhibits import DPI
 from xmdpt.paper.failures import (
     Diagnosis,
@@ -29,7 +33,7 @@ from xmdpt.paper.figures import (
 )
 from xmdpt.paper.people import photos, score_pictures, spread_of, stranger
 from xmdpt.paper.scores import Results
-from xmdpt.paper.views import Views, distance_table, views_figure
+from xmdpt.paper.views import Views, distance_table, draw_views, views_figure
 from xmdpt.photos.loading import PhotoError
 
 ROOT = Path(__file__).parent.parent
@@ -160,6 +164,27 @@ def test_photos_of_any_size_are_shown_whole(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(PhotoError, match=r"broken\.jpg"):
         photos(tmp_path, 64)
+
+
+def test_all_views_and_the_control_are_drawn_in_one_pose_with_one_noise(people, tiny_vae):
+    pipe = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
+    pipe.set_progress_bar_config(disable=True)
+    config = load_config(ROOT / "profiles/smoke.yaml", "base_b")
+    sample = config.sample.model_copy(update={"num_inference_steps": 2, "precision": "fp32"})
+    config = config.model_copy(update={"sample": sample})
+    data = DeepFashion(people, SIZE)
+    rows = views_of_people(data.pictures("train"), people=3, views=3)
+    views = draw_views(pipe, data, config, rows, place=len(rows) - 1)
+    *names, target = rows[-1]
+    control = rows[0][0]
+    assert views.person == item(target) != item(control)
+    assert len(views.drawn) == len(names) and len(views.other_drawn) == 1
+    for name, drawn in zip([*names, control], views.drawn + views.other_drawn, strict=True):
+        case = (data.picture(name), data.skeleton(target))
+        alone = draw_cases(pipe, [case], config, [("views", len(rows) - 1)])[0]
+        assert np.abs(alone.astype(int) - drawn).max() <= 1, "rounding depends on the batch"
+    (other,) = draw_cases(pipe, [case], config, [("views", 7)])
+    assert np.abs(other.astype(int) - drawn).max() > 1, "another key is other noise"
 
 
 def test_views_stand_beside_what_someone_else_gives():

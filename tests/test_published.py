@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from xmdpt.evaluation.full_size import SHAPES
 from xmdpt.paper.published import TRAINING_DAYS, configurations, costs, scores
 
 TRANSCRIPT = Path(__file__).parent / "published.tsv"
@@ -83,3 +84,10 @@ def test_one_setting_has_one_set_of_numbers():
         if row.run and row.table != "1":
             found = numbers.setdefault(row.run, (row.fid, row.ssim, row.lpips, row.psnr))
             assert found == (row.fid, row.ssim, row.lpips, row.psnr), row
+
+
+def test_what_is_timed_at_full_size_is_what_table_4_prints():
+    printed = {one.method: (one.width, one.layers, one.heads) for one in configurations()}
+    assert {f"X-MDPT-{size.upper()}": shape for size, shape in SHAPES.items()} == {
+        name: shape for name, shape in printed.items() if name.startswith("X-MDPT")
+    }
