@@ -115,3 +115,14 @@ def test_logged_in(tmp_path, monkeypatch):
 def test_importing_does_not_import_wandb():
     code = "import sys, xmdpt.tracking; sys.exit('wandb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_is_left_is_told_beside_what_is_kept(monkeypatch, capsys):
+    times = iter([100.0, 120.0, 400.0])
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: next(times))
+    tracker = tracking.Tracker()
+    for step in (500, 510, 600):  # a resumed run begins with what it found
+        tracker.pace(step, 1000)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "2 s a step, 0:16:20 left\n3 s a step, 0:20:00 left\n"

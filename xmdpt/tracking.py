@@ -7,9 +7,12 @@ Runs are written offline to `wandb/` unless the user is logged in (`wandb login`
 import netrc
 import os
 import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +27,7 @@ class Tracker:
 
     def __init__(self, run: Any = None) -> None:
         self._run = run
+        self._first: tuple[int, float] | None = None
 
     def _attempt(self, action: Callable[[Any], None]) -> None:
         if self._run is None:
@@ -51,6 +55,20 @@ class Tracker:
     def summary(self, values: dict[str, Any]) -> None:
         """Set the numbers that stand for the whole run."""
         self._attempt(lambda run: run.summary.update(values))
+
+    def pace(self, step: int, steps: int) -> None:
+        """Say how long a step takes, and all that are left, since the first call.
+
+        On stderr, which executed notebooks do not keep: it differs from time to time.
+        """
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (step, now)
+            return
+        begun, then = self._first
+        each = (now - then) / (step - begun)
+        left = timedelta(seconds=round(each * (steps - step)))
+        print(f"{each:.2g} s a step, {left} left", file=sys.stderr, flush=True)
 
     def finish(self, exit_code: int = 0) -> None:
         """End the run; `track` calls this."""
