@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SIZE
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
 from xmdpt.config import load_config
@@ -57,6 +58,13 @@ def files(folder):
 
 def rows(*numbers):
     return np.array(numbers)
+
+
+def test_a_vae_without_a_quantising_convolution_is_named_too(encoders, tiny_vae):
+    settings = {**tiny_vae.config, "use_quant_conv": False}
+    other = Encoders(AutoencoderKL.from_config(settings), encoders.source, encoders.pose)
+    other.vae.encoder.load_state_dict(tiny_vae.encoder.state_dict())
+    assert other.key != encoders.key == encoders.key
 
 
 def on_the_fly(data, encoders, batch, flip):

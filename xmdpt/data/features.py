@@ -69,6 +69,12 @@ class Encoders:
     def to(self, device: torch.device) -> "Encoders":
         return Encoders(self.vae.to(device), self.source.to(device), self.pose.to(device))
 
+    @property
+    def key(self) -> str:
+        """A name for the exact weights that features are made with."""
+        networks = (self.vae.encoder, self.vae.quant_conv, self.source, self.pose)
+        return weights_key(network for network in networks if network is not None)
+
     def shapes(self, size: int) -> dict[str, tuple[int, ...]]:
         """Shape of each array's entry for one picture of `size` pixels, seen one way round."""
         config = self.vae.config
@@ -263,10 +269,7 @@ def _key(
 ) -> str:
     """A name for all that the features depend on: the bytes of the files and the weights."""
     files = [[name, data.digest(name)] for name in names]
-    weights = weights_key(
-        [encoders.vae.encoder, encoders.vae.quant_conv, encoders.source, encoders.pose]
-    )
-    return fingerprint(files, data.size, weights, settings.model_dump())
+    return fingerprint(files, data.size, encoders.key, settings.model_dump())
 
 
 def cache_features(

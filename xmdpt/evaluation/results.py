@@ -29,7 +29,6 @@ from xmdpt.evaluation.protocols import Size
 T = TypeVar("T")
 Pair = tuple[str, str]
 """(source, target), mangled names."""
-SUFFIXES = {".png", ".jpg", ".jpeg"}
 SCHEME = "<source>_2_<target>_vis.png, where a name is fashionWOMENDressesid0000713204_4full"
 
 
@@ -81,17 +80,12 @@ def _existing(folder: str | Path) -> Path:
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
-    """Return the PNG and JPEG files below `folder`, sorted; hidden files and folders are left out.
+    """Return the pictures below `folder`, see `find_files`, sorted.
 
     Raises DataError if there is no such folder.
     """
     folder = _existing(folder)
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    return sorted(folder / name for name in find_files(folder))
 
 
 def _open(folder: Path, size: Size) -> Store:

@@ -16,7 +16,6 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.features import Encoders, cache_features
 from xmdpt.data.synthetic import render_dataset
 from xmdpt.files import fingerprint
-from xmdpt.hub import weights_key
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 
@@ -110,8 +109,7 @@ def training_features(
     """The cached features of the data set's training pictures, made once for these weights."""
     settings = features_of(pipe)
     encoders = Encoders.load(pipe.vae, settings)
-    weights = weights_key([pipe.vae.encoder, encoders.source, encoders.pose])
-    key = fingerprint(weights, settings.model_dump(), data.root.name, data.size)
+    key = fingerprint(encoders.key, settings.model_dump(), data.root.name, data.size)
     names = data.pictures("train")
     return FeatureCache(
         _make_once(

@@ -13,6 +13,7 @@ from PIL import Image
 
 from xmdpt.data.deepfashion import read_picture
 from xmdpt.data.pairs import mangle, parse_result_name
+from xmdpt.data.stores import find_files
 from xmdpt.labels import METRICS, comparable
 from xmdpt.paper.claims import INVARIANT
 from xmdpt.paper.exhibits import DPI
@@ -21,7 +22,6 @@ from xmdpt.paper.scores import PRINTED, Results
 
 ASPECT = 16 / 11  # DeepFashion's pictures are 750 x 1101; the networks' are squashed squares
 CELL = 0.95  # inches wide, or more where pictures have more pixels than that shows
-PICTURES = {".png", ".jpg", ".jpeg"}
 STYLES = ("-", "--", "-.", ":")
 CLOSEST = 1e-6  # what Figure 5 still tells from a cosine of 1
 SIZES = {"size_s": "S", "base_b": "B", "size_l": "L"}
@@ -70,10 +70,9 @@ def _results(folder: str | Path) -> dict[tuple[str, str], Path]:
     Files whose names are not a pair's, in any of the field's spellings, are left out.
     """
     found = {}
-    for path in sorted(Path(folder).rglob("*")):
-        if path.suffix.lower() in PICTURES:
-            with suppress(ValueError):
-                found[parse_result_name(path.name)] = path
+    for name in find_files(Path(folder)):
+        with suppress(ValueError):
+            found[parse_result_name(Path(name).name)] = Path(folder) / name
     return found
 
 
