@@ -1,4 +1,4 @@
-"""What a survey finds and asks for, the index it ends in, and what the two halves share."""
+"""What a survey finds and asks for, the index it ends in, and what the two sets share."""
 
 import json
 import shutil
@@ -376,7 +376,7 @@ def test_references_come_from_the_lmdb_of_the_size_that_is_scored(people, tmp_pa
 
 
 def test_without_a_list_the_training_pairs_say_who_trains(people, tmp_path):
-    """Not all pictures that lie there: those of the test half are no training pictures."""
+    """Not all pictures that lie there: those of the test set are no training pictures."""
     listed = [one.name for one in training_pictures(people)]
     (people / "train.lst").unlink()
     with pytest.warns(
@@ -460,5 +460,5 @@ def test_the_report(people, tmp_path):
     stored = json.loads((tmp_path / "index/overlap.json").read_text())
     assert stored["near_across"] == [list(pair) for pair in overlap["near_across"]]
     counts, *lists = overlap_tables(overlap).values()
-    assert counts["of the test half"].tolist() == [3, 1, 1]
+    assert counts["of the test set"].tolist() == [3, 1, 1]
     assert [len(table) for table in lists] == [2, 0, 2]

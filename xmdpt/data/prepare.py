@@ -113,11 +113,11 @@ def overlap_tables(overlap: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """The report in tables, by title; of long lists the first rows."""
     counts = pd.DataFrame(
         [
-            {"": what, "of the test half": overlap["of_test"][what], "also in training": len(names)}
+            {"": what, "of the test set": overlap["of_test"][what], "also in training": len(names)}
             for what, names in overlap["shared"].items()
         ]
     )
-    tables = {"what both halves hold": counts}
+    tables = {"what both sets hold": counts}
     lists = {f"{split} pairs": pairs for split, pairs in overlap["near_pairs"].items()}
     for what, pairs in (lists | {"training and test pictures": overlap["near_across"]}).items():
         title = f"{what} of nearly the same picture: {len(pairs)}"

@@ -94,7 +94,7 @@ def write_limits(
     For each (source, target) pair: `reconstruction`, the target through the autoencoder, whose
     encoder and decoder are `rebuild`, uint8 (N, size, size, 3) to the same; `truth`, the target.
     A latent diffusion model can at best draw the former; the latter's distance to the training
-    pictures is what a perfect method has, since those of the test half are other pictures.
+    pictures is what a perfect method has, since those of the test set are other pictures.
     """
     folders = {name: Path(folder) / name for name in LIMITS}
     for path in folders.values():
