@@ -57,7 +57,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def read_kept(root: str | Path = ".") -> dict[str, list[dict[str, Any]]]:
     """Profile -> exhibits of each run that is kept below `root`."""
-    records = (Path(root) / FOLDER).glob("*/exhibits.json")
+    records = (Path(root) / FOLDER).glob("[!.]*/exhibits.json")  # hidden ones are unfinished
     return {path.parent.name: json.loads(path.read_text()) for path in records}
 
 
