@@ -90,9 +90,9 @@ def evaluate(
         Path | None, typer.Option(help="Folder with networks' files; default: torch.hub's.")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Of training statistics; default: ~/.cache/xmdpt.")
+        Path | None, typer.Option(help="Of training statistics; default: below ~/.cache/xmdpt.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap intervals.")] = 0,
     device: Device = None,
 ) -> None:
     """Score methods' pictures under the field's protocols: pidm, cfld, cfld-512, pcdms, patn,
@@ -152,7 +152,7 @@ def generate(
     pose_person: Annotated[int | None, typer.Option(help="Who of several on the pose.")] = None,
     crop: Annotated[
         bool | None,
-        typer.Option(help="Cut to the person; default: unless the aspect is 750:1101 already."),
+        typer.Option(help="Cut to the person; default: yes, but for one person at 750:1101."),
     ] = None,
     remove_background: Annotated[
         bool, typer.Option("--remove-background", help="White around the source's person.")
@@ -160,7 +160,7 @@ def generate(
     rescale_pose: Annotated[
         bool, typer.Option("--rescale-pose", help="Give the pose the source's limb lengths.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32, help="The first; others follow.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32, help="Of the first; others follow.")] = 0,
     num: Annotated[int, typer.Option(min=1, max=64, help="Pictures; the best goes to OUT.")] = 1,
     ranking: Annotated[
         Literal["tokens", "st_lpips"],
@@ -169,7 +169,7 @@ def generate(
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet of all to write.")] = None,
     weights: Weights = None,
     steps: Annotated[int, typer.Option(min=MIN_STEPS, max=1000, help="Denoising steps.")] = 50,
-    guidance_scale: Annotated[float, typer.Option(min=0, max=100, help="1: off.")] = 2.0,
+    guidance_scale: Annotated[float, typer.Option(min=0, max=100, help="1 switches it off.")] = 2.0,
     detector: Annotated[str | None, typer.Option(help="RT-DETR: hub name or folder.")] = None,
     pose_estimator: Annotated[str | None, typer.Option(help="ViTPose: the same.")] = None,
     segmenter: Annotated[str | None, typer.Option(help="Mask2Former: the same.")] = None,
@@ -263,7 +263,7 @@ def demo(
 @app.command()
 def bench(
     models: Annotated[
-        str, typer.Option(help="With commas between; all adds what runs once a picture.")
+        str, typer.Option(help="With commas between; all: also what runs once a picture.")
     ] = "x_mdpt_s,x_mdpt_b,x_mdpt_l,pixel_unet,latent_unet",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds through all of them.")] = 2,
     batch_size: Annotated[
@@ -344,7 +344,7 @@ def convert(
     checkpoint: Annotated[Path, typer.Argument(help="ema_*.pt; with --to official, a folder.")],
     out: Annotated[Path, typer.Argument(help="To write; it must not exist.")],
     vae: Annotated[
-        Path | None, typer.Option(help="Fine-tuned VAE; without, OUT is the transformer alone.")
+        Path | None, typer.Option(help="Folder of a VAE; without, OUT is the transformer alone.")
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with golden numbers and with the file.")

@@ -1,4 +1,4 @@
-"""Every number that the paper's tables print, once, as it is printed (Pham, Zhang and Yoo, 2024).
+"""Every number that the paper's tables print, once, as it is printed (Pham, Kang and Yoo, 2024).
 
 They were measured on DeepFashion under PIDM's protocol: FID against all training pictures, SSIM,
 LPIPS and PSNR on the 8,570 test pairs. None of them is comparable with a number on other data.
