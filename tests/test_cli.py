@@ -71,6 +71,10 @@ def test_changes_by_hand_are_kept(folder, monkeypatch, capsys):
     assert xmdpt(monkeypatch, "profile", "smoke", "--force") == 0
     assert (folder / "params.yaml.bak").read_bytes() == mine
     assert params.read_bytes() == (folder / "profiles/smoke.yaml").read_bytes()
+    params.write_text(params.read_text() + "# mine again\n")
+    assert xmdpt(monkeypatch, "profile", "smoke", "--force") == 0
+    assert (folder / "params.yaml.bak").read_bytes() == mine
+    assert (folder / "params.yaml.bak1").read_text().endswith("# mine again\n")
 
 
 @pytest.mark.parametrize("words", [("profile", "nonesuch"), ("report",)])

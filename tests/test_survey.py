@@ -31,12 +31,13 @@ from xmdpt.data.overlap import (
     shared_names,
     thumbnail,
 )
+from xmdpt.data.pairs import result_name
 from xmdpt.data.prepare import make_index, overlap_tables
 from xmdpt.data.survey import EXPECTED, survey
 from xmdpt.encoders import make_encoder
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.baselines import write_baselines
-from xmdpt.evaluation.results import References, training_pictures
+from xmdpt.evaluation.results import References, match_results, training_pictures
 
 SIZE = 64
 SPLITS = ("train", "test")
@@ -366,6 +367,25 @@ def test_names_of_ones_own_are_found_under_an_index(tmp_path):
         file.write("bert/a2.png\n")
     with pytest.raises(DataError, match=r"cannot tell anna/a2\.png from bert/a2\.png"):
         References(index.root).find("a2")
+
+
+def test_folders_tell_people_apart_where_there_are_several(tmp_path):
+    own_names(tmp_path / "raw", ["anna/a1.png", "anna/a2.png", "bert/b1.png", "bert/b2.png"])
+    pairs = [
+        ("anna/a1.png", "anna/a2.png"),
+        ("anna/a2.png", "anna/a1.png"),
+        ("bert/b1.png", "bert/b2.png"),
+    ]
+    lines = ["from,to", *map(",".join, pairs)]
+    (tmp_path / "raw/pairs-test.csv").write_text("\n".join(lines) + "\n")
+    index = index_of(tmp_path / "raw", tmp_path / "index")
+    made = tmp_path / "made"
+    made.mkdir()
+    for source, target in pairs:
+        shutil.copy(tmp_path / "raw" / target, made / result_name(source, target))
+    assert [one.person for one in match_results(made, index.root)] == ["anna", "anna", "bert"]
+    (made / result_name(*pairs[-1])).unlink()
+    assert [one.person for one in match_results(made, index.root)] == ["a1", "a2"]
 
 
 def test_references_come_from_the_lmdb_of_the_size_that_is_scored(people, tmp_path):

@@ -1,5 +1,6 @@
 """The profiles that come with the repository, and which of them params.yaml is."""
 
+from itertools import count
 from pathlib import Path
 
 from xmdpt.config import ConfigError, load_config
@@ -50,7 +51,8 @@ def list_profiles() -> None:
 def put_in_place(name: str, force: bool = False) -> None:
     """Make params.yaml the named profile; changes made by hand are kept unless `force`.
 
-    With `force` they go to params.yaml.bak. Raises ConfigError.
+    With `force` they go to params.yaml.bak, or, if that is there, to .bak1 and so on. Raises
+    ConfigError.
     """
     profiles = find_profiles()
     if name not in profiles:
@@ -61,7 +63,8 @@ def put_in_place(name: str, force: bool = False) -> None:
             raise ConfigError(
                 "params.yaml has changes of yours; --force replaces them, with a backup"
             )
-        backup = PARAMS.with_suffix(".yaml.bak")
+        names = (PARAMS.with_suffix(f".yaml.bak{number or ''}") for number in count())
+        backup = next(name for name in names if not name.exists())
         backup.write_bytes(PARAMS.read_bytes())
         print(f"your params.yaml is kept as {backup}")
     with atomic_path(PARAMS) as partial:

@@ -4,7 +4,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -38,11 +38,15 @@ class EvaluationWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Match:
-    """One result and the mangled names of its pair; it should equal the picture `target`."""
+    """One result and the mangled names of its pair; it should equal the picture `target`.
+
+    `folder` is where the target lies in its data set, if people have folders there.
+    """
 
     result: Path
     source: str
     target: str
+    folder: str = ""
 
     @property
     def pair(self) -> Pair:
@@ -50,10 +54,10 @@ class Match:
 
     @property
     def person(self) -> str:
-        """Who is shown: DeepFashion's item or Market-1501's person, else the target's name."""
+        """Who is shown: DeepFashion's item, Market-1501's person, a folder, else the target."""
         found = re.match(r"fashion.+?id\d{8}", self.target)
         person = MARKET.match(self.target)
-        return found[0] if found else person[1] if person else self.target
+        return found[0] if found else person[1] if person else self.folder or self.target
 
 
 @dataclass(frozen=True)
@@ -188,10 +192,11 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
         except ValueError:
             unread.append(path.name)
             continue
-        if references.find(target) is None:
+        picture = references.find(target)
+        if picture is None:
             missing.append(path.name)
             continue
-        match = Match(path, source, target)
+        match = Match(path, source, target, str(PurePosixPath(picture.name).parent))
         if match.pair in matches:
             raise DataError(
                 f"{matches[match.pair].result} and {path} are results of one pair; move one away"
@@ -205,7 +210,10 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
         )
     complain(unread, f"pictures in {generated_dir} are not named {SCHEME}")
     complain(missing, f"results in {generated_dir} have no reference in {reference_dir}")
-    return sorted(matches.values(), key=lambda match: (match.target, match.source))
+    ordered = sorted(matches.values(), key=lambda match: (match.target, match.source))
+    if len({match.folder for match in ordered}) == 1:  # then a folder is not a person
+        ordered = [replace(match, folder="") for match in ordered]
+    return ordered
 
 
 def kept(count: int, size: int, drop_last: bool) -> int:
