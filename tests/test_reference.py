@@ -53,6 +53,20 @@ def test_the_page_has_every_exhibit_in_order_and_its_files(made):
     assert before == {path.name: path.read_bytes() for path in page.parent.iterdir()}
 
 
+def test_the_numbers_of_its_runs_are_kept(made):
+    for folder in ("scores", "metrics"):
+        (made / "reports" / folder).mkdir()
+    (made / "reports/scores/base_b.json").write_text("{}")
+    pairs = "row\tsource\tssim\nablation\t0001\t0.5\ncopy_source\t0001\t0.4\n"
+    (made / "reports/scores/base_b.tsv").write_text(pairs)
+    (made / "reports/metrics/train_base_b.tsv").write_text("step\tloss\n")
+    folder = keep_reference(made, "").parent
+    assert (folder / "scores_base_b.json").read_text() == "{}"
+    assert (folder / "scores_base_b.tsv").read_text() == pairs.rpartition("copy")[0]
+    assert (folder / "train_base_b.tsv").is_file()
+    assert not [*folder.glob("*no_mask*")]
+
+
 def test_a_run_that_is_not_finished_is_not_kept(made):
     (made / "reports/exhibits/figure_9.json").unlink()
     with pytest.raises(ConfigError, match="figure_9 not made yet"):

@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import pandas as pd
 from PIL import Image
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.files import atomic_path, fingerprint, resumable_dir
+from xmdpt.labels import BASELINES, LIMITS
 from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
 
 FOLDER = "reports/reference"
@@ -76,6 +78,8 @@ def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -
     parts = [
         "# The paper's tables and figures, as one run made them",
         f"Profile `{about['profile']}`, seed {about['seed']}. {about['note']}",
+        "The numbers lie beside this page: of a run `scores_RUN.json`, of its single pairs "
+        "`scores_RUN.tsv`, along its training `train_RUN.tsv`.",
         HOW_TO_READ,
         "| claim | this run | evidence |\n|---|---|---|",
     ]
@@ -89,6 +93,22 @@ def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -
         parts += [f"![{exhibit['title']}]({name}.jpg)" for name in exhibit["figures"]]
         parts.append(f"*{exhibit['provenance']}*")
     return "\n\n".join(parts) + "\n"
+
+
+def _copy_scores(reports: Path, runs: Sequence[str], folder: Path) -> None:
+    """Keep the numbers behind the exhibits: of runs, of their single pairs, along their training.
+
+    Rows of baselines and limits are the same for all runs, and stay out of the pairs.
+    """
+    for run in runs:
+        scores, history = reports / f"scores/{run}.json", reports / f"metrics/train_{run}.tsv"
+        if not scores.is_file():
+            continue
+        shutil.copy(scores, folder / f"scores_{run}.json")
+        table = pd.read_csv(scores.with_suffix(".tsv"), sep="\t", dtype=str)
+        own = table[~table["row"].isin([*BASELINES, *LIMITS])]
+        own.to_csv(folder / f"scores_{run}.tsv", sep="\t", index=False)
+        shutil.copy(history, folder)
 
 
 def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOTEBOOK_OF)) -> Path:
@@ -113,6 +133,7 @@ def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOT
                 picture = Image.open(reports / f"figures/{name}.png").convert("RGB")
                 picture.thumbnail((WIDEST, 100 * WIDEST))
                 picture.save(partial / f"{name}.jpg", quality=85)
+        _copy_scores(reports, config.runs, partial)
         (partial / "exhibits.json").write_text(json.dumps(exhibits, indent=1) + "\n")
         (partial / "README.md").write_text(_page(exhibits, reports / "tables", about))
         shutil.copy(root / "params.yaml", partial)
