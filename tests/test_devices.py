@@ -38,13 +38,17 @@ def new_pipeline(vae, *settings):
 @pytest.mark.parametrize("there, place", [(True, "cuda"), (False, "cpu")])
 def test_a_run_is_loaded_onto_the_gpu(tiny_vae, tmp_path, monkeypatch, there, place):
     tiny_vae.save_pretrained(tmp_path / "vae")
-    make_model(mip_attention="none").save_pretrained(tmp_path / "base_b" / "main")
+    model = make_model(mip_attention="none")
+    model.save_pretrained(tmp_path / "base_b" / "main")
     places = []
     monkeypatch.setattr(XMDPTPipeline, "to", lambda pipe, to: places.append(to) or pipe)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     config = load_config("profiles/smoke.yaml")
     features = config.features.model_copy(update={"precision": "bf16"})
-    config = config.model_copy(update={"features": features})
+    settings = config.model.model_copy(
+        update={name: model.config[name] for name, _ in config.model}
+    )
+    config = config.model_copy(update={"features": features, "model": settings})
     pipeline = load_run(config, "base_b", "main", tmp_path)
     assert places == [place]
     assert pipeline.config.encoder_precision == "bf16"
