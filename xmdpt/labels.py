@@ -16,6 +16,8 @@ class Metric(NamedTuple):
 
 LABELS = ("result", "person", "source", "target")
 """Columns of a table of pairs that are no metrics, but text."""
+TEXT = dict.fromkeys((*LABELS, "row"), str)
+"""What pandas is to read as text in such a table: names may look like numbers."""
 
 _DISTANCE = "Fréchet distance between the results and all training pictures"
 _KERNEL = "Kernel distance (unbiased squared MMD, cubic kernel) between the same features"

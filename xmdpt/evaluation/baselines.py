@@ -18,7 +18,7 @@ from xmdpt.data.pairs import mangle, result_name, spread
 from xmdpt.evaluation.results import batches
 from xmdpt.evaluation.summary import Scores
 from xmdpt.files import atomic_path, write_json
-from xmdpt.labels import BASELINES, LABELS, LIMITS
+from xmdpt.labels import BASELINES, LIMITS, TEXT
 
 BATCH = 16  # pictures that pass the autoencoder at a time
 MISMATCH = 64.0  # pixels of the 256-high frame: what a joint seen in one pose only is charged
@@ -129,9 +129,7 @@ def read_scores(
     if not path.is_file():
         raise DataError(f"{path}: no such file; the stage `baselines` makes it")
     scores = json.loads(path.read_text())
-    table = pd.read_csv(
-        path.with_suffix(".tsv"), sep="\t", dtype=dict.fromkeys([*LABELS, "row"], str)
-    )
+    table = pd.read_csv(path.with_suffix(".tsv"), sep="\t", dtype=TEXT)
     asked = {(mangle(source), mangle(target)) for source, target in pairs}
     if set(zip(table["source"], table["target"], strict=True)) != asked:
         raise DataError(f"{path}: scores of other pairs; run the stage `baselines` again")

@@ -107,8 +107,8 @@ def _doubts(comparison: Comparison, results: Results) -> list[str]:
     if comparison.better[0] != comparison.worse[0] and len({*steps}) > 1:
         doubts.append(f"one was trained for {steps[0]:,} steps, the other for {steps[1]:,}")
     recipes = [config.train.model_dump(exclude=APART) for config in (first, second)]
-    if other := [name for name, value in recipes[0].items() if recipes[1][name] != value]:
-        doubts.append(f"they were trained with another {' and '.join(other)}")
+    if unlike := [name for name, value in recipes[0].items() if recipes[1][name] != value]:
+        doubts.append(f"they were trained with another {' and '.join(unlike)}")
     if first.train.resume is not None or second.train.resume is not None:
         doubts.append("training went on from a state that other settings had left")
     if first.train.init != second.train.init:

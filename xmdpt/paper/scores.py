@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from xmdpt.config import Config, ModelConfig, load_config
-from xmdpt.labels import LABELS, METRICS
+from xmdpt.labels import METRICS, TEXT
 from xmdpt.paper.published import Score, scores
 
 Checkpoint = Literal["ablation", "main"]
@@ -72,7 +72,7 @@ class Results:
         path = self.root / f"reports/scores/{run}.tsv"
         if run not in self.config.runs or not path.is_file():
             return None
-        table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys((*LABELS, "row"), str))
+        table = pd.read_csv(path, sep="\t", dtype=TEXT)
         table = table[table["row"] == checkpoint]
         return table.set_index(["source", "target"]) if len(table) else None
 
