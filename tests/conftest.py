@@ -34,6 +34,14 @@ def body(scale=1.0, shift=(0.0, 0.0)) -> np.ndarray:
     return np.array(points, float) * scale + shift
 
 
+def points_out(frame, keypoints, size) -> np.ndarray:
+    """The inverse of the frame's `points_in`."""
+    scale = np.array([frame.width / size[1], frame.height / size[0]])
+    outside = np.asarray(keypoints, np.float64) * scale + [frame.left, frame.top]
+    outside[(np.asarray(keypoints) == -1).all(axis=1)] = -1
+    return outside
+
+
 def write_dataset(root, people=4, views=3):
     """People 0.. in one colour each, `views` pictures of each; the last is the test person."""
     names = {"train": [], "test": []}

@@ -40,7 +40,7 @@ def written(tmp_path, change):
         (lambda c: c["vae"].update(init=None), "vae: .*train_encoder must be true"),
         (
             lambda c: c["train"].update(init=None, ema_decay=0.9),
-            r"train: .*ema_decay 0\.9 over 4 steps keeps 66% .*; 0\.4728 or less",
+            r"train: .*ema_decay 0\.9 over 2 steps keeps 81% .*; 0\.2236 or less",
         ),
         (
             lambda c: c["vae"].update(init=None, train_encoder=True, steps=1600, ema_decay=0.999),
@@ -66,10 +66,16 @@ def test_an_experiment_is_a_difference(tmp_path):
 
 
 def test_the_decay_that_an_error_names_fits_and_a_start_may_be_kept(tmp_path):
-    scratch = {"init": None, "ema_decay": 0.2236}  # the run no_mask has two steps
+    scratch = {"init": None, "ema_decay": 0.2236}  # the first checkpoint is at two steps
     assert load_config(written(tmp_path, lambda c: c["train"].update(scratch)))
     trained = {"ema_decay": 0.999}  # smoke starts from weights that are worth keeping
     assert load_config(written(tmp_path, lambda c: c["train"].update(trained)))
+
+
+def test_the_first_checkpoint_is_to_be_no_untrained_one_either(tmp_path):
+    early = {"init": None, "ema_decay": 0.4, "checkpoints": {"ablation": 1, "main": 4}}
+    with pytest.raises(ConfigError, match=r"ema_decay 0\.4 over 1 steps keeps 40%"):
+        load_config(written(tmp_path, lambda c: c["train"].update(early)))
 
 
 def test_an_experiment_with_an_unknown_setting_is_refused(tmp_path):

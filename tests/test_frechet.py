@@ -116,6 +116,42 @@ def test_infinity_needs_more_results_than_features():
     assert np.isnan(frechet_infinity(features, (np.zeros(8), np.eye(8))))
 
 
+def repeated(seed: int, distinct: int, width: int) -> tuple[np.ndarray, list[int]]:
+    """A sample of the standard normal, each row one to four times, and which row each one is."""
+    rng = np.random.default_rng(seed)
+    rows = np.repeat(np.arange(distinct), rng.integers(1, 5, distinct))
+    return rng.normal(size=(distinct, width))[rows], list(rows)
+
+
+def test_a_repeated_picture_is_no_further_sample():
+    """The limit and the kernel distance of a sample of just the right distribution are about 0."""
+    limits, kernels = {True: [], False: []}, {True: [], False: []}
+    reference = np.random.default_rng(99).normal(size=(2000, 8))
+    for seed in range(8):
+        features, pictures = repeated(seed, 160, 8)
+        for told in (True, False):
+            known = pictures if told else None
+            limit = frechet_infinity(features, (np.zeros(8), np.eye(8)), seed, pictures=known)
+            limits[told].append(limit)
+            kernels[told].append(kernel_distance(features, reference, pictures_a=known))
+    for values in (limits, kernels):
+        assert abs(np.mean(values[True])) < 0.3 * np.mean(values[False])
+
+
+def test_copies_of_a_sample_have_its_distances():
+    features = np.random.default_rng(1).normal(size=(40, 4))
+    twice, pictures = np.tile(features, (2, 1)), [*range(40)] * 2
+    reference = (np.zeros(4), np.eye(4))
+    expected = kernel_distance(features, features + 1)
+    assert kernel_distance(twice, features + 1, pictures_a=pictures) == pytest.approx(expected)
+    few, copies = np.tile(features[:7], (10, 1)), [*range(7)] * 10
+    assert np.isnan(frechet_infinity(few, reference, pictures=copies)), "7 pictures, not 70"
+
+
+def test_one_picture_is_compared_with_itself():
+    assert kernel_within(np.full((5, 1), 2.0), [0] * 5) == pytest.approx((4 + 1) ** 3)
+
+
 def test_kernel_distance_equals_torchmetrics():
     torch = pytest.importorskip("torch")
     poly_mmd = pytest.importorskip("torchmetrics.image.kid").poly_mmd

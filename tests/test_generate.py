@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import SIZE, body, draw_person, make_model
+from conftest import SIZE, body, draw_person, make_model, points_out
 from PIL import Image
 
 from xmdpt import XMDPTPipeline, cli
@@ -16,7 +16,13 @@ from xmdpt.photos.framing import whole_frame
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK
 from xmdpt.photos.retarget import limb_lengths
-from xmdpt.photos.subjects import CANVAS, Subject, read_photo_subject
+from xmdpt.photos.subjects import (
+    CANVAS,
+    Subject,
+    find_pose,
+    read_photo_subject,
+    squash_points,
+)
 
 
 class NoFinder:
@@ -65,14 +71,14 @@ def test_a_large_photo_is_cut_to_the_person(tmp_path):
     np.savetxt(tmp_path / "field.txt", points)
     subject = Subject(tmp_path / "field.png", tmp_path / "field.txt")
     framed = read_photo_subject(subject, NoFinder(), want_keypoints=True)
-    np.testing.assert_allclose(framed.frame.points_out(framed.keypoints, CANVAS), points)
+    np.testing.assert_allclose(points_out(framed.frame, framed.keypoints, CANVAS), points)
     height = np.ptp(framed.keypoints[:, 1]) / CANVAS[0]
     assert 0.7 < height < 0.95
     assert framed.picture.size == (framed.frame.width, framed.frame.height)
     whole = Subject(tmp_path / "field.png", tmp_path / "field.txt", crop=False)
     framed = read_photo_subject(whole, NoFinder(), want_keypoints=True)
     assert framed.frame == whole_frame((1000, 600))
-    np.testing.assert_allclose(framed.frame.points_out(framed.keypoints, CANVAS), points)
+    np.testing.assert_allclose(points_out(framed.frame, framed.keypoints, CANVAS), points)
 
 
 def test_of_several_people_on_a_framed_photo_one_is_taken(tmp_path):
@@ -89,6 +95,23 @@ def test_of_several_people_on_a_framed_photo_one_is_taken(tmp_path):
         assert 600 < frame.height < 750
     whole = read_photo_subject(Subject(tmp_path / "two.png"), NoFinder(), want_keypoints=False)
     assert whole.frame == whole_frame((750, 1101))
+
+
+def test_a_pose_photo_is_framed_alike_by_command_and_pipeline(tmp_path):
+    photo = Image.new("RGB", (750, 1101), "white")
+    photo.save(tmp_path / "two.png")
+
+    class TwoPeople(NoFinder):
+        def boxes(self, photo):
+            return [((50.0, 300.0, 250.0, 900.0), 0.9), ((450.0, 300.0, 650.0, 900.0), 0.8)]
+
+        def keypoints(self, photo, box):
+            return body(2.0, box[:2])
+
+    subject = Subject(tmp_path / "two.png", person=2)
+    ours = read_photo_subject(subject, TwoPeople(), want_keypoints=True).keypoints
+    found = find_pose(photo, SIZE, TwoPeople(), person=2)
+    np.testing.assert_allclose(found, squash_points(ours, SIZE))
 
 
 def test_units_without_joints_are_refused(tmp_path):

@@ -182,7 +182,8 @@ def test_finished_runs_are_found_whole_or_not_at_all(pipe, people, tmp_path):
     for run in runs.values():
         assert finished_study(runs, 2, tmp_path) is None
         pipe.transformer.save_pretrained(tmp_path / "models" / run / "ablation")
-        history = pd.DataFrame({"step": [1, 2], "mse": [1.0, 0.5]})
+        steps = settings["train"]["checkpoints"]["ablation"]
+        history = pd.DataFrame({"step": [1, steps, steps + 1], "mse": [1.0, 0.5, 0.1]})
         history.to_csv(tmp_path / "models" / run / "history.tsv", sep="\t", index=False)
     study = finished_study(runs, 2, tmp_path)
     assert list(study.pipelines) == ["with", "without"] and len(study.pairs) == 2

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import points_out
 from PIL import Image
 from transformers import (
     Mask2FormerConfig,
@@ -188,7 +189,7 @@ def test_a_photo_is_framed_by_what_was_found(finder, photo, tmp_path):
         read_photo_subject(Subject(tmp_path / "two.png"), finder, want_keypoints=True)
     subject = Subject(tmp_path / "two.png", person=2)
     framed = read_photo_subject(subject, finder, want_keypoints=True)
-    found = framed.frame.points_out(framed.keypoints, CANVAS)
+    found = points_out(framed.frame, framed.keypoints, CANVAS)
     expected = in_photo(CELLS, BOXES[0].tolist())
     seen = ~missing(framed.keypoints)
     for ours, theirs in (("nose", 0), ("left_hip", 11), ("right_ankle", 16)):

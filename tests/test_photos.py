@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import body
+from conftest import body, points_out
 from PIL import Image
 
 from xmdpt.data.keypoints import JOINTS, annotation_to_pixels, missing
@@ -144,7 +144,7 @@ def test_points_go_in_and_out_of_a_frame():
     expected = (points[seen] - [-10, 20]) * [256 / 75, 256 / 110]
     np.testing.assert_allclose(inside[seen], expected)
     assert (inside[3] == -1).all()
-    np.testing.assert_allclose(frame.points_out(inside, (256, 256)), points)
+    np.testing.assert_allclose(points_out(frame, inside, (256, 256)), points)
 
 
 def test_the_annotation_frame_is_a_frame():

@@ -1,5 +1,8 @@
 """Sampling: no dead compute, one implementation for pipeline and stage, exact to repeat."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -139,6 +142,13 @@ def test_save_and_load(pipeline, photo, data, tmp_path):
     again = XMDPTPipeline.from_pretrained(tmp_path)
     assert type(again.scheduler) is type(pipeline.scheduler)
     assert np.array_equal(draw(again), draw(pipeline))
+
+
+def test_a_fresh_process_loads_what_was_saved(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    code = f"from xmdpt import XMDPTPipeline; XMDPTPipeline.from_pretrained({str(tmp_path)!r})"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr[-2000:]
 
 
 def test_sources_and_poses_that_do_not_go_together(pipeline, photo, data):

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
+from dvc.repo import Repo
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -12,6 +14,7 @@ from xmdpt.paper.exhibits import NOTEBOOK_OF, Claim, Exhibit, write_exhibit
 from xmdpt.paper.reference import (
     BEGIN,
     END,
+    check_made,
     keep_reference,
     read_kept,
     readme_table,
@@ -108,3 +111,20 @@ def test_the_readme_is_of_the_runs_that_are_kept():
     kept = read_kept(ROOT)
     assert [exhibit["name"] for exhibit in kept["synthetic"]] == list(NOTEBOOK_OF)
     assert f"{BEGIN}\n{readme_table(kept)}\n{END}" in (ROOT / "README.md").read_text()
+
+
+def test_exhibits_of_other_settings_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    stage = {"cmd": "echo > ${item}", "params": ["seed"], "outs": ["${item}"]}
+    stages = {
+        "table_2": {"foreach": ["a"], "do": stage},
+        "figure_8": {"cmd": "echo > b", "params": ["seed"], "outs": ["b"]},
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    with Repo.init(no_scm=True) as repo:
+        repo.reproduce()
+    check_made(["table_2a", "figure_8"])
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    with pytest.raises(ConfigError, match=r"^figure_8 table_2@a: not made with these settings"):
+        check_made(["table_2a", "figure_8"])

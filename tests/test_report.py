@@ -175,6 +175,7 @@ def test_page_says_where_training_began(made):
         write_report(made).read_text()
     )
     change(made, "init: data/pretrained/xmdpt-synthetic/transformer", "init: null")
+    change(made, "ema_decay: 0.98 ", "ema_decay: 0.9 ")
     page = write_report(made).read_text()
     assert "Warm-started" not in page and "Trained from scratch for" in page
 

@@ -179,6 +179,31 @@ def test_runs_that_were_trained_in_another_way_are_not_compared(results, train, 
     assert doubt is None or claim.evidence.endswith(doubt)
 
 
+def test_runs_that_were_drawn_in_another_way_are_not_compared(results):
+    comparison = large_gain(results, "base_b", "no_mask")
+    settings = yaml.safe_load(results.params.read_text())
+    settings["experiments"]["no_mask"]["sample"] |= {"guidance_scale": 3.0, "batch_size": 1}
+    results.params.write_text(yaml.safe_dump(settings))
+    claim = judge(comparison, Results(results.params))
+    assert claim.status == "cannot tell"
+    assert claim.evidence.endswith("but they were drawn with another guidance_scale")
+
+
+@pytest.mark.parametrize(
+    ("low", "status"), [(0.01, "supported"), (-0.01, "cannot tell"), (float("nan"), "cannot tell")]
+)
+def test_runs_that_do_not_beat_a_copy_show_nothing_of_their_design(results, low, status):
+    comparison = large_gain(results, "base_b", "no_mask")
+    path = results.root / "reports/scores/no_mask.json"
+    rows = json.loads(path.read_text())
+    rows["ablation"]["against"] = {"copy_source": {"st_lpips": [low, 0.03], "ssim": [-1, -1]}}
+    path.write_text(json.dumps(rows))
+    claim = judge(comparison, results)
+    assert claim.status == status
+    doubt = "but no_mask draws no better than a copy of the source"
+    assert claim.evidence.endswith(doubt) == (status == "cannot tell")
+
+
 def test_another_seed_of_training_is_told(results):
     large_gain(results, "base_b", "no_mask")
     assert "seed 0, " in provenance(results, ["base_b", "no_mask"], ["ablation"])
@@ -249,7 +274,7 @@ def test_a_run_not_carried_out_is_named(results):
     write_scores(results.root, "base_b", np.full(40, 0.2))
     claim = judge(MIPNET, results)
     assert claim.status == "not run"
-    assert claim.evidence == "no_mask (ablation) not in the profile synthetic-full"
+    assert claim.evidence == "no_mask (ablation) not among the runs of these settings"
 
 
 def test_numbers_of_a_run_no_longer_in_the_settings_are_not_shown(results):

@@ -200,7 +200,7 @@ class TrainConfig(Section):
         if self.save_every % self.log_every:
             raise ValueError("save_every must be a multiple of log_every")
         if self.init is None:
-            _check_average(self.ema_decay, self.steps)
+            _check_average(self.ema_decay, min(self.checkpoints.values()))
         return self
 
 

@@ -144,6 +144,12 @@ class XMDPTScheduler(DDIMScheduler, SchedulerMixin):
         """
         if self.num_inference_steps is None:
             raise ValueError("call set_timesteps before step")
+        config = self.config
+        if config.prediction_type != "epsilon" or config.clip_sample or config.thresholding:
+            raise ValueError(
+                "this sampler is for predicted noise, without clip_sample and thresholding, as "
+                "make_scheduler() sets it"
+            )
         lower = self.timesteps[self.timesteps < timestep]
         alpha_bar = self.alphas_cumprod[int(timestep)]
         previous = self.alphas_cumprod[int(lower.max())] if len(lower) else torch.tensor(1.0)

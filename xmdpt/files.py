@@ -21,12 +21,16 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_PARTIAL = ".partial-"
+"""In the hidden names of what is not finished."""
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling to write to; it becomes `path` only if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    partial = path.with_name(f".{path.stem}{_PARTIAL}{os.getpid()}{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)
@@ -53,19 +57,23 @@ def resumable_dir(
     `fingerprint`) finds what was finished. What other keys left is named, and stays: it may be
     days of work. With `keep` the working folder stays as well, its files shared with `path`, until
     `forget`: a stage that fails behind the block loses its outputs to DVC, and would begin anew.
+    What a killed process had half written by `atomic_path` is deleted: one process at a time.
     Files that match `scratch` serve resuming alone, and are not in `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial-{key}")
-    for other in sorted(path.parent.glob(f".{path.name}.partial-*")):
+    partial = path.with_name(f".{path.name}{_PARTIAL}{key}")
+    for other in sorted(path.parent.glob(f".{path.name}{_PARTIAL}*")):
         if other != partial:
             print(f"{other}: unfinished, of other settings; delete it when it is not needed")
     partial.mkdir(exist_ok=True)
+    for half in partial.rglob(f".*{_PARTIAL}*"):  # of a process that was killed
+        if half.is_file():
+            half.unlink()
     yield partial
     whole = partial
     if keep:
-        whole = path.with_name(f".{path.name}.partial-{key}-whole")
+        whole = path.with_name(f"{partial.name}-whole")
         shutil.rmtree(whole, ignore_errors=True)
         shutil.copytree(partial, whole, ignore=shutil.ignore_patterns(scratch), copy_function=_link)
         _kept[path.absolute()] = partial

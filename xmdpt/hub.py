@@ -78,8 +78,8 @@ def load_checkpoint(url: str, use: str, folder: str | Path | None = None) -> dic
     except (OSError, RuntimeError) as error:
         raise MissingWeights(
             f"{use} needs {' or '.join(map(str, places))}, which is not there and could not be "
-            f"fetched ({reason(error)}): bring {url} there. The profile `paper` needs it, "
-            "`synthetic` does not"
+            f"fetched ({reason(error)}): bring {url} there. The protocol `synthetic` "
+            "needs none of the kind"
         ) from None
 
 

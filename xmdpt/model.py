@@ -327,6 +327,11 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
                 f"hidden_size {config.hidden_size} must be a multiple of num_heads "
                 f"{config.num_heads} and of 4"
             )
+        patches = (config.sample_size // config.patch_size) ** 2
+        if int(patches * (1 - config.mask_ratio)) < 1:
+            raise ValueError(
+                f"mask_ratio {config.mask_ratio} leaves none of {patches} patches visible"
+            )
         if not 0 < config.decode_layers < config.depth:
             raise ValueError(
                 f"decode_layers {config.decode_layers} must lie between 1 and depth - 1"

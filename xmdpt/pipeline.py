@@ -13,6 +13,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
+import xmdpt.model  # noqa: F401 - from_pretrained finds its class among imported modules alone
 from xmdpt.config import MIN_STEPS
 from xmdpt.data.cache import sample_latent
 from xmdpt.diffusion import guidance_weight, guide

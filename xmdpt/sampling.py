@@ -26,6 +26,9 @@ def load_run(
     Raises ConfigError where it has not been trained yet, or with a model of other settings.
     """
     folder, features = Path(models), config.features
+    if checkpoint not in config.train.checkpoints:
+        has = ", ".join(config.train.checkpoints)
+        raise ConfigError(f"{run}: has no checkpoint {checkpoint!r} in params.yaml, but {has}")
     for part, stage in ((folder / "vae", "vae"), (folder / run / checkpoint, f"train@{run}")):
         if not part.is_dir():
             raise ConfigError(f"{part}: not there; `dvc repro {stage}` makes it")

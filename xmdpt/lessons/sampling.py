@@ -17,7 +17,11 @@ SOLVERS: Mapping[str, Callable[[], SchedulerMixin]] = {
     "DPM-Solver++": lambda: DPMSolverMultistepScheduler.from_config(make_scheduler().config),
     "UniPC": lambda: UniPCMultistepScheduler.from_config(make_scheduler().config),
 }
-"""The authors' sampler, and two of second order that diffusers brings, on the same timesteps."""
+"""The authors' sampler, and two of second order that diffusers brings.
+
+All begin at 999. Of few steps DDIM takes its last at 0, the others theirs at 1000 / steps, and go
+from there to no noise: lists differ as well as orders.
+"""
 
 
 def start_noise(pipe: XMDPTPipeline, count: int, seed: int = 0) -> Tensor:

@@ -65,7 +65,8 @@ def finished_study(
 ) -> Study | None:
     """The study of the repository's finished runs, label -> run, or None where one is missing.
 
-    Compared are the checkpoints `ablation`, on `count` of the test pairs of `root`/params.yaml.
+    Compared are the checkpoints `ablation`, on `count` of the test pairs of `root`/params.yaml;
+    histories end there too, whatever a run went on to.
     """
     root = Path(root or REPOSITORY)
     models, params = root / "models", root / "params.yaml"
@@ -76,13 +77,19 @@ def finished_study(
     configs = {label: load_config(params, run) for label, run in runs.items()}
     config = next(iter(configs.values()))
     data = DeepFashion(root / config.data.root, config.data.size)
+    histories = {
+        label: pd.read_csv(folder / "history.tsv", sep="\t").query(
+            f"step <= {configs[label].train.checkpoints['ablation']}"
+        )
+        for label, folder in folders.items()
+    }
     return Study(
         {label: load_run(configs[label], runs[label], "ablation", models) for label in runs},
         data,
         spread(data.pairs("test"), count),
         f"finished runs of the profile {config.profile}, "
         f"{config.train.checkpoints['ablation']} steps",
-        {label: pd.read_csv(folder / "history.tsv", sep="\t") for label, folder in folders.items()},
+        histories,
     )
 
 

@@ -21,6 +21,10 @@ APART = {
     "save_every", "log_every", "compile", "gradient_checkpointing",
 }  # fmt: skip
 """Settings of `train` that make no comparison unfair, or that are looked at by themselves."""
+ALIKE = {"checkpoints", "batch_size"}
+"""Settings of `sample` that make no comparison unfair: pairs are compared that both drew."""
+COPY = "copy_source"
+"""The baseline that a run must beat before its score says anything of its design."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,9 @@ def judge(comparison: Comparison, results: Results) -> Claim:
             )
             if side is None
         ]
-        profile = results.config.profile
-        return Claim(text, "not run", f"{' and '.join(missing)} not in the profile {profile}")
+        return Claim(
+            text, "not run", f"{' and '.join(missing)} not among the runs of these settings"
+        )
     joined = sides[0].merge(
         sides[1], left_index=True, right_index=True, suffixes=("_better", "_worse")
     )
@@ -91,7 +96,7 @@ def judge(comparison: Comparison, results: Results) -> Claim:
     claim = _weigh(
         text, gain, joined.loc[gain.index, "person_better"], "pairs", results.config.seed
     )
-    if doubts := _doubts(comparison, results):
+    if doubts := _doubts(comparison, results) + _unproven(comparison, results, key):
         return Claim(text, "cannot tell", f"{claim.evidence}, but {' and '.join(doubts)}")
     return claim
 
@@ -109,6 +114,9 @@ def _doubts(comparison: Comparison, results: Results) -> list[str]:
     recipes = [config.train.model_dump(exclude=APART) for config in (first, second)]
     if unlike := [name for name, value in recipes[0].items() if recipes[1][name] != value]:
         doubts.append(f"they were trained with another {' and '.join(unlike)}")
+    drawn = [config.sample.model_dump(exclude=ALIKE) for config in (first, second)]
+    if unlike := [name for name, value in drawn[0].items() if drawn[1][name] != value]:
+        doubts.append(f"they were drawn with another {' and '.join(unlike)}")
     if first.train.resume is not None or second.train.resume is not None:
         doubts.append("training went on from a state that other settings had left")
     if first.train.init != second.train.init:
@@ -122,6 +130,18 @@ def _doubts(comparison: Comparison, results: Results) -> list[str]:
                 "damages"
             )
     return doubts
+
+
+def _unproven(comparison: Comparison, results: Results, key: str) -> list[str]:
+    """Runs that a metric does not show to have learned anything, as a doubt."""
+    weak = []
+    for run, checkpoint in dict.fromkeys((comparison.better, comparison.worse)):
+        against = results.rows(run)[checkpoint].get("against", {})
+        if COPY in against and not against[COPY].get(key, (0,))[0] > 0:
+            weak.append(run)
+    verb = "draws" if len(weak) == 1 else "draw"
+    told = f"{' and '.join(weak)} {verb} no better than a copy of the source"
+    return [told] if weak else []
 
 
 def _weigh(text: str, gain: pd.Series, people: pd.Series, unit: str, seed: int) -> Claim:

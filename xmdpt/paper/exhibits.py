@@ -25,11 +25,12 @@ Status = Literal["supported", "not supported", "cannot tell", "not run"]
 
 HOW_TO_READ = (
     "“Supported” and “not supported” mean that the 95 % bootstrap interval of a difference, over "
-    "test people, is clear of zero; of costs, that what was measured here, in one run, says so in "
-    "every round. “Cannot tell” is noise, or a comparison that is not fair, and the evidence says "
-    "which. Every model was trained once, with one training seed: intervals over people do not "
-    "know what another seed would give. And of a dozen claims that are all noise, one in four "
-    "times some claim would seem supported: each interval is for its claim alone."
+    "test people, is clear of zero; of costs, that what was measured here, in one run, says so in"
+    " every round; of Figure 5, that the paper's threshold is reached or not. “Cannot tell” is "
+    "noise, or a comparison that is not fair, and the evidence says which. Every model was "
+    "trained once, with one training seed: intervals over people do not know what another seed "
+    "would give. And of a dozen claims that are all noise, one in four times some claim would "
+    "seem supported: each interval is for its claim alone."
 )
 """What the status of a claim means, wherever claims are listed."""
 

@@ -118,8 +118,8 @@ def _nines(axes: Axes) -> None:
             lambda nines: 1 - 10.0 ** -np.asarray(nines),
         ),
     )
-    axes.set_yticks([0, 0.9, 0.99, 0.999, 0.9999, 0.99999], minor=False)
-    axes.set_yticklabels(["0", "0.9", "0.99", "0.999", "0.9999", "0.99999"])
+    ticks = ["0", "0.9", "0.99", "0.999", "0.9999", "0.99999", "0.999999"]
+    axes.set_yticks([float(tick) for tick in ticks], ticks, minor=False)
 
 
 def invariance_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
@@ -137,7 +137,7 @@ def invariance_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
             axes.plot(history["step"], history[column], marker=".", **line)
         _nines(axes)
         lowest = min((value.min() for value in values), default=0.9)
-        axes.set_ylim(lowest - 0.5 * (1 - lowest), 1 - 10**-5)
+        axes.set_ylim(lowest - 0.5 * (1 - lowest), 1 - CLOSEST)
         axes.set(title=text, xlabel="training step", ylabel="mean cosine similarity")
         axes.grid(alpha=0.3)
     panels[0].axhline(

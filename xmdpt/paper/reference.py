@@ -8,6 +8,7 @@ README.md between its two marks, from all runs that are kept.
 
 import argparse
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -140,6 +141,17 @@ def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOT
     return folder / "README.md"
 
 
+def check_made(names: Sequence[str]) -> None:
+    """Raise ConfigError where exhibits in the working folder are of other settings or code."""
+    from dvc.repo import Repo
+
+    stages = [re.sub(r"^table_2([a-e])$", r"table_2@\1", name) for name in names]
+    with Repo() as repo:
+        stale = " ".join(sorted(repo.status(targets=stages)))
+    if stale:
+        raise ConfigError(f"{stale}: not made with these settings; `dvc repro {stale}` does it")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--note", required=True, help="the machine, and how long it took")
@@ -149,6 +161,7 @@ if __name__ == "__main__":
     )  # fmt: skip
     arguments = parser.parse_args()
     try:
+        check_made(arguments.exhibits)
         print(f"wrote {keep_reference('.', arguments.note, arguments.exhibits)}")
         update_readme(Path("README.md"), read_kept())
     except (ConfigError, ValueError) as error:

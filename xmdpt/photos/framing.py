@@ -39,14 +39,6 @@ class Frame:
         inside[missing(keypoints)] = -1
         return inside
 
-    def points_out(self, keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """The inverse of `points_in`."""
-        height, width = size
-        scale = np.array([self.width / width, self.height / height])
-        outside = np.asarray(keypoints, np.float64) * scale + [self.left, self.top]
-        outside[missing(keypoints)] = -1
-        return outside
-
 
 def squash(picture: Image.Image, size: int) -> np.ndarray:
     """uint8 (size, size, 3), by PIL's bicubic as the field does."""

@@ -142,7 +142,8 @@ def find_pose(
     people = finder.boxes(photo)
     box = people[joints.choose(people, person, "the photo of the pose", "person")][0]
     points = drop_outside(finder.keypoints(photo, box), photo.size[::-1])
-    frame = whole_frame(photo.size) if is_framed(photo.size) else person_frame(box)
+    whole = is_framed(photo.size) and person is None  # of several people one is to be left
+    frame = whole_frame(photo.size) if whole else person_frame(box)
     inside = drop_outside(frame.points_in(points, CANVAS), CANVAS)
     return squash_points(joints.check_keypoints(inside, "the photo of the pose"), size)
 
