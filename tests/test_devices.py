@@ -13,7 +13,7 @@ from test_structure import NOTEBOOKS, code_of
 from test_token_encoders import tiny_dinov2
 
 from xmdpt import XMDPTPipeline
-from xmdpt.config import load_config
+from xmdpt.config import ConfigError, load_config
 from xmdpt.data.features import Encoders
 from xmdpt.diffusion import make_scheduler
 from xmdpt.export import export_pipeline
@@ -53,6 +53,12 @@ def test_a_run_is_loaded_onto_the_gpu(tiny_vae, tmp_path, monkeypatch, there, pl
     assert places == [place]
     assert pipeline.config.encoder_precision == "bf16"
     assert pipeline.config.source_encoder == config.features.source_encoder
+
+
+def test_a_checkpoint_that_a_run_never_gets_is_named(tmp_path):
+    config = load_config("profiles/smoke.yaml", "no_mask")
+    with pytest.raises(ConfigError, match="no_mask: has no checkpoint 'main' .*, but ablation"):
+        load_run(config, "no_mask", "main", tmp_path)
 
 
 def test_stages_load_runs_in_one_place():

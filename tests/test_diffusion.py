@@ -7,6 +7,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 
 from xmdpt.diffusion import (
+    XMDPTScheduler,
     add_noise,
     guidance_weight,
     guide,
@@ -119,6 +120,14 @@ def test_stochastic_sampler_is_repeatable_and_differs():
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, scheduler.step(eps, 999, x).prev_sample)
+
+
+@pytest.mark.parametrize("setting", [{"prediction_type": "sample"}, {"clip_sample": True}])
+def test_settings_that_the_sampler_does_not_have_are_refused(setting):
+    scheduler = XMDPTScheduler.from_config(make_scheduler().config, **setting)
+    scheduler.set_timesteps(2)
+    with pytest.raises(ValueError, match="is for predicted noise"):
+        scheduler.step(torch.zeros(1, 4, 2, 2), 999, torch.zeros(1, 4, 2, 2))
 
 
 def test_step_before_set_timesteps_is_refused():

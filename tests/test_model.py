@@ -183,6 +183,7 @@ def test_scalar_timestep_serves_the_batch():
     [
         ({"sample_size": 9}, "sample_size 9"),
         ({"num_heads": 5}, "num_heads 5"),
+        ({"mask_ratio": 0.99}, "mask_ratio 0.99 leaves none of"),
         ({"decode_layers": 3}, "decode_layers 3"),
         ({"mip_attention": "both"}, "mip_attention 'both'"),
         ({"canet_sources": "all"}, "canet_sources 'all'"),

@@ -120,6 +120,8 @@ def test_the_control_of_figure_5_stands_beside_it():
     assert left.get_xlabel() == "training step"
     places = left.transData.transform([(0, 0.9), (0, 0.99), (0, 0.999)])[:, 1]
     assert np.diff(places, 2) == pytest.approx(0), "each nine has the same room"
+    top = left.transAxes.transform((0, 1))[1]
+    assert left.transData.transform((0, 1.0))[1] <= top + 1e-6, "a collapse is seen"
 
 
 # People
