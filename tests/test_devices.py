@@ -57,7 +57,7 @@ def test_a_run_is_loaded_onto_the_gpu(tiny_vae, tmp_path, monkeypatch, there, pl
 
 def test_a_checkpoint_that_a_run_never_gets_is_named(tmp_path):
     config = load_config("profiles/smoke.yaml", "no_mask")
-    with pytest.raises(ConfigError, match="no_mask: has no checkpoint 'main' .*, but ablation"):
+    with pytest.raises(ConfigError, match=r"no_mask: has no checkpoint 'main' .*, but ablation"):
         load_run(config, "no_mask", "main", tmp_path)
 
 
