@@ -5,12 +5,13 @@ import io
 import pickle
 import re
 import shutil
+import unicodedata
 
 import lmdb
 import numpy as np
 import pytest
 import torch
-from conftest import write_dataset
+from conftest import draw_person, write_dataset
 from PIL import Image
 from transformers import Dinov2Config, Dinov2Model
 
@@ -409,6 +410,55 @@ def test_a_name_that_could_be_two_pictures(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / folder / "one.png")
     with pytest.raises(DataError, match=re.escape("could be a/one.png or b/one.png")):
         DeepFashion(tmp_path, SIZE).picture("one.png")
+
+
+def test_a_name_with_a_folder_means_that_folder(tmp_path):
+    for place, color in (("masks/b.png", 0), ("photos/b.png", 200), ("masks/c.png", 0)):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (color, 0, 0)).save(tmp_path / place)
+    data = DeepFashion(tmp_path, SIZE)
+    assert data.picture("photos/b.jpg")[0, 0, 0] == 200, "another suffix is the same picture"
+    with pytest.raises(DataError, match=r"photos/c.jpg: no such picture"):
+        data.picture("photos/c.jpg")
+
+
+def test_letters_that_a_file_system_takes_apart(tmp_path):
+    apart = unicodedata.normalize("NFD", "jos\u00e9.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / apart)
+    assert DeepFashion(tmp_path, SIZE).picture("jos\u00e9.png").shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("share", [0.99, 0.5])
+def test_a_lmdb_cut_short_is_named(share, people, truth, tmp_path):
+    folder = tmp_path / f"{SIZE}-{SIZE}"
+    write_lmdb(folder, people, everyone(truth))
+    whole = (folder / "data.mdb").read_bytes()
+    (folder / "data.mdb").write_bytes(whole[: int(share * len(whole.rstrip(b"\0")))])
+    with pytest.raises(DataError, match=r"not a readable LMDB .* bytes"):
+        _ = DeepFashion(tmp_path, SIZE).store
+
+
+def test_hidden_tables_are_not_read(tmp_path):
+    Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
+    for place, x in ((".ipynb_checkpoints/keypoints-checkpoint.csv", 51), ("keypoints.csv", 90)):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        row = f"a.png: {[30] * 18}: {[x] * 18}"
+        (tmp_path / place).write_text(f"name:keypoints_y:keypoints_x\n{row}\n")
+    (tmp_path / "._keypoints.csv").write_bytes(b"\xff\xfe")
+    assert DeepFashion(tmp_path, SIZE).keypoints("a.png")[0, 0] == pytest.approx(0.9 * 176 + 40)
+
+
+def test_names_that_lead_out_of_a_folder_are_not_laid_out(tmp_path):
+    for name in ("a", "b"):
+        draw_person(tmp_path / f"pics/{name}.png", tmp_path / f"set/pose/{name}.txt", (9, 9, 9), 0)
+    for split in SPLITS:
+        table = "from,to\n../pics/a.png,../pics/b.png\n"
+        (tmp_path / f"set/pairs-{split}.csv").write_text(table)
+    Image.new("RGB", (8, 8)).save(tmp_path / "set/c.png")
+    before = content(tmp_path / "pics")
+    with pytest.raises(DataError, match="is not a name below it"):
+        DeepFashion(tmp_path / "set", SIZE).lay_out(tmp_path / "laid")
+    assert content(tmp_path / "pics") == before
 
 
 def test_no_folder_names_the_stage(tmp_path):

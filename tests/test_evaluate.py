@@ -1,6 +1,9 @@
 """Scoring folders: names, pairing, protocols, baselines, intervals."""
 
 import json
+import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,23 @@ from scipy import stats
 from xmdpt.bootstrap import bootstrap_interval
 from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DataError, DeepFashion
-from xmdpt.data.pairs import mangle, parse_result_name, result_name, spread
+from xmdpt.data.pairs import (
+    mangle,
+    parse_result_name,
+    possible_pairs,
+    result_name,
+    spread,
+)
 from xmdpt.evaluation import baselines as base
 from xmdpt.evaluation import evaluate, evaluate_pairs
-from xmdpt.evaluation.results import Match, batches, find_pictures, training_pictures
+from xmdpt.evaluation.protocols import get_protocol
+from xmdpt.evaluation.results import (
+    Match,
+    batches,
+    find_pictures,
+    match_results,
+    training_pictures,
+)
 from xmdpt.evaluation.summary import (
     paired_gains,
     score_figure,
@@ -141,6 +157,21 @@ def test_names_that_are_no_pairs(name):
         parse_result_name(name)
 
 
+def test_numbered_names_are_told_apart_by_what_is_there(tmp_path):
+    """`_2_` in a name is no separator where no picture is called what would stand beside it."""
+    (tmp_path / "made").mkdir()
+    (tmp_path / "truth").mkdir()
+    names = ["anna_1", "anna_2", "anna_3", "2_anna_3"]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(tmp_path / f"truth/{name}.png")
+    pairs = [("anna_1", "anna_2"), ("anna_2", "anna_1"), ("anna_2", "anna_3")]
+    for pair in pairs:
+        Image.new("RGB", (8, 8)).save(tmp_path / "made" / result_name(*pair))
+    assert len(possible_pairs(result_name("anna_2", "anna_3"))) == 2
+    found = {match.pair for match in match_results(tmp_path / "made", tmp_path / "truth")}
+    assert found == {*pairs}
+
+
 def test_synthetic_protocol(data, results):
     values = evaluate(results, data.root, data.root, "synthetic", progress=False)
     metrics = ["ssim", "psnr", "silhouette_iou", "st_lpips", "fd_effnet", "kd_effnet", "count"]
@@ -149,6 +180,36 @@ def test_synthetic_protocol(data, results):
     assert values["count"] == 12 and values["silhouette_iou"] > 0.95
     assert values == evaluate(results, data.root / "img", data.root, "synthetic", progress=False)
     assert "fd_effnet" not in evaluate(results, data.root, None, "synthetic", progress=False)
+
+
+def test_a_dropped_batch_is_not_in_the_distances(data, results, tmp_path):
+    rules = get_protocol("synthetic")
+    dropping = replace(rules.frechet[0], batch_size=8, drop_last=True)
+    rules = replace(rules, frechet=(dropping,))
+    everything = evaluate_pairs(results, data.root, rules, progress=False)
+    for name in everything["result"][:8]:
+        shutil.copy(results / name, tmp_path)
+    all_12, first_8 = (
+        evaluate(folder, data.root, data.root, rules, progress=False)
+        for folder in (results, tmp_path)
+    )
+    for key in ("fd_effnet", "kd_effnet"):
+        assert all_12[key] == pytest.approx(first_8[key])
+
+
+def test_a_picture_of_several_pairs_is_one_draw(data, tmp_path):
+    """Each target stands in two pairs: the kernel distance is that of the six targets, once."""
+    limits = base.write_limits(tmp_path / "limits", data, data.pairs("test"), lambda x: x)
+    once = {target: (source, target) for source, target in data.pairs("test")}
+    (tmp_path / "once").mkdir()
+    for pair in once.values():
+        shutil.copy(limits["truth"] / result_name(*pair), tmp_path / "once")
+    score = partial(evaluate, reference_dir=data.root, train_dir=data.root, protocol="synthetic")
+    twice, single = (
+        score(folder, progress=False)["kd_effnet"]
+        for folder in (limits["truth"], tmp_path / "once")
+    )
+    assert len(once) == 6 and twice == pytest.approx(single)
 
 
 def test_perfect_results(data, tmp_path):

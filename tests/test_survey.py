@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw_person, write_dataset
-from PIL import Image
+from PIL import ExifTags, Image
 from test_deepfashion import (
     BAD,
     FORMATS,
@@ -172,8 +172,26 @@ def test_names_of_ones_own(tmp_path):
     assert {line.expected for line in found.findings} == {None}  # not held against DeepFashion
     (cure,) = own_names(tmp_path / "twice", ["anna/1.png", "bert/1.png"]).missing
     assert "anna/1.png and bert/1.png" in cure
-    (cure,) = own_names(tmp_path / "unclear", ["anna/1_to_2.png", "anna/3.png"]).missing
-    assert "anna/1_to_2.png" in cure
+    assert own_names(tmp_path / "numbered", ["anna_1.png", "anna_2.png"]).missing == []
+
+
+@pytest.mark.parametrize("name", ["anna/1.jpg.jpg", "../anna/1.png"])
+def test_names_that_cannot_be_used(name, tmp_path):
+    (cure,) = own_names(tmp_path / "set", [name, "anna/3.png"]).missing
+    assert f" for {name}" in cure
+
+
+@pytest.mark.parametrize("name", ["photos/a,1.png", "photos/a.png "])
+def test_names_that_a_list_would_not_give_back(name, tmp_path):
+    own_names(tmp_path, ["photos/b.png", "photos/c.png"])
+    (tmp_path / "photos/b.png").rename(tmp_path / name)
+    (tmp_path / "pairs-train.csv").write_text(f'to, from\nphotos/c.png, "{name}"\n')
+    assert any("without commas" in cure for cure in survey(tmp_path, SIZE).missing)
+
+
+def test_a_table_without_pairs(people):
+    (people / "train_pairs.txt").write_text("\n")
+    assert any("train_pairs.txt names none" in cure for cure in survey(people, SIZE).missing)
 
 
 def command(monkeypatch, capsys, *arguments):
@@ -303,6 +321,48 @@ def test_low_resolution_deepfashion_is_refused(people, tmp_path):
         padded.paste(Image.open(path).resize((176, 256)), (40, 0))
         padded.save(path)
     with pytest.raises(DataError, match="low-resolution"):
+        index_of(people, tmp_path / "index")
+
+
+def test_own_cutouts_on_white_are_nobodys_low_resolution(tmp_path):
+    own_names(tmp_path / "mine", ["a.png", "b.png"])
+    for path in (tmp_path / "mine").glob("*.png"):
+        padded = Image.new("RGB", (256, 256), "white")
+        padded.paste(Image.open(path).resize((176, 256)), (40, 0))
+        padded.save(path)
+    make_index(survey(tmp_path / "mine", SIZE), tmp_path / "index", progress=iter)
+    assert DeepFashion(tmp_path / "index", SIZE).pictures("train") == ["a.png", "b.png"]
+
+
+def test_pictures_that_ask_to_be_turned_are_refused(people, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(people / NAME).save(people / NAME, exif=exif)
+    with pytest.raises(DataError, match=f"{NAME}: its EXIF asks"):
+        index_of(people, tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
+def write_points(people, change):
+    for path in (people / "pose").rglob("*.txt"):
+        points = np.loadtxt(path)
+        points[:14] = change(points[:14])
+        np.savetxt(path, points)
+
+
+def test_joints_of_other_pictures_are_refused(people, tmp_path):
+    write_points(people, lambda points: points * 3)  # pixels of larger ones
+    with pytest.raises(DataError, match=r"\d\d% of the joints lie outside their pictures"):
+        index_of(people, tmp_path / "index")
+
+
+def test_missing_joints_as_zeros_are_refused(people, tmp_path):
+    def zeros(points):
+        points[4:6] = [40, 0]  # of the picture the upper left
+        return points
+
+    write_points(people, zeros)
+    with pytest.raises(DataError, match="12 of 12 pictures have a joint at exactly 0, 0"):
         index_of(people, tmp_path / "index")
 
 

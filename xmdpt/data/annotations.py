@@ -44,8 +44,10 @@ COLUMNS = ["name", "keypoints_y", "keypoints_x"]
 
 
 def _files(root: Path, pattern: str) -> list[Path]:
-    """Files in `root` and right below it whose names match, the root's first."""
-    found = [path for glob in ("*", "*/*") for path in sorted(root.glob(glob + ".[lct][sx]*"))]
+    """Files in `root` and right below it whose names match, the root's first; none are hidden."""
+    shown = "[!.]*"
+    globs = (f"{shown}.[lct][sx]*", f"{shown}/{shown}.[lct][sx]*")
+    found = [path for glob in globs for path in sorted(root.glob(glob))]
     return [path for path in found if re.fullmatch(pattern, path.name) and path.is_file()]
 
 
@@ -114,7 +116,7 @@ def _targets_of_text(path: Path) -> list[Target]:
 
 
 def _targets_of_table(path: Path) -> list[Target]:
-    rows = csv.reader(line for _, line in _lines(path))
+    rows = csv.reader((line for _, line in _lines(path)), skipinitialspace=True)
     header = next(rows, [])
     if not {"from", "to"} <= set(header):
         raise DataError(f"{path}: the first line is '{','.join(header)}'; it must be 'from,to'")

@@ -27,7 +27,15 @@ from xmdpt.data.annotations import (
 )
 from xmdpt.data.index import INDEX, read_index
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
-from xmdpt.data.stores import DataError, FolderStore, Store, open_store, read_picture, squash
+from xmdpt.data.stores import (
+    SUFFIXES,
+    DataError,
+    FolderStore,
+    Store,
+    open_store,
+    read_picture,
+    squash,
+)
 from xmdpt.files import atomic_path
 
 __all__ = ["DataError", "DeepFashion", "Split", "read_picture"]
@@ -134,7 +142,11 @@ class DeepFashion:
 
     def _lay_out_picture(self, folder: Path, name: str) -> str:
         stored = self.store.path(name).absolute() if isinstance(self.store, FolderStore) else None
-        place = folder / Path(name).with_suffix(stored.suffix if stored else ".png")
+        suffix = Path(name).suffix
+        stem = name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
+        place = folder / f"{stem}{stored.suffix if stored else '.png'}"
+        if not place.parent.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{self.root}: {name} is not a name below it; run `xmdpt survey`")
         for own in (self.root, self.raw):
             if place.parent.resolve().is_relative_to(own.resolve()):
                 raise DataError(f"{place.parent}: lies in the data set {own}; name another folder")

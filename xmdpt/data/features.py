@@ -236,7 +236,8 @@ def _write_shards(
     progress: Callable[[Iterable], Iterable],
 ) -> None:
     """Write this process's share of the `shards`; each process has a device of its own."""
-    device = PartialState().device  # on GPUs, this is what forms the group
+    # On GPUs, this is what forms the group; Apple's are left out, as in training.
+    device = PartialState(cpu=torch.backends.mps.is_available()).device
     group = torch.distributed
     rank, count = (group.get_rank(), group.get_world_size()) if group.is_initialized() else (0, 1)
     if count > 1:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from xmdpt.data.annotations import SPLITS, Pair, Split
@@ -113,12 +114,15 @@ def closest_across(
     train: Sequence[str], test: Sequence[str], thumbnails: Mapping[str, np.ndarray], count: int
 ) -> list[Pair]:
     """The (training, test) pictures with the most similar thumbnails, each test picture once."""
-    seen = np.stack([thumbnails[name] for name in train]).astype(np.float32).reshape(len(train), -1)
+    seen, asked = (
+        torch.from_numpy(np.stack([thumbnails[name] for name in names])).flatten(1).float()
+        for names in (train, test)
+    )
     best = []
-    for name in test:
-        gaps = np.abs(seen - thumbnails[name].astype(np.float32).ravel()).mean(axis=1)
-        nearest = int(gaps.argmin())
-        best.append((float(gaps[nearest]), train[nearest], name))
+    for start in range(0, len(test), CHUNK):
+        gaps = torch.cdist(asked[start : start + CHUNK], seen, p=1).numpy()
+        for name, row in zip(test[start : start + CHUNK], gaps, strict=True):
+            best.append((float(row.min()), train[int(row.argmin())], name))
     return [(first, second) for _, first, second in sorted(best)[:count]]
 
 

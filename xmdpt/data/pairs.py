@@ -15,13 +15,12 @@ MANGLED = r"fashion(?:WOMEN|MEN)[A-Za-z_]+?id\d{10}_\d[a-z]+"
 PARTS = re.compile(r"fashion(WOMEN|MEN)([A-Za-z_]+?)id(\d{8})(\d{2})_(\d)([a-z]+)")
 MARKET = re.compile(r"(-?\d+)_c\d+s\d+_\d+_\d+")
 SUFFIX = r"(?:\.(?:png|jpg|jpeg))?"
-SEPARATOR = r"(?:_2_|_to_|___)"
+SEPARATOR = r"_2_|_to_|___"
 MANGLED_RESULT = re.compile(
-    rf"(?:deep)?({MANGLED}){SUFFIX}{SEPARATOR}(?:deep)?({MANGLED}){SUFFIX}(?:_vis)?{SUFFIX}"
+    rf"(?:deep)?({MANGLED}){SUFFIX}(?:{SEPARATOR})(?:deep)?({MANGLED}){SUFFIX}(?:_vis)?{SUFFIX}"
 )
-PLAIN_RESULT = re.compile(
-    rf"(?P<source>.+?){SUFFIX}{SEPARATOR}(?P<target>.+?){SUFFIX}(?:_vis)?{SUFFIX}", re.IGNORECASE
-)
+SOURCE_PART = re.compile(rf"(.+?){SUFFIX}", re.IGNORECASE)
+TARGET_PART = re.compile(rf"(.+?){SUFFIX}(?:_vis)?{SUFFIX}", re.IGNORECASE)
 
 
 def mangle(path: str | Path) -> str:
@@ -45,20 +44,34 @@ def result_name(source: str | Path, target: str | Path) -> str:
     return f"{mangle(source)}_2_{mangle(target)}_vis.png"
 
 
-def parse_result_name(name: str | Path) -> tuple[str, str]:
-    """Split a result's file name into the mangled names of its (source, target).
+def possible_pairs(name: str | Path) -> list[tuple[str, str]]:
+    """Return the mangled names of the (source, target) that a result's file name can mean.
 
-    Also read: `_to_` or `___` between the two, suffixes inside the name, no `_vis`, a `deep`
-    before either. Raises ValueError for a name that is not a pair, or could be several.
+    Several where they hold what separates them: `anna_2_2_anna_3_vis.png`. Also read: `_to_` or
+    `___` between the two, suffixes inside the name, no `_vis`, a `deep` before either.
     """
     name = Path(name).name
     mangled = MANGLED_RESULT.fullmatch(name)
     if mangled:
-        return mangled[1], mangled[2]
-    plain = PLAIN_RESULT.fullmatch(name)
-    if plain is None or len(re.findall(SEPARATOR, name)) != 1:
-        raise ValueError(f"{name} is not a result's name: <source>_2_<target>_vis.png")
-    return mangle(plain["source"]), mangle(plain["target"])
+        return [(mangled[1], mangled[2])]
+    found = []
+    for separator in re.finditer(rf"(?=({SEPARATOR}))", name):
+        source = SOURCE_PART.fullmatch(name[: separator.start()])
+        target = TARGET_PART.fullmatch(name[separator.end(1) :])
+        if source and target:
+            found.append((mangle(source[1]), mangle(target[1])))
+    return found
+
+
+def parse_result_name(name: str | Path) -> tuple[str, str]:
+    """Split a result's file name into the mangled names of its (source, target).
+
+    Raises ValueError for a name that is not a pair, or could be several (`possible_pairs`).
+    """
+    pairs = possible_pairs(name)
+    if len(pairs) != 1:
+        raise ValueError(f"{Path(name).name} is not a result's name: <source>_2_<target>_vis.png")
+    return pairs[0]
 
 
 def canonical(name: str | Path) -> str:

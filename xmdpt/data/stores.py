@@ -7,6 +7,7 @@ import io
 import os
 import re
 import struct
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -16,7 +17,7 @@ import lmdb
 import numpy as np
 from PIL import Image
 
-from xmdpt.data.pairs import mangle
+from xmdpt.data.pairs import NESTED, mangle
 
 UNREADABLE = (
     OSError,
@@ -107,7 +108,8 @@ class FolderStore:
 
     `places` says where each lies. Without, a picture is looked for: in a folder `img_highres`,
     where there is one (beside it, `img/` is often the low-resolution version), then under its own
-    name, then under any path that means the same picture, nested or mangled.
+    name, then under any path that means the same picture, nested or mangled. A name outside
+    DeepFashion's scheme that has a folder means that folder, with any suffix.
     """
 
     def __init__(self, root: Path, places: Mapping[str, str] | None = None):
@@ -123,7 +125,7 @@ class FolderStore:
     def _found(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)
         for path in find_files(self.root):
-            found[mangle(path)].append(path)
+            found[_composed(mangle(path))].append(path)
         return found
 
     def __len__(self) -> int:
@@ -140,7 +142,10 @@ class FolderStore:
                     return path.relative_to(self.root).as_posix()
         if (self.root / name).is_file():
             return name
-        found = self._found.get(mangle(name), [])
+        found = self._found.get(_composed(mangle(name)), [])
+        if "/" in name and not NESTED.search(name):
+            own = _composed(str(PurePosixPath(name).parent))
+            found = [path for path in found if _composed(str(PurePosixPath(path).parent)) == own]
         found = [path for path in found if "img_highres" in PurePosixPath(path).parts] or found
         if len(found) > 1:
             raise DataError(f"{self.root}: {name} could be {found[0]} or {found[1]}; move one away")
@@ -175,6 +180,11 @@ class FolderStore:
             raise DataError(f"{path}: not a readable picture; copy it anew") from None
 
 
+def _composed(name: str) -> str:
+    """Accented letters as one character each: some file systems take them apart."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _highres_folders(root: Path) -> list[Path]:
     return [path for pattern in ("img_highres", "*/img_highres") for path in root.glob(pattern)]
 
@@ -197,6 +207,10 @@ def _environment(folder: Path) -> lmdb.Environment:
         if known is not None:
             known[1].close()
         opened = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
+        whole = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+        if status.st_size < whole:  # reading behind its end would kill the process
+            opened.close()
+            raise lmdb.Error(f"{status.st_size:,} of {whole:,} bytes")
     except (lmdb.Error, OSError) as error:
         reason = str(error).removeprefix(f"{folder}: ")
         raise DataError(f"{folder}: not a readable LMDB ({reason}); copy it anew") from None

@@ -21,7 +21,7 @@ from xmdpt.data.annotations import (
     read_targets,
 )
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.pairs import NESTED, mangle, parse_result_name, result_name
+from xmdpt.data.pairs import NESTED, mangle, possible_pairs, result_name
 from xmdpt.data.stores import (
     DataError,
     LmdbStore,
@@ -166,6 +166,8 @@ def _read_annotations(found: Survey, split: Split) -> None:
         return
     found.targets[split] = read_targets(files[0])
     pairs = found.pairs[split] = pairs_of(found.targets[split])
+    if not pairs:
+        found.missing.append(f"{split} pairs: {files[0]} names none; copy it anew")
     for other in files[1:]:
         if set(read_pairs(other)) != set(pairs):
             found.notes.append(f"{other.name} names other pairs than {files[0].name}, which counts")
@@ -208,6 +210,13 @@ def _leave_out(found: Survey, split: Split, names: set[str], what: str) -> None:
 def _check_names(found: Survey, names: list[str]) -> None:
     """Results are named after pairs of file names: these must be unique and readable."""
     own = [name for name in names if not NESTED.search(name)]
+    for name in own:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            found.missing.append(f"a name below {found.root} for {name}: write it relative to that")
+            return
+        if "," in name or name != name.strip():
+            found.missing.append(f"a name without commas and outer spaces for {name}: rename it")
+            return
     known: dict[str, str] = {}
     for name in own:
         other = known.setdefault(mangle(name), name)
@@ -215,10 +224,8 @@ def _check_names(found: Survey, names: list[str]) -> None:
             found.missing.append(f"names of their own for {other} and {name}: rename the files")
             return
     for name in own:
-        try:
-            parse_result_name(result_name(name, name))
-        except ValueError:
-            found.missing.append(f"a name without '_2_', '_to_' or '___' for {name}: rename it")
+        if (mangle(name), mangle(name)) not in possible_pairs(result_name(name, name)):
+            found.missing.append(f"a name with a single suffix for {name}: rename it")
             return
 
 

@@ -296,11 +296,12 @@ def _distances(
         reference, network = train[one.name], frechet_network(one, weights).to(device)
         options = {"device": device, "progress": progress}
         features = pooled_features(pictures, network, one, own, **options)
+        known = same[: len(features)]  # a partial batch may have been dropped
         values[one.name] = frechet_distance(features, reference.moments)
-        infinity = frechet_infinity(features, reference.moments, pictures=same)
+        infinity = frechet_infinity(features, reference.moments, pictures=known)
         if not np.isnan(infinity):
             values[f"{one.name}_infinity"] = infinity
-        values[one.kernel] = kernel_distance(features, reference.features, reference.within, same)
+        values[one.kernel] = kernel_distance(features, reference.features, reference.within, known)
     return values
 
 

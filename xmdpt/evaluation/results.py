@@ -14,7 +14,7 @@ import numpy as np
 from xmdpt.data.annotations import SPLITS, Split, list_file, pair_files, read_pairs
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.index import INDEX, read_index
-from xmdpt.data.pairs import MARKET, canonical, mangle, parse_result_name
+from xmdpt.data.pairs import MARKET, canonical, mangle, possible_pairs
 from xmdpt.data.stores import (
     LMDB_NAME,
     DataError,
@@ -187,15 +187,14 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
     matches: dict[Pair, Match] = {}
     unread, missing = [], []
     for path in find_pictures(generated_dir):
-        try:
-            source, target = parse_result_name(path.name)
-        except ValueError:
-            unread.append(path.name)
+        meant = possible_pairs(path.name)
+        known = {pair: found for pair in meant if (found := references.find(pair[1]))}
+        if len(known) > 1:  # names that hold what separates them: the source tells
+            known = {pair: known[pair] for pair in known if references.find(pair[0])} or known
+        if len(known) != 1:
+            (missing if meant and not known else unread).append(path.name)
             continue
-        picture = references.find(target)
-        if picture is None:
-            missing.append(path.name)
-            continue
+        [((source, target), picture)] = known.items()
         match = Match(path, source, target, str(PurePosixPath(picture.name).parent))
         if match.pair in matches:
             raise DataError(

@@ -1,7 +1,6 @@
 """The paper's figures as matplotlib draws them: grids of pictures, curves and scaling."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from xmdpt.data.deepfashion import read_picture
-from xmdpt.data.pairs import mangle, parse_result_name
+from xmdpt.data.pairs import mangle, possible_pairs
 from xmdpt.data.stores import find_files
 from xmdpt.labels import METRICS, comparable
 from xmdpt.paper.claims import INVARIANT
@@ -71,8 +70,7 @@ def _results(folder: str | Path) -> dict[tuple[str, str], Path]:
     """
     found = {}
     for name in find_files(Path(folder)):
-        with suppress(ValueError):
-            found[parse_result_name(Path(name).name)] = Path(folder) / name
+        found |= dict.fromkeys(possible_pairs(name), Path(folder) / name)
     return found
 
 
