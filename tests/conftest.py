@@ -1,5 +1,8 @@
 """Real components at tiny size: drawn people in DeepFashion's layout, a small VAE and model."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,8 @@ from PIL import Image, ImageDraw
 
 from xmdpt.model import XMDPTTransformer2DModel
 
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same numbers on every machine
+os.chdir(Path(__file__).parents[1])  # files of the repository go by their names there
 SIZE = 64
 
 
@@ -64,6 +69,16 @@ def write_dataset(root, people=4, views=3):
         ]
         (root / f"{split}_pairs.txt").write_text("\n".join(pairs) + "\n")
     return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_process_state():
+    """What a module changes for its process ends with it."""
+    threads, environment = torch.get_num_threads(), dict(os.environ)
+    yield
+    torch.set_num_threads(threads)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")

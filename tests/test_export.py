@@ -11,7 +11,7 @@ import torch
 import yaml
 from conftest import SIZE, body, make_model
 from diffusers import AutoencoderKL
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from xmdpt import XMDPTPipeline, XMDPTTransformer2DModel
@@ -144,6 +144,15 @@ def test_the_authors_tensors_come_back_bit_for_bit():
 
 def test_golden_numbers_hold():
     verify_golden()
+
+
+@pytest.mark.parametrize("shift", [0.01, float("nan")])
+def test_other_numbers_are_refused(shift, tmp_path):
+    golden = load_file(GOLDEN)
+    golden["out.cond"][0, 0, 0, 0] += shift
+    save_file(golden, tmp_path / "golden.safetensors")
+    with pytest.raises(CheckpointError, match="cond differs from the authors'"):
+        verify_golden(tmp_path / "golden.safetensors")
 
 
 def test_convert_there_and_back(tmp_path):

@@ -114,6 +114,30 @@ def test_a_pose_photo_is_framed_alike_by_command_and_pipeline(tmp_path):
     np.testing.assert_allclose(found, squash_points(ours, SIZE))
 
 
+@pytest.mark.parametrize("size", [(750, 1101), (900, 600)])
+def test_the_background_goes_before_the_picture_is_cut(size, tmp_path):
+    class OnePerson(NoFinder):
+        def boxes(self, photo):
+            return [((300.0, 100.0, 450.0, 550.0), 0.9)]
+
+        def cut_out(self, photo, box, name):
+            assert photo.size == size and box[0] == 300
+            return Image.new("RGB", photo.size, (0, 0, 200))
+
+    Image.new("RGB", size, (0, 90, 0)).save(tmp_path / "me.png")
+    framed = read_photo_subject(
+        Subject(tmp_path / "me.png"), OnePerson(), want_keypoints=False, remove_background=True
+    )
+    assert framed.picture.getpixel((framed.frame.width // 2, framed.frame.height // 2)) == (
+        0,
+        0,
+        200,
+    )
+    assert (framed.frame == whole_frame(size)) == (size == (750, 1101)), (
+        "a framed photo stays whole"
+    )
+
+
 def test_units_without_joints_are_refused(tmp_path):
     with pytest.raises(PhotoError, match="units are those of joints"):
         Subject(tmp_path / "me.png", units="annotation")

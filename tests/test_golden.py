@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from xmdpt import XMDPTPipeline
 from xmdpt.convert import from_official
 from xmdpt.diffusion import add_noise, guidance_weight, guide, make_scheduler, training_losses
 
@@ -99,17 +100,39 @@ def test_guided_output(golden, passes, index):
     assert_close(guide(*passes, weight.view(-1, 1, 1, 1)), golden["out"][f"cfg{index}"])
 
 
-@torch.no_grad()
-def test_ten_ddim_steps(golden, model, condition):
+def ten_steps(golden, model, condition, scale, power):
+    """The sampler by hand, from the golden noise."""
     scheduler = make_scheduler()
     scheduler.set_timesteps(SETTINGS["ddim_steps"])
     assert scheduler.timesteps.flip(0).equal(golden["out"]["ddim_timesteps"])
     x = golden["in"]["z"]
     for t in scheduler.timesteps:
         both = (model(x, t, condition).sample, model(x, t, torch.zeros_like(condition)).sample)
-        eps = guide(*both, guidance_weight(t, **SETTINGS["cfg"][0])).chunk(2, dim=1)[0]
+        eps = guide(*both, guidance_weight(t, scale, power)).chunk(2, dim=1)[0]
         x = scheduler.step(eps, t, x).prev_sample
-    assert_close(x, golden["out"]["ddim"], 1e-4)
+    return x
+
+
+@torch.no_grad()
+def test_ten_ddim_steps(golden, model, condition):
+    made = ten_steps(golden, model, condition, **SETTINGS["cfg"][0])
+    assert_close(made, golden["out"]["ddim"], 1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("power", [SETTINGS["cfg"][0]["power"], 4.0])
+def test_the_pipeline_takes_the_same_steps(golden, model, condition, tiny_vae, power):
+    pipe, scale = XMDPTPipeline(tiny_vae, model, make_scheduler()), SETTINGS["cfg"][0]["scale"]
+    pipe.set_progress_bar_config(disable=True)
+    made = pipe.denoise(condition, golden["in"]["z"], SETTINGS["ddim_steps"], scale, power)
+    assert_close(made, ten_steps(golden, model, condition, scale, power), 1e-4)
+
+
+@torch.no_grad()
+def test_latents_are_brought_back_to_the_autoencoders_scale(tiny_vae, model):
+    pipe = XMDPTPipeline(tiny_vae, model, make_scheduler())
+    z = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert_close(pipe.decode(z * tiny_vae.config.scaling_factor), tiny_vae.decode(z).sample)
 
 
 def test_forward_process(golden):

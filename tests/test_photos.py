@@ -242,7 +242,14 @@ def test_every_format_gives_the_same_joints(tmp_path):
     write(tmp_path / "list.json", coco17().tolist())
     remarks = [f"{x} {y}  # {name}" for (x, y), name in zip(expected, JOINTS, strict=True)]
     write(tmp_path / "remarks.txt", "\n".join(["# mine", "", *remarks]))
-    for name in ("18.txt", "17.txt", "17s.txt", "remarks.txt", "op.json", "coco.json", "list.json"):
+    body_25 = np.zeros((25, 3))  # OpenPose's newer model: the middle of the hips is its 9th
+    body_25[:19] = np.insert(np.reshape(openpose, (18, 3)), 8, [1, 1, 0.9], axis=0)
+    write(tmp_path / "op25.json", {"people": [{"pose_keypoints_2d": body_25.ravel().tolist()}]})
+    annotation = {"keypoints": coco.ravel().tolist(), "image_id": 3}
+    write(tmp_path / "coco_file.json", {"annotations": [annotation]})
+    formats = ("18.txt", "17.txt", "17s.txt", "remarks.txt", "op.json", "op25.json", "coco.json",
+               "coco_file.json", "list.json")  # fmt: skip
+    for name in formats:
         np.testing.assert_allclose(read_keypoints(tmp_path / name, (320, 100)), expected)
 
 

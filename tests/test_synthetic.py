@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from xmdpt.data import looks, synthetic
+from xmdpt.data.keypoints import missing
 
 SMALL = {"views": 2, "height": 64, "samples_per_pixel": 2, "seed": 3}
 
@@ -82,6 +83,22 @@ def test_pictures_and_key_points(dataset):
         near = [person[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2].any()
                 for r, c in zip(rows, columns, strict=True)]  # fmt: skip
         assert all(near)
+
+
+@pytest.mark.parametrize(
+    ("turn", "hidden"), [(0, []), (90, [15, 17]), (-90, [14, 16]), (180, [0, 14, 15])]
+)
+def test_what_the_head_hides_has_no_joints(turn, hidden):
+    angle = np.deg2rad(turn)
+    head = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
+    positions = np.full((18, 2), 0.5)
+    assert missing(synthetic.padded_points(positions, head)).nonzero()[0].tolist() == hidden
+    positions[4] = [1.01, 0.5]
+    assert missing(synthetic.padded_points(positions, head)).nonzero()[0].tolist() == sorted(
+        [4, *hidden]
+    )
 
 
 def test_single_picture_equals_the_data_set(dataset):

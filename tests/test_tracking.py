@@ -16,8 +16,8 @@ PICTURE = Path(__file__).parent.parent / "docs/pictures/grid.png"
 
 @pytest.fixture(autouse=True)
 def no_account(tmp_path, monkeypatch):
-    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_MODE", "WANDB_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("API_KEY", "IDENTITY_TOKEN_FILE", "MODE", "BASE_URL", "PROJECT"):
+        monkeypatch.delenv(f"WANDB_{name}", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -98,6 +98,10 @@ def test_what_a_run_is_called(monkeypatch):
     assert started["mode"] == "offline" and started["resume"] == "allow"
     assert (started["project"], started["job_type"]) == ("xmdpt", "train")
     assert started["group"] == "tidy-owl"
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    with track("train", "base_b", {"seed": 0}):
+        pass
+    assert started["project"] == "mine"
     assert started["config"]["seed"] == 0 and started["config"]["dvc_stage"] == "train@base_b"
     assert "git_sha" in started["config"]
 

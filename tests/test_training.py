@@ -20,7 +20,13 @@ from xmdpt.random import batch_indices, keyed_generator
 from xmdpt.training.ema import EMA
 from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.run import build_model, train_run, warm_start
-from xmdpt.training.train import Trainer, TrainingError, draw_batch, read_ahead
+from xmdpt.training.train import (
+    Trainer,
+    TrainingError,
+    TrainingModule,
+    draw_batch,
+    read_ahead,
+)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +136,18 @@ def test_a_target_comes_with_any_of_its_sources(features, data, monkeypatch):
     assert {*second.flatten()} == {cache.rows[names[4]], cache.rows[names[5]]}
 
 
+def test_a_batch_has_the_targets_pose_the_sources_tokens_and_one_flip(features, data, monkeypatch):
+    calls, cache = [], FeatureCache(features)
+    read = cache.read
+    monkeypatch.setattr(cache, "read", lambda *call: calls.append(call) or read(*call))
+    PairBatches(cache, data.targets("train"), 0).batch(0, torch.arange(8))
+    arrays, rows, flips = zip(*calls, strict=True)
+    assert arrays == ("pose_tokens", "source_tokens", "moments", "moments")
+    pose, tokens, source, target = rows
+    assert (pose == target).all() and (tokens == source).all() and (source != target).all()
+    assert all((each == flips[0]).all() for each in flips) and {*flips[0]} == {0, 1}
+
+
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_reading_ahead_keeps_the_order_and_one_batch_in_store(count):
     drawn = []
@@ -142,6 +160,16 @@ def test_reading_ahead_keeps_the_order_and_one_batch_in_store(count):
 
 
 # Training
+
+
+def test_a_step_descends_all_of_equation_5(features, data, config):
+    settings = config.train.model_copy(update={"precision": "fp32"})
+    trainer = Trainer(make_model(), batches_of(features, data), settings)
+    hand = TrainingModule(make_model().train(), settings.condition_dropout)
+    losses = hand(draw_batch(trainer.batches, settings, 16, 0))
+    sum(losses[k].mean() for k in ("mse", "vb", "masked_mse", "masked_vb")).backward()
+    norm = torch.stack([p.grad.norm() for p in hand.parameters()]).norm().item()
+    assert next(trainer.run(1)).grad_norm == pytest.approx(norm, rel=1e-4)
 
 
 def stop_at_five(row):
