@@ -40,6 +40,7 @@ class Comparison:
 
 _B, _ABLATION, _MAIN = "base_b", "ablation", "main"
 COMPARISONS = (
+    Comparison("1", "X-MDPT-B beats X-MDPT-S early", (_B, _ABLATION), ("size_s", _ABLATION)),
     Comparison("1", "X-MDPT-B beats X-MDPT-S", (_B, _MAIN), ("size_s", _MAIN)),
     Comparison("1", "X-MDPT-L beats X-MDPT-B", ("size_l", _MAIN), (_B, _MAIN)),
     Comparison("1", "Longer training goes on to help", (_B, _MAIN), (_B, _ABLATION)),
