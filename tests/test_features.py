@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -184,18 +186,29 @@ def test_a_killed_run_resumes_without_doing_work_twice(data, names, encoders, tm
     assert files(again) == files(folder)
 
 
+def note_share(folder, shards):
+    (folder / f"{os.getpid()}.json").write_text(json.dumps([*shards]))
+    return iter(shards)
+
+
 def test_processes_share_out_the_shards(data, names, encoders, tmp_path, folder):
-    target = tmp_path / "features"
-
-    def note(mine):
-        (tmp_path / f"{os.getpid()}.json").write_text(json.dumps([*mine]))
-        return iter(mine)
-
+    target, note = tmp_path / "features", partial(note_share, tmp_path)
     cache_features(target, names, data, encoders, SETTINGS, note, shard_size=4, processes=2)
     assert files(target) == files(folder)
     shares = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
     assert len(shares) == 2 and all(shares)
     assert sorted(shares[0] + shares[1]) == [*range(len(list(target.glob("*.safetensors"))))]
+
+
+def test_an_error_of_a_process_says_what_it_says_alone(data, names, encoders, tmp_path):
+    shutil.copytree(data.root, tmp_path / "people")
+    (tmp_path / "people" / names[-1]).write_bytes(b"no picture")
+    broken, write = DeepFashion(tmp_path / "people", SIZE), partial(cache_features, processes=2)
+    with pytest.raises(
+        DataError, match=r"not a readable picture \(unknown format\); copy it anew$"
+    ):
+        write(tmp_path / "out", names, broken, encoders, SETTINGS, iter, shard_size=4)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,12 @@ import torch
 import torch.nn.functional as F
 from conftest import make_model
 
-from xmdpt.model import Attention, XMDPTTransformer2DModel, relative_position_index
+from xmdpt.model import (
+    Attention,
+    RelativePositionBias,
+    XMDPTTransformer2DModel,
+    relative_position_index,
+)
 
 SIZES = {  # hidden_size, depth, num_heads: parameters with and without MIPNet
     (384, 12, 6): (39_117_301, 33_785_413),
@@ -193,6 +198,12 @@ def test_scalar_timestep_serves_the_batch():
 def test_impossible_settings_are_refused(changes, complaint):
     with pytest.raises(ValueError, match=complaint):
         make_model(**changes)
+
+
+@pytest.mark.parametrize("keep", [None, torch.tensor([[0, 3, 5]])])
+def test_position_biases_are_laid_out_as_fused_attention_wants_masks(keep):
+    bias = RelativePositionBias(grid=3, num_heads=2)(keep)
+    assert bias.stride(-1) == 1 and bias.shape[:2] == (1, 2)
 
 
 def test_no_masked_pass_without_mipnet():

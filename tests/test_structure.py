@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from xmdpt.config import TrainConfig, load_config
+from xmdpt.config import TrainConfig, VAEConfig, load_config
 from xmdpt.notebook import declared_parameters, has_tag
 
 ROOT = Path(__file__).parent.parent
@@ -194,10 +194,10 @@ def test_a_stage_declares_the_files_it_names(stage):
         assert around, f"{path} is neither in deps nor in outs of {stage}"
 
 
-def test_training_runs_anew_for_all_settings_but_those_that_change_no_weight():
-    tracked = {key.removeprefix("train.") for key in stage_paths("train", "params")}
-    fields = set(TrainConfig.model_fields)
-    assert fields - tracked == {"gradient_checkpointing", "save_every"}
+@pytest.mark.parametrize(("stage", "config"), [("train", TrainConfig), ("vae", VAEConfig)])
+def test_training_runs_anew_for_all_settings_but_those_that_change_no_weight(stage, config):
+    tracked = {key.removeprefix(f"{stage}.") for key in stage_paths(stage, "params")}
+    assert set(config.model_fields) - tracked == {"gradient_checkpointing", "save_every"}
 
 
 def test_only_the_page_depends_on_executed_notebooks():

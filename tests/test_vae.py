@@ -92,6 +92,15 @@ def test_what_is_saved_is_the_average_and_loads(pictures, tiny_vae, tmp_path):
         torch.testing.assert_close(value, tiny_vae.state_dict()[name])
 
 
+def test_blocks_computed_twice_give_the_same_weights(pictures, tiny_vae, tmp_path):
+    plain, twice = copy.deepcopy(tiny_vae), copy.deepcopy(tiny_vae)
+    settings = {"precision": "fp32", "train_encoder": True}
+    [*train(plain, pictures, tmp_path / "plain", **settings)]
+    [*train(twice, pictures, tmp_path / "twice", **settings, gradient_checkpointing=True)]
+    for name, value in state(twice).items():
+        torch.testing.assert_close(value, state(plain)[name], msg=name)
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_resuming_equals_training_on(pictures, tiny_vae, tmp_path, whole):
     def finish(folder, stop=None):

@@ -47,7 +47,9 @@ def pick_device(name: str | None) -> str:
     """The device of that name; None takes a GPU where there is one. BadInput if it is not here."""
     import torch  # takes seconds, and most commands need no device
 
-    count = torch.cuda.device_count()
+    from xmdpt.precision import gpu_count
+
+    count = gpu_count()
     if name is None:
         return "cuda" if count else "cpu"
     here = ["cpu", *["cuda"][:count], *(f"cuda:{number}" for number in range(count))]

@@ -104,6 +104,8 @@ class VAEConfig(Section):
     """The perceptual loss; `lpips` needs AlexNet's weights, `st_lpips` comes with a package."""
     perceptual_weight: float = Field(ge=0)
     kl_weight: float = Field(ge=0)
+    gradient_checkpointing: bool
+    """Keep the inputs of blocks alone and compute each again backwards: slower, far less memory."""
     save_every: PositiveInt
     """Steps between the states that an interrupted training resumes from."""
     # Of an untrained autoencoder; `init` brings its own.

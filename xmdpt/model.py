@@ -56,7 +56,8 @@ class RelativePositionBias(nn.Module):
         index = self.index[None]
         if keep is not None:
             index = self.index[keep[:, :, None], keep[:, None, :]]
-        return F.embedding(index, self.table).permute(0, 3, 1, 2)
+        # A GPU's fused attention takes masks with a dense last dimension only.
+        return F.embedding(index, self.table).permute(0, 3, 1, 2).contiguous()
 
 
 class Attention(nn.Module):

@@ -1,6 +1,8 @@
 """Number formats: bfloat16 where the machine multiplies it in hardware, float32 elsewhere."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -40,6 +42,24 @@ def multiplies_bf16(device: torch.device) -> bool:
             return True
         return bool(found.get("avx512_bf16")) and _avx512_is_faster()
     return False
+
+
+def gpu_count() -> int:
+    """How many of NVIDIA's GPUs PyTorch can use; under a driver that is too old it counts them all
+    the same."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """A context in which a GPU's convolutions are float32 throughout: by default TF32 keeps ten
+    bits, and scores and features would differ from those of another machine."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def is_bf16(device: torch.device, precision: Precision) -> bool:

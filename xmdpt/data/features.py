@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState, debug_launcher, notebook_launcher
 from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.multiprocessing import ProcessRaisedException, start_processes
 from tqdm import tqdm
 
 from xmdpt.config import FeaturesConfig
@@ -29,6 +29,7 @@ from xmdpt.encoders import make_encoder
 from xmdpt.files import atomic_path, file_digest, fingerprint, resumable_dir, write_json
 from xmdpt.hub import weights_key
 from xmdpt.pictures import to_signed
+from xmdpt.precision import full_float32, gpu_count
 
 SHARD_SIZE = 256
 READERS = 8
@@ -228,6 +229,8 @@ def _finished(folder: Path, shard: int) -> bool:
 
 
 def _write_shards(
+    rank: int,
+    count: int,
     folder: Path,
     shards: Mapping[int, Sequence[str]],
     data: DeepFashion,
@@ -235,34 +238,34 @@ def _write_shards(
     settings: FeaturesConfig,
     progress: Callable[[Iterable], Iterable],
 ) -> None:
-    """Write this process's share of the `shards`; each process has a device of its own."""
-    # On GPUs, this is what forms the group; Apple's are left out, as in training.
-    device = PartialState(cpu=torch.backends.mps.is_available()).device
-    group = torch.distributed
-    rank, count = (group.get_rank(), group.get_world_size()) if group.is_initialized() else (0, 1)
+    """Write the share of process `rank` of `count`; each has a device of its own."""
     if count > 1:
-        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
-    encoders = encoders.to(device)
+        torch.set_num_threads(max(1, torch.get_num_threads() // count))
+    encoders = encoders.to(torch.device("cuda", rank) if torch.cuda.is_available() else "cpu")
     mine = [*shards][rank::count]
     for shard in progress(mine):
-        stored = encode_shard(shards[shard], data, encoders, settings)
+        with full_float32():
+            stored = encode_shard(shards[shard], data, encoders, settings)
         path = folder / shard_name(shard)
         with atomic_path(path) as partial:
             save_file(stored, partial)
         note = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         write_json(_note(folder, shard), note)
-    if count > 1:
-        group.barrier()  # one that leaves early breaks the group of those still joining
 
 
 def _launch(processes: int, *arguments: object) -> None:
-    """Run `_write_shards` in this process, or in one for each GPU."""
+    """Run `_write_shards` in this process, or in one for each GPU, which start afresh."""
     if processes == 1:
-        _write_shards(*arguments)
-    elif torch.cuda.device_count() > 1:
-        notebook_launcher(_write_shards, arguments, num_processes=processes)
-    else:
-        debug_launcher(_write_shards, arguments, num_processes=processes)
+        _write_shards(0, 1, *arguments)
+        return
+    try:
+        # Not forked: a process that has only asked for GPUs cannot hand them on.
+        start_processes(_write_shards, (processes, *arguments), processes, start_method="spawn")
+    except ProcessRaisedException as error:
+        kind, _, reason = str(error).strip().splitlines()[-1].partition(": ")
+        if kind.endswith(DataError.__name__):
+            raise DataError(reason) from None
+        raise
 
 
 def _key(
@@ -289,7 +292,8 @@ def cache_features(
     Prints the size first. An interrupted call goes on with the shards that are missing. Raises
     DataError where the disk is too small, or naming a picture whose features are not finite;
     shards that are finished stay. `encoders` must still be on the CPU where there are several
-    GPUs; `processes` overrules their number. `keep`: see `xmdpt.files.resumable_dir`.
+    GPUs, and `progress` a function that can be pickled; `processes` overrules their number.
+    `keep`: see `xmdpt.files.resumable_dir`.
     """
     shapes = encoders.shapes(data.size)
     sizes = cache_bytes(shapes, settings, len(names))
@@ -303,7 +307,7 @@ def cache_features(
         left = sum(map(len, missing.values()))
         _check_disk(work, shapes, settings, left, len(names))
         if missing:
-            count = processes or max(1, torch.cuda.device_count())
+            count = processes or gpu_count() or 1
             _launch(min(count, len(missing)), work, missing, data, encoders, settings, progress)
         index = {
             "names": list(names),

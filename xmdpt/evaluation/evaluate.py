@@ -41,6 +41,7 @@ from xmdpt.evaluation.results import (
 from xmdpt.hub import MissingWeights
 from xmdpt.image_metrics import psnr, silhouette_iou, ssim
 from xmdpt.labels import LABELS
+from xmdpt.precision import full_float32
 
 BATCH = 32  # pairs in memory at a time
 STRIP = 1.5  # times as wide as high: not one person any more
@@ -138,7 +139,8 @@ def _perceptual(
     for pictures in sides:
         distinct, rows = _distinct(pictures)
         x = as_input(distinct, rules.steps, own, device)
-        features = network.features(x if rules.signed else (x + 1) / 2)
+        with full_float32():
+            features = network.features(x if rules.signed else (x + 1) / 2)
         layers.append([layer[torch.tensor(rows, device=device)] for layer in features])
     return network.distance(*layers).tolist()
 

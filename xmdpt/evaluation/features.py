@@ -22,6 +22,7 @@ from xmdpt.evaluation.results import Picture, batches
 from xmdpt.files import atomic_path, fingerprint
 from xmdpt.hub import weights_key
 from xmdpt.pictures import to_signed
+from xmdpt.precision import full_float32
 
 THREADS = min(8, os.cpu_count() or 1)
 
@@ -79,7 +80,9 @@ def pooled_features(
             new = {digest: picture for digest, picture in pairs if digest not in known}
             if new:
                 x = as_input(list(new.values()), rules.steps, own, device)
-                known |= dict(zip(new, network.pooled(x).cpu().numpy(), strict=True))
+                with full_float32():
+                    pooled = network.pooled(x)
+                known |= dict(zip(new, pooled.cpu().numpy(), strict=True))
             rows += [known[digest] for digest in digests]
             bar.update(len(batch))
     return np.stack(rows)

@@ -26,7 +26,7 @@ from xmdpt.files import fingerprint, resumable_dir, write_json
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.training.run import settings_key, train_run, weights_digest
-from xmdpt.training.vae import STATE, load_vae, train_vae, vae_key
+from xmdpt.training.vae import SAME_WEIGHTS, STATE, load_vae, train_vae, vae_key
 
 NOTE = "weights.json"
 """Beside the parts: digests of the weights that the round began with, and of its own."""
@@ -55,7 +55,7 @@ def parts_of(config: Config, run: str) -> dict[Path, str]:
         raise ConfigError("data.rendered: the small weights are made on rendered people only")
     people = fingerprint(rendered.model_dump(), config.seed)
     vae_start, transformer_start = _start(config)
-    settings = config.vae.model_dump(exclude={"save_every"})
+    settings = config.vae.model_dump(exclude=SAME_WEIGHTS)
     vae = fingerprint(people, config.data.size, settings, vae_start)
     features = fingerprint(vae, config.features.model_dump())
     work = _work(config)

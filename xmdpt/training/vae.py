@@ -28,6 +28,8 @@ from xmdpt.training.errors import TrainingError
 
 READERS = 8
 STATE = "state.pt"
+SAME_WEIGHTS = {"save_every", "gradient_checkpointing"}
+"""Settings that change no weights, up to rounding."""
 
 
 def new_vae(config: VAEConfig, size: int) -> AutoencoderKL:
@@ -60,7 +62,7 @@ def vae_key(
     config: VAEConfig, vae: AutoencoderKL, data: DeepFashion, names: Sequence[str], seed: int
 ) -> str:
     """A name for all that the trained weights depend on, to resume by."""
-    settings = config.model_dump(exclude={"save_every"})
+    settings = config.model_dump(exclude=SAME_WEIGHTS)
     pictures = [[name, data.digest(name)] for name in names]
     return fingerprint(settings, weights_key([vae]), pictures, data.size, seed)
 
@@ -178,6 +180,8 @@ class VAETrainer:
         optimizer = torch.optim.AdamW(self.trained, lr=config.learning_rate, weight_decay=0.0)
         self.ema = EMA(vae, config.ema_decay)
         vae.train()
+        if config.gradient_checkpointing:
+            vae.enable_gradient_checkpointing()
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
 
     def save(self, path: Path) -> None:
