@@ -280,6 +280,6 @@ def test_offline_the_rest_is_still_scored(name, files, folders, no_hub):
         (message,) = {text for text in messages if file in text}.difference(
             {text for text in messages if file in text and text.startswith("clean_fid")}
         )
-        for part in (str(no_hub / file), "https://", "no network", "`paper`", "is left out"):
+        for part in (str(no_hub / file), "https://", "no network", "`synthetic`", "is left out"):
             assert part in message
         assert "\n" not in message

@@ -133,12 +133,13 @@ def _perceptual(
     rules: Perceptual,
     own: Size,
     device: str,
+    pool: ThreadPoolExecutor,
 ) -> list[float]:
     """Distances of a batch; a picture that several pairs share passes the network once."""
     layers = []
     for pictures in sides:
         distinct, rows = _distinct(pictures)
-        x = as_input(distinct, rules.steps, own, device)
+        x = as_input(distinct, rules.steps, own, device, pool)
         with full_float32():
             features = network.features(x if rules.signed else (x + 1) / 2)
         layers.append([layer[torch.tensor(rows, device=device)] for layer in features])
@@ -198,7 +199,7 @@ def _score_batch(
     for one in rules.perceptual:
         if one.name in networks:
             sides = (results, truths)
-            table[one.name] = _perceptual(networks[one.name], sides, one, own, device)
+            table[one.name] = _perceptual(networks[one.name], sides, one, own, device, pool)
     return table
 
 

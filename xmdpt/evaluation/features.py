@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,15 @@ class Statistics:
 
 
 def as_input(
-    pictures: Sequence[np.ndarray], steps: Sequence[Step], own: Size, device: str
+    pictures: Sequence[np.ndarray],
+    steps: Sequence[Step],
+    own: Size,
+    device: str,
+    pool: ThreadPoolExecutor,
 ) -> Tensor:
     """Pictures, uint8 (H, W, 3), as a network's batch (B, 3, H, W) in [-1, 1]."""
-    return to_signed(np.stack([prepare(picture, steps, own) for picture in pictures])).to(device)
+    prepared = pool.map(prepare, pictures, repeat(steps), repeat(own))
+    return to_signed(np.stack([*prepared])).to(device)
 
 
 def pooled_features(
@@ -79,7 +85,7 @@ def pooled_features(
             pairs = zip(digests, read, strict=True)
             new = {digest: picture for digest, picture in pairs if digest not in known}
             if new:
-                x = as_input(list(new.values()), rules.steps, own, device)
+                x = as_input(list(new.values()), rules.steps, own, device, pool)
                 with full_float32():
                     pooled = network.pooled(x)
                 known |= dict(zip(new, pooled.cpu().numpy(), strict=True))
