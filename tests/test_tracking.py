@@ -35,6 +35,8 @@ def fake_wandb(monkeypatch, **names):
 
 
 def test_offline_without_account(tmp_path, capfd):
+    import huggingface_hub.inference  # noqa: F401 - as pipelines do, which wandb would remark on
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         with track("train", "base_b", {"seed": 0}) as tracker:

@@ -123,6 +123,7 @@ def _start(stage: str, name: str, config: dict[str, Any]) -> Any:
         return None  # not even the import, which takes seconds
     import wandb
 
+    os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")  # it would be recommended in every run
     # Our own git sha is enough: wandb would keep a copy of every uncommitted change.
     settings = wandb.Settings(
         silent=True, console="off", disable_code=True, disable_git=True,
