@@ -104,7 +104,9 @@ def test_bad_data_is_one_line(folder, capfd, line, message):
     source = write(folder / "notebooks/data.ipynb", line)
     assert run(source, "made/data.ipynb") == 2
     error = capfd.readouterr().err
-    assert [line for line in error.splitlines() if "rror:" in line] == [f"error: {message}"]
+    assert [line for line in error.splitlines() if line.startswith("error")] == [
+        f"error: {message}"
+    ]
     assert "cell [" not in error
 
 
