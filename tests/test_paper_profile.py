@@ -89,7 +89,7 @@ def write_settings(project: Path, networks: Path) -> None:
     }
     settings["train"] |= {
         "checkpoints": {"ablation": 1, "main": 2},
-        "ema_decay": 0.2,
+        "ema_decay": 0.05,
         "batch_size": 2,
         "save_every": 1,
         "log_every": 1,
