@@ -1,5 +1,6 @@
 """Notebooks as stages: tiny ones, executed for real."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -104,10 +105,9 @@ def test_bad_data_is_one_line(folder, capfd, line, message):
     source = write(folder / "notebooks/data.ipynb", line)
     assert run(source, "made/data.ipynb") == 2
     error = capfd.readouterr().err
-    assert [line for line in error.splitlines() if line.startswith("error")] == [
-        f"error: {message}"
-    ]
-    assert "cell [" not in error
+    # The thread that watched a kernel of a test before may end aloud meanwhile.
+    own = re.sub(r"(?ms)^Exception in thread Heartbeat.*?(?=^error:)", "", error)
+    assert [line for line in own.splitlines() if line] == [f"error: {message}"]
 
 
 @pytest.mark.parametrize(
