@@ -184,7 +184,7 @@ def test_a_photo_is_framed_by_what_was_found(finder, photo, tmp_path):
     photo.save(tmp_path / "two.png")
     see_people(finder, BOXES)
     see_joints(finder, CELLS, np.full(17, 0.9))
-    with pytest.raises(PhotoError, match=r"two.png: shows 2 people, choose one with --person N: "
+    with pytest.raises(PhotoError, match=r"two.png: shows 2 people, choose one with person N: "
                        r"1: 100,5 to 190,95 .*; 2: 20,10 to 60,90"):  # fmt: skip
         read_photo_subject(Subject(tmp_path / "two.png"), finder, want_keypoints=True)
     subject = Subject(tmp_path / "two.png", person=2)

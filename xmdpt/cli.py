@@ -198,7 +198,7 @@ def generate(
             check_file(path)
             given.append(path)
         drawn = generate(
-            Subject(source, source_keypoints, source_units, person, crop),
+            Subject(source, source_keypoints, source_units, person, crop, "--person"),
             Subject(pose, pose_keypoints, pose_units, pose_person, crop, "--pose-person"),
             weights=weights,
             seeds=range(seed, seed + num),

@@ -54,8 +54,11 @@ def _as_keypoints(keypoints: np.ndarray) -> np.ndarray:
 
 
 def missing(keypoints: np.ndarray) -> np.ndarray:
-    """(18,) whether a joint is missing: the field's rule is that either coordinate is -1."""
-    return (np.asarray(keypoints) == -1).any(axis=1)
+    """(..., 18, 2) -> (..., 18) whether a joint is missing.
+
+    The field's rule is that either coordinate is -1.
+    """
+    return (np.asarray(keypoints) == -1).any(axis=-1)
 
 
 COCO17 = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)

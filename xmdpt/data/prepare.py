@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.index import INDEX, write_index, write_lists
-from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_MARGIN, FRAME_WIDTH
+from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_MARGIN, FRAME_WIDTH, missing
 from xmdpt.data.overlap import REPORT, SHOWN, overlap_report, thumbnail
 from xmdpt.data.pairs import NESTED
 from xmdpt.data.stores import DataError
@@ -102,7 +102,7 @@ def _check_joints(data: DeepFashion, readings: Mapping[str, Reading]) -> None:
     Some joints of single pictures may be wrong; many are when the format is another.
     """
     joints = np.stack([reading.keypoints for reading in readings.values()])  # (N, 18, 2), padded
-    there = (joints != -1).all(axis=2)
+    there = ~missing(joints)
     x, y = np.moveaxis(joints - [FRAME_MARGIN, 0], 2, 0)
     outside = there & ((x < -1) | (x > FRAME_WIDTH + 1) | (y < -1) | (y > FRAME_HEIGHT + 1))
     cure = "docs/data.md says which numbers are expected"

@@ -290,21 +290,18 @@ def _distances(
         message = "distances to the training pictures are left out: there is only one result"
         warnings.warn(message, EvaluationWarning, stacklevel=3)
         return values
-    # Baselines and limits repeat a picture for each pair that has it.
-    contents: dict[str, int] = {}
-    same = [contents.setdefault(picture.digest(), len(contents)) for picture in pictures]
     for one in rules.frechet:
         if one.name not in train:
             continue
         reference, network = train[one.name], frechet_network(one, weights).to(device)
         options = {"device": device, "progress": progress}
-        features = pooled_features(pictures, network, one, own, **options)
-        known = same[: len(features)]  # a partial batch may have been dropped
+        # Baselines and limits repeat a picture for each pair that has it.
+        features, same = pooled_features(pictures, network, one, own, **options)
         values[one.name] = frechet_distance(features, reference.moments)
-        infinity = frechet_infinity(features, reference.moments, pictures=known)
+        infinity = frechet_infinity(features, reference.moments, pictures=same)
         if not np.isnan(infinity):
             values[f"{one.name}_infinity"] = infinity
-        values[one.kernel] = kernel_distance(features, reference.features, reference.within, known)
+        values[one.kernel] = kernel_distance(features, reference.features, reference.within, same)
     return values
 
 

@@ -66,14 +66,15 @@ def pooled_features(
     *,
     device: str,
     progress: bool = True,
-) -> np.ndarray:
-    """Return the network's features (N, D) of pictures; `own` is the results' size.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the network's features (N, D) of pictures, and numbers (N,) that equal ones share.
 
-    One batch of pictures is in memory at a time. A picture met before, as baselines' are, does not
-    pass the network again.
+    `own` is the results' size. One batch of pictures is in memory at a time. A picture met before,
+    as baselines' are, does not pass the network again.
     """
-    known: dict[bytes, np.ndarray] = {}
-    rows = []
+    places: dict[bytes, int] = {}
+    features: list[np.ndarray] = []
+    rows: list[int] = []
     bar = tqdm(total=len(pictures), desc=rules.name, unit="picture", disable=not progress or None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
         for batch in batches(pictures, rules.batch_size, rules.drop_last):
@@ -83,15 +84,17 @@ def pooled_features(
                 for picture in read
             ]
             pairs = zip(digests, read, strict=True)
-            new = {digest: picture for digest, picture in pairs if digest not in known}
+            new = {digest: picture for digest, picture in pairs if digest not in places}
             if new:
                 x = as_input(list(new.values()), rules.steps, own, device, pool)
                 with full_float32():
                     pooled = network.pooled(x)
-                known |= dict(zip(new, pooled.cpu().numpy(), strict=True))
-            rows += [known[digest] for digest in digests]
+                places |= dict(zip(new, range(len(places), len(places) + len(new)), strict=True))
+                features += [*pooled.cpu().numpy()]
+            rows += [places[digest] for digest in digests]
             bar.update(len(batch))
-    return np.stack(rows)
+    same = np.array(rows)
+    return np.stack(features)[same], same
 
 
 def _key(pictures: Sequence[Picture], network: torch.nn.Module, rules: Frechet, own: Size) -> str:
@@ -129,7 +132,8 @@ def picture_statistics(
             except (SafetensorError, KeyError):
                 path.unlink()
     options = {"device": device, "progress": progress}
-    found = Statistics.of(pooled_features(pictures, network, rules, own, **options))
+    features, _ = pooled_features(pictures, network, rules, own, **options)
+    found = Statistics.of(features)
     if path is not None:
         mean, covariance = found.moments
         tensors = {"features": found.features, "mean": mean, "covariance": covariance}

@@ -45,7 +45,7 @@ def frechet_infinity(
     reference: Moments,
     seed: int = 0,
     points: int = 15,
-    pictures: Sequence[int] | None = None,
+    pictures: Sequence[int] | np.ndarray | None = None,
 ) -> float:
     """Return the Frechet distance extrapolated to infinitely many results.
 
@@ -85,7 +85,9 @@ def _kernel_blocks(a: Tensor, b: Tensor, rows: int = 256) -> Iterator[Tensor]:
         yield (block @ b.T / a.shape[1] + 1) ** 3
 
 
-def kernel_within(features: np.ndarray, pictures: Sequence[int] | None = None) -> float:
+def kernel_within(
+    features: np.ndarray, pictures: Sequence[int] | np.ndarray | None = None
+) -> float:
     """Return the mean of the cubic kernel over all pairs of different pictures' features (N, D).
 
     `pictures` tells rows of one picture by equal numbers, as for `frechet_infinity`. Of a single
@@ -107,7 +109,7 @@ def kernel_distance(
     a: np.ndarray,
     b: np.ndarray,
     within_b: float | None = None,
-    pictures_a: Sequence[int] | None = None,
+    pictures_a: Sequence[int] | np.ndarray | None = None,
 ) -> float:
     """Return the unbiased squared MMD of features (N, D) and (M, D): KID (Binkowski et al., 2018).
 

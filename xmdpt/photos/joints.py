@@ -29,7 +29,7 @@ def read_keypoints(
     size: tuple[int, int] | None = None,
     units: Units = "pixels",
     person: int | None = None,
-    flag: str = "--person",
+    flag: str = "person",
 ) -> np.ndarray:
     """Read the joints of one person, (18, 2) in pixels, -1 missing, checked.
 

@@ -46,7 +46,7 @@ class Subject:
     units: joints.Units = "pixels"
     person: int | None = None
     crop: bool | None = None
-    flag: str = "--person"
+    flag: str = "person"
 
     def __post_init__(self) -> None:
         if self.is_photo and self.keypoints is None and self.units != "pixels":
