@@ -175,19 +175,24 @@ def test_finished_runs_are_found_whole_or_not_at_all(pipe, people, tmp_path):
     settings["data"] |= {"root": "people", "size": SIZE}
     settings["model"] = {name: pipe.transformer.config[name] for name in settings["model"]}
     settings["experiments"] |= {"again": {"title": "X-MDPT-B, again"}}
-    (tmp_path / "params.yaml").write_text(json.dumps(settings))
+    settings["runs"] = ["base_b", "again"]
     shutil.copytree(people, tmp_path / "people")
     runs = {"with": "base_b", "without": "again"}
+    settings["train"]["checkpoints"] = {"ablation": 2, "main": 3}
+    (tmp_path / "params.yaml").write_text(json.dumps(settings))
     pipe.vae.save_pretrained(tmp_path / "models/vae")
     for run in runs.values():
         assert finished_study(runs, 2, tmp_path) is None
         pipe.transformer.save_pretrained(tmp_path / "models" / run / "ablation")
-        steps = settings["train"]["checkpoints"]["ablation"]
-        history = pd.DataFrame({"step": [1, steps, steps + 1], "mse": [1.0, 0.5, 0.1]})
+        history = pd.DataFrame({"step": [1, 2, 3], "mse": [1.0, 0.5, 0.1]})
         history.to_csv(tmp_path / "models" / run / "history.tsv", sep="\t", index=False)
     study = finished_study(runs, 2, tmp_path)
     assert list(study.pipelines) == ["with", "without"] and len(study.pairs) == 2
     assert study.histories["with"]["mse"].tolist() == [1.0, 0.5] and "smoke" in study.origin
+    assert finished_study({"with": "base_b", "cross": "attention_cross"}, 2, tmp_path) is None
+    settings["train"]["checkpoints"]["main"] = 4  # those there are of other settings now
+    (tmp_path / "params.yaml").write_text(json.dumps(settings))
+    assert finished_study(runs, 2, tmp_path) is None
 
 
 def test_a_running_mean_starts_at_once():

@@ -369,6 +369,19 @@ def test_limits_stand_where_their_size_was_run(results):
     small, large = (score_table("1", results, size).set_index("method") for size in (256, 512))
     assert small.loc["Ground truth", "our fd_effnet ↓"] == "24.0"
     assert not [column for column in large if column.startswith("our")]
+    (results.root / "reports/scores/base_b.json").unlink()
+    write_scores(results.root, "mask_50", np.full(40, 0.2))
+    one = score_table("1", results).set_index("method")
+    assert one.loc["Ground truth", "our fd_effnet ↓"] == "24.0", "any run's will do"
+
+
+@pytest.mark.parametrize("profile", sorted((ROOT / "profiles").glob("*.yaml")))
+def test_runs_that_settings_do_not_have_are_not_spoken_of(profile, tmp_path):
+    (tmp_path / "params.yaml").write_text(profile.read_text())
+    known = Results(tmp_path / "params.yaml")
+    text = training_in_words(known, ["no_mask", "base_b", "size_l_512"])
+    done = [run for run in ("no_mask", "base_b", "size_l_512") if run in known.config.runs]
+    assert text.count(" from ") == len(done)
 
 
 def test_provenance_says_what_the_numbers_stand_on(tmp_path):

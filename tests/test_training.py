@@ -232,6 +232,25 @@ def test_a_run_goes_on_from_a_state_with_other_settings(features, data, config, 
     assert state.exists(), "what other settings left is not deleted"
 
 
+def test_a_state_is_taken_up_with_the_weight_decay_of_now(features, data, config, tmp_path):
+    before = Trainer(make_model(), batches_of(features, data), config.train)
+    before.save(tmp_path / "state.pt")
+    settings = config.train.model_copy(update={"weight_decay": 0.05})
+    after = Trainer(make_model(), batches_of(features, data), settings)
+    after.load(tmp_path / "state.pt")
+    assert [group["weight_decay"] for group in after.optimizer.param_groups] == [0.05]
+
+
+def test_without_clipping_gradients_stay_as_they_are(features, data, config):
+    settings = config.train.model_copy(update={"precision": "fp32", "learning_rate": 0.0})
+    norms = []
+    for clip in (None, 1e9, 1e-3):
+        changed = settings.model_copy(update={"grad_clip": clip})
+        trainer = Trainer(make_model(), batches_of(features, data), changed)
+        norms.append(next(trainer.run(1)).grad_norm)
+    assert norms[0] == norms[1] == norms[2] > 1e-3, "the norm before clipping"
+
+
 def test_a_state_that_does_not_fit_is_refused(features, data, config, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train_run(config, features, tmp_path / "run", stop_at_five)

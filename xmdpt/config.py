@@ -269,11 +269,11 @@ class Config(Section):
         return max(self.sample.checkpoints, key=lambda name: self.train.checkpoints[name])
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """YAML 1.1 that, like 1.2, reads 1e-4 as a number, so that DVC and we agree."""
 
 
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
     list("-+0123456789."),
@@ -317,7 +317,7 @@ def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Con
     """
     path = Path(path)
     try:
-        tree = yaml.load(path.read_text(), _Loader)
+        tree = yaml.load(path.read_text(), Loader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `xmdpt profile synthetic` makes one") from None
     except yaml.YAMLError as error:

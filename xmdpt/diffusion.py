@@ -5,6 +5,7 @@ All of it is defined for T = 1000 steps and linear betas from 1e-4 to 2e-2.
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from diffusers import DDIMScheduler, SchedulerMixin
@@ -21,20 +22,36 @@ _PREVIOUS = torch.cat([torch.ones(1, dtype=torch.float64), _ALPHA_BARS[:-1]])
 _POSTERIOR_VARIANCE = _BETAS * (1 - _PREVIOUS) / (1 - _ALPHA_BARS)
 # The posterior variance of the first step is 0; its logarithm takes the second's.
 _POSTERIOR_LOG_VARIANCE = torch.cat([_POSTERIOR_VARIANCE[1:2], _POSTERIOR_VARIANCE[1:]]).log()
-_POSTERIOR_X0 = _BETAS * _PREVIOUS.sqrt() / (1 - _ALPHA_BARS)
-_POSTERIOR_XT = (1 - _PREVIOUS) * (1 - _BETAS).sqrt() / (1 - _ALPHA_BARS)
+_SCHEDULE = {
+    "alpha_bar": _ALPHA_BARS,
+    "sqrt_alpha_bar": _ALPHA_BARS.sqrt(),
+    "sqrt_one_minus_alpha_bar": (1 - _ALPHA_BARS).sqrt(),
+    "snr": _ALPHA_BARS / (1 - _ALPHA_BARS),
+    "log_beta": _BETAS.log(),
+    "posterior_log_variance": _POSTERIOR_LOG_VARIANCE,
+    "posterior_x0": _BETAS * _PREVIOUS.sqrt() / (1 - _ALPHA_BARS),
+    "posterior_xt": (1 - _PREVIOUS) * (1 - _BETAS).sqrt() / (1 - _ALPHA_BARS),
+}
 
 
-def _at(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+@cache
+def _schedule_on(device: torch.device) -> dict[str, Tensor]:
+    """The schedule's tables on a device, copied once: a GPU stops at each copy from the CPU."""
+    with torch.inference_mode(False):
+        return {name: table.to(device) for name, table in _SCHEDULE.items()}
+
+
+def _at(name: str, t: Tensor, like: Tensor) -> Tensor:
     """Entries (B, 1, 1, 1) of a schedule table at timesteps t (B,), in the type of `like`."""
-    return table.to(like.device)[t].to(like.dtype).view(-1, *[1] * (like.ndim - 1))
+    table = _schedule_on(like.device)[name]
+    return table[t].to(like.dtype).view(-1, *[1] * (like.ndim - 1))
 
 
 def add_noise(x_start: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise, (B, C, H, W)."""
     return (
-        _at(_ALPHA_BARS.sqrt(), t, x_start) * x_start
-        + _at((1 - _ALPHA_BARS).sqrt(), t, x_start) * noise
+        _at("sqrt_alpha_bar", t, x_start) * x_start
+        + _at("sqrt_one_minus_alpha_bar", t, x_start) * noise
     )
 
 
@@ -66,15 +83,15 @@ def variational_bound(
     """
     # In float32 the likelihood at t = 0, a difference of neighbouring levels, loses five digits.
     eps, variance, x_start, x_t = (x.double() for x in (eps, variance, x_start, x_t))
-    minimum = _at(_POSTERIOR_LOG_VARIANCE, t, x_t)
-    maximum = _at(_BETAS.log(), t, x_t)
+    minimum = _at("posterior_log_variance", t, x_t)
+    maximum = _at("log_beta", t, x_t)
     share = (variance + 1) / 2
     log_variance = share * maximum + (1 - share) * minimum
 
-    alpha_bar = _at(_ALPHA_BARS, t, x_t)
+    alpha_bar = _at("alpha_bar", t, x_t)
     predicted_start = (x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()
-    to_x0 = _at(_POSTERIOR_X0, t, x_t)
-    mean = to_x0 * predicted_start + _at(_POSTERIOR_XT, t, x_t) * x_t
+    to_x0 = _at("posterior_x0", t, x_t)
+    mean = to_x0 * predicted_start + _at("posterior_xt", t, x_t) * x_t
     gap = to_x0 * (x_start - predicted_start)
 
     kl = 0.5 * (
@@ -105,7 +122,7 @@ def training_losses(
 
 def min_snr_weight(t: Tensor, gamma: float) -> Tensor:
     """min(SNR, gamma) / SNR at timesteps t (B,): less where little noise is left (Min-SNR)."""
-    snr = (_ALPHA_BARS / (1 - _ALPHA_BARS)).to(t.device, torch.float32)[t]
+    snr = _schedule_on(t.device)["snr"][t].float()
     return snr.clamp(max=gamma) / snr
 
 
@@ -129,6 +146,13 @@ class XMDPTScheduler(DDIMScheduler, SchedulerMixin):
     timesteps are a rounded linspace from 0 to T - 1.
     """
 
+    def set_timesteps(
+        self, num_inference_steps: int, device: str | torch.device | None = None
+    ) -> None:
+        """Choose the timesteps, see `DDIMScheduler`."""
+        super().set_timesteps(num_inference_steps, device)
+        self._list = self.timesteps.tolist()  # a GPU would have to stop for `step` to search there
+
     def step(
         self,
         model_output: Tensor,
@@ -150,9 +174,10 @@ class XMDPTScheduler(DDIMScheduler, SchedulerMixin):
                 "this sampler is for predicted noise, without clip_sample and thresholding, as "
                 "make_scheduler() sets it"
             )
-        lower = self.timesteps[self.timesteps < timestep]
-        alpha_bar = self.alphas_cumprod[int(timestep)]
-        previous = self.alphas_cumprod[int(lower.max())] if len(lower) else torch.tensor(1.0)
+        now = int(timestep)
+        lower = [other for other in self._list if other < now]
+        alpha_bar = self.alphas_cumprod[now]
+        previous = self.alphas_cumprod[max(lower)] if lower else torch.tensor(1.0)
         x_start = (sample - (1 - alpha_bar).sqrt() * model_output) / alpha_bar.sqrt()
         variance = (1 - previous) / (1 - alpha_bar) * (1 - alpha_bar / previous)
         std = eta * variance.sqrt()

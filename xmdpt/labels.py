@@ -52,10 +52,10 @@ METRICS = {
     ),
     "psnr": Metric("PSNR (dB)", True, 2, "Peak signal-to-noise ratio against the true picture."),
     "ssim_pidm": Metric(
-        "SSIM at 256", True, 3, "SSIM after enlarging to 256x256, by PIDM's rules."
+        "SSIM at 256", True, 3, "SSIM after bringing pictures to 256x256, by PIDM's rules."
     ),
     "psnr_pidm": Metric(
-        "PSNR at 256", True, 2, "PSNR after enlarging to 256x256, by PIDM's rules."
+        "PSNR at 256", True, 2, "PSNR after bringing pictures to 256x256, by PIDM's rules."
     ),
     "lpips": Metric(
         "LPIPS", False, 3, "Learned perceptual distance (AlexNet) to the true picture."

@@ -19,7 +19,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from xmdpt.config import ConfigError, load_config
+from xmdpt.config import ConfigError, Loader, load_config
 from xmdpt.files import atomic_path
 
 PARAMETERS = "parameters"
@@ -90,7 +90,7 @@ def parse_settings(settings: list[str], declared: dict[str, Any], path: Path) ->
         if name not in declared:
             known = ", ".join(declared) or "none"
             raise UsageError(f"{path}: '{name}' is not one of its parameters ({known})")
-        values[name] = text if isinstance(declared[name], str) else yaml.safe_load(text)
+        values[name] = text if isinstance(declared[name], str) else yaml.load(text, Loader)
     return values
 
 

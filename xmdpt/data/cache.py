@@ -93,15 +93,20 @@ class FeatureCache:
         return tuple(self._shapes[array])
 
     def read(self, array: str, rows: np.ndarray, flips: np.ndarray) -> Tensor:
-        """float32 entries (B, ...) of the pictures `rows` (B,), mirrored where `flips` (B,)."""
+        """Entries (B, ...) of the pictures `rows` (B,), mirrored where `flips` (B,), as stored.
+
+        Moments are float32, tokens of the type in `stored`: a batch is two to four times as small
+        on its way to a GPU.
+        """
         places = [divmod(int(row), self._shard_size) for row in rows]
         picked = zip(places, flips.tolist(), strict=True)
-        entries = [self._tensors(shard)[array][at, flip].float() for (shard, at), flip in picked]
-        values = torch.stack(entries)
-        if values.sum().isfinite():  # 30 times as fast as to look at each
+        values = torch.stack(
+            [self._tensors(shard)[array][at, flip] for (shard, at), flip in picked]
+        )
+        if values.sum(dtype=torch.float32).isfinite():  # 30 times as fast as to look at each
             return values
         for (shard, _), row, flip, entry in zip(places, rows, flips, values, strict=True):
-            if not entry.isfinite().all():
+            if not entry.float().isfinite().all():
                 raise DataError(
                     f"{self.folder / shard_name(shard)}: the {array} of {self.names[int(row)]}"
                     f"{' (mirrored)' if flip else ''} are not finite; {REMEDY}"
@@ -141,7 +146,8 @@ class PairBatches:
     def batch(self, step: int, indices: Tensor) -> dict[str, Tensor]:
         """Latents (B, C, H, W) of targets (B,) and sources, tokens of source photo and target pose.
 
-        Where source tokens are made on the fly, `source_pictures` are in their place.
+        Latents are float32, tokens as `FeatureCache.read` gives them. Where source tokens are made
+        on the fly, `source_pictures` are in their place.
         """
         generator = keyed_generator(self.seed, "pairs", step)
         count = len(indices)

@@ -62,10 +62,11 @@ class Match:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a store, by the name that it has there."""
+    """A picture of a store, by the name that it has there; an index knows its digest."""
 
     store: Store
     name: str
+    known_digest: str | None = None
 
     def read(self) -> np.ndarray:
         """uint8 (H, W, 3), as stored."""
@@ -73,7 +74,7 @@ class Picture:
 
     def digest(self) -> str:
         """SHA-256 of the stored bytes, in hexadecimal digits."""
-        return hashlib.sha256(self.store.content(self.name)).hexdigest()
+        return self.known_digest or hashlib.sha256(self.store.content(self.name)).hexdigest()
 
 
 def _existing(folder: str | Path) -> Path:
@@ -94,8 +95,6 @@ def find_pictures(folder: str | Path) -> list[Path]:
 
 def _open(folder: Path, size: Size) -> Store:
     """The pictures of a folder; of several LMDBs that of `size`, else the next higher one."""
-    if (folder / INDEX).is_file():
-        return read_index(folder)[0]
     if (folder / "data.mdb").is_file() and LMDB_NAME.fullmatch(folder.name):
         return LmdbStore(folder)
     folders = {tuple(map(int, found.name.split("-"))): found for found in lmdb_folders(folder)}
@@ -118,7 +117,11 @@ class References:
     def __init__(self, folder: str | Path, size: Size = (256, 256)):
         """`size`: (height, width) that LMDB pictures should have, where there are several LMDBs."""
         self.folder = _existing(folder)
-        self.store = _open(self.folder, size)
+        self._digests: dict[str, str] = {}
+        if (self.folder / INDEX).is_file():
+            self.store, _, _, self._digests = read_index(self.folder)
+        else:
+            self.store = _open(self.folder, size)
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -135,7 +138,11 @@ class References:
     def find(self, name: str) -> Picture | None:
         """The picture of a mangled name; None if there is no such picture."""
         full = self._names.get(name, canonical(name))
-        return None if self.store.place(full) is None else Picture(self.store, full)
+        return None if self.store.place(full) is None else self.picture(full)
+
+    def picture(self, name: str) -> Picture:
+        """The picture of a full name."""
+        return Picture(self.store, name, self._digests.get(name))
 
 
 def training_pictures(train_dir: str | Path, size: Size = (256, 256)) -> list[Picture]:
@@ -155,7 +162,7 @@ def training_pictures(train_dir: str | Path, size: Size = (256, 256)) -> list[Pi
         warnings.warn(message, EvaluationWarning, stacklevel=3)
     if len(names) < 2:
         raise DataError(f"{folder}: no pictures, or only one, which has no distribution")
-    return [Picture(store, name) for name in sorted(names, key=lambda name: PurePosixPath(name))]
+    return [references.picture(name) for name in sorted(names, key=PurePosixPath)]
 
 
 def expected_pairs(reference_dir: str | Path, file: str | Path | None = None) -> set[Pair] | None:

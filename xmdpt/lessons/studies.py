@@ -65,8 +65,9 @@ def finished_study(
 ) -> Study | None:
     """The study of the repository's finished runs, label -> run, or None where one is missing.
 
-    Compared are the checkpoints `ablation`, on `count` of the test pairs of `root`/params.yaml;
-    histories end there too, whatever a run went on to.
+    A run that was trained by another profile than `root`/params.yaml holds now counts as missing.
+    Compared are the checkpoints `ablation`, on `count` of the test pairs; histories end there too,
+    whatever a run went on to.
     """
     root = Path(root or REPOSITORY)
     models, params = root / "models", root / "params.yaml"
@@ -74,14 +75,17 @@ def finished_study(
     made = [models / "vae", *(folder / "ablation" for folder in folders.values())]
     if not all((folder / "config.json").is_file() for folder in made):
         return None
+    if not set(runs.values()) <= set(load_config(params).runs):
+        return None
     configs = {label: load_config(params, run) for label, run in runs.items()}
+    whole = {label: pd.read_csv(folders[label] / "history.tsv", sep="\t") for label in runs}
+    if any(whole[label]["step"].max() != configs[label].train.steps for label in runs):
+        return None
     config = next(iter(configs.values()))
     data = DeepFashion(root / config.data.root, config.data.size)
     histories = {
-        label: pd.read_csv(folder / "history.tsv", sep="\t").query(
-            f"step <= {configs[label].train.checkpoints['ablation']}"
-        )
-        for label, folder in folders.items()
+        label: history[history["step"] <= configs[label].train.checkpoints["ablation"]]
+        for label, history in whole.items()
     }
     return Study(
         {label: load_run(configs[label], runs[label], "ablation", models) for label in runs},
@@ -142,7 +146,7 @@ def brief_study(
         histories[label] = pd.DataFrame(rows)
         pipelines[label] = with_transformer(pipe, trainer.ema.model.eval().to(pipe.device))
     pairs = spread(data.pairs("test"), count)
-    origin = f"from the small weights, {steps} steps of {batch_size} on {people} people"
+    origin = f"from the pipeline's weights, {steps} steps of {batch_size} on {people} people"
     return Study(pipelines, data, pairs, origin, histories)
 
 

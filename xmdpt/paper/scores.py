@@ -30,8 +30,6 @@ NOT_PRINTED = {
 }
 """Rows that the paper speaks of without printing numbers: table -> (method, run)."""
 REFERENCE_ROWS = {"VAE reconstruction": "reconstruction", "Ground truth": "truth"}
-_LIMITS_OF = {256: "base_b", 512: "size_l_512"}
-"""The paper's picture size -> a run whose scores hold the reference rows at that size."""
 FEATURES = {
     "features_s_s": ("dinov2-small", "dinov2-small"),
     "features_g_s": ("dinov2-giant", "dinov2-small"),
@@ -170,9 +168,9 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
 
 
 def training_in_words(results: Results, runs: Sequence[str]) -> str:
-    """A sentence on how long each run was trained up to its checkpoints, and from what."""
+    """A sentence on how long each run that the settings carry out was trained, and from what."""
     parts = []
-    for run in runs:
+    for run in (run for run in runs if run in results.config.runs):
         train = results.of_run(run).train
         steps = " and ".join(f"{count:,}" for count in sorted(train.checkpoints.values()))
         start = "from scratch" if train.init is None else "from the weights of train.init"
@@ -212,6 +210,12 @@ def _ours(results: Results, run: str | None, name: str | None, steps: int | None
     return cells
 
 
+def _limits_run(results: Results, size: int) -> str | None:
+    """A run whose scores hold the reference rows at the paper's picture size."""
+    at_size = [run for run in results.config.runs if (run == "size_l_512") == (size == 512)]
+    return next((run for run in at_size if results.rows(run)), None)
+
+
 def _paper(row: Score) -> dict[str, Any]:
     cells = {"method": row.method, "paper's steps": f"{row.steps:,}" if row.steps else None}
     values = {name: getattr(row, name) for name in PRINTED}
@@ -229,7 +233,7 @@ def score_table(table: str, results: Results, size: int = 256) -> pd.DataFrame:
         if (row.table, row.size) != (table, size):
             continue
         if row.method in REFERENCE_ROWS:
-            ours = _ours(results, _LIMITS_OF[size], REFERENCE_ROWS[row.method], None)
+            ours = _ours(results, _limits_run(results, size), REFERENCE_ROWS[row.method], None)
         elif row.run is not None and results.rows(row.run) and _has_features(row, results.config):
             name = _checkpoint(row)
             ours = _ours(results, row.run, name, results.steps(row.run, name))

@@ -44,11 +44,12 @@ class InvarianceProbe:
         names = [name for pictures in views for name in pictures]
         rows = np.array([cache.rows[name] for name in names])
         flips = np.zeros(len(rows), dtype=int)
-        self.pose = cache.read("pose_tokens", rows[:1], flips[:1]).expand(len(rows), -1, -1)
+        pose = cache.read("pose_tokens", rows[:1], flips[:1]).float()
+        self.pose = pose.expand(len(rows), -1, -1)
         mean = cache.read("moments", rows, flips).chunk(2, dim=1)[0]
         self.latent = mean * cache.scaling_factor
         if source_encoder is None:
-            self.source = cache.read("source_tokens", rows, flips)
+            self.source = cache.read("source_tokens", rows, flips).float()
         else:
             device = next(source_encoder.parameters()).device
             photos = to_signed(cache.read_pictures(rows, flips).numpy()).to(device)

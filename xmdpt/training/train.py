@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from xmdpt.config import ConfigError, TrainConfig
 from xmdpt.data.cache import PairBatches
@@ -43,7 +44,9 @@ class TrainingModule(nn.Module):
         of the full and of the masked pass.
         """
         condition = self.model.encode_condition(
-            batch["pose_tokens"], batch["source_tokens"], batch["source_latent"]
+            batch["pose_tokens"].float(),  # they come as they are stored
+            batch["source_tokens"].float(),
+            batch["source_latent"],
         )
         keep = (batch["drop"] >= self.condition_dropout).to(condition.dtype)[..., None]
 
@@ -153,6 +156,8 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:  # as settings have it now, not as it was saved
+            group["weight_decay"] = self.config.weight_decay
         return state
 
     def _learning_rate(self) -> float:
@@ -189,15 +194,20 @@ class Trainer:
             losses = self.module(batch)
         total = self._objective(losses, batch["t"])
         self.accelerator.backward(total)
-        grad_norm = self.accelerator.clip_grad_norm_(
-            self.module.parameters(), self.config.grad_clip or math.inf
-        )
+        grad_norm = self._clip()
         report = self._report(total, grad_norm, losses, batch["t"])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.model)
         self.step += 1
         return report
+
+    def _clip(self) -> Tensor:
+        """Clip the gradients to `grad_clip`, where that is set; their norm before."""
+        parameters = self.module.parameters()
+        if self.config.grad_clip is not None:
+            return self.accelerator.clip_grad_norm_(parameters, self.config.grad_clip)
+        return get_total_norm([p.grad for p in parameters if p.grad is not None])
 
     def _report(
         self, total: Tensor, grad_norm: Tensor, losses: dict[str, Tensor], t: Tensor
