@@ -51,8 +51,10 @@ def is_here(host: str) -> bool:
 def address(tiny_vae):
     heard.clear()
     pipe = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
-    with serve(pipe, PeopleFinder("./none", "./none", "./none")) as address:
-        yield address.rstrip("/")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("http_proxy", "http://127.0.0.1:9")  # which nothing is to go through
+        with serve(pipe, PeopleFinder("./none", "./none", "./none")) as address:
+            yield address.rstrip("/")
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from conftest import SIZE, body, draw_person, make_model, points_out
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from xmdpt import XMDPTPipeline, cli
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
@@ -245,13 +247,24 @@ def test_bad_input_is_one_line(folder, person, tmp_path, monkeypatch, capsys, ba
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_strip_that_would_fill_the_memory_is_refused(
+    folder, person, tmp_path, monkeypatch, capsys
+):
+    Image.new("1", (100_000, 32)).save(tmp_path / "strip.png")  # 59 GB with white to the aspect
+    words = ("--source", tmp_path / "strip.png", "--no-crop", "--pose", person[1])
+    words += ("--pose-units", "annotation", "--out", tmp_path / "out.png", "--weights", folder)
+    assert run(monkeypatch, "generate", *words) == 2
+    error = capsys.readouterr().err
+    assert "with white to the aspect of 750x1101" in error and len(error.splitlines()) == 1
+
+
 def test_one_step_alone_is_refused(folder, monkeypatch, capsys):
     words = ("--source", "me.png", "--pose", "me.txt", "--out", "out.png", "--weights", folder)
     assert run(monkeypatch, "generate", *words, "--steps", 1) == 2
     assert "--steps" in capsys.readouterr().err
 
 
-def test_weights_that_are_broken(folder, tmp_path):
+def test_weights_that_are_broken(folder, tmp_path, capfd):
     file = "transformer/diffusion_pytorch_model.safetensors"
     for name in (
         "model_index.json",
@@ -270,9 +283,17 @@ def test_weights_that_are_broken(folder, tmp_path):
     with pytest.raises(PhotoError, match="cannot be loaded") as error:
         weights.load_pipeline(tmp_path, "cpu")
     assert len(str(error.value).splitlines()) == 1
-    (tmp_path / file).rename(tmp_path / file.replace("safetensors", "bin"))  # never unpickled
+    (tmp_path / file).write_bytes(whole)
+    state = load_file(tmp_path / file)
+    save_file({k: v for k, v in state.items() if k != "pos_embed"}, tmp_path / file)
+    capfd.readouterr()
+    with pytest.raises(PhotoError, match="the weights of transformer lack pos_embed"):
+        weights.load_pipeline(tmp_path, "cpu")
+    (tmp_path / file).unlink()
+    torch.save(state, tmp_path / file.replace("safetensors", "bin"))  # whole, but a pickle
     with pytest.raises(PhotoError, match="cannot be loaded"):
         weights.load_pipeline(tmp_path, "cpu")
+    assert capfd.readouterr().err == "", "what is wrong is in the error alone"
 
 
 def test_the_weights_that_ship_are_found_or_missed(folder, tmp_path, monkeypatch):

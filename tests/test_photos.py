@@ -111,6 +111,10 @@ def broken_files(folder: Path) -> dict[str, str]:
     (folder / "text.jpg").write_text("not a picture")
     (folder / "empty.png").write_bytes(b"")
     (folder / "folder.jpg").mkdir()
+    Image.fromarray(noise).save(folder / "whole.avif")
+    data = bytearray((folder / "whole.avif").read_bytes())
+    data[data.index(b"mdat") + 5] ^= 255
+    (folder / "bad.avif").write_bytes(data)
     (folder / "post.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 50 50\n")
     Image.fromarray(np.zeros((40, 40), np.float32)).save(folder / "float.tif")
     header = b"P6 90000 90000 255\n"
@@ -118,10 +122,11 @@ def broken_files(folder: Path) -> dict[str, str]:
     (folder / "large.ppm").write_bytes(b"P6 9000 9000 255\n")
     return {
         "dot.png": "1x1 pixels", "half.jpg": "not a readable picture",
+        "bad.avif": "not a readable picture", "float.tif": "floating point",
         "half.png": "not a readable picture", "text.jpg": "not a readable picture",
         "empty.png": "not a readable picture", "folder.jpg": "folder",
-        "post.eps": "not a readable picture", "float.tif": "floating point",
-        "bomb.ppm": "80 megapixels", "large.ppm": "80 megapixels", "none.jpg": "no such picture",
+        "post.eps": "not a readable picture", "bomb.ppm": "80 megapixels",
+        "large.ppm": "80 megapixels", "none.jpg": "no such picture",
     }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,9 +16,11 @@ from diffusers import (
     EulerDiscreteScheduler,
     UniPCMultistepScheduler,
 )
+from diffusers.callbacks import PipelineCallback
 from PIL import Image
 
 from xmdpt import XMDPTPipeline
+from xmdpt.config import ConfigError
 from xmdpt.diffusion import make_scheduler
 from xmdpt.poses import as_list, draw_pose, read_picture
 
@@ -124,6 +128,48 @@ def test_components_make_another_pipeline(pipeline):
     assert draw(again).equal(draw(pipeline))
 
 
+def test_a_pipeline_from_another_keeps_its_settings(pipeline):
+    pipeline.register_to_config(imagenet_normalization=True)
+    again = XMDPTPipeline.from_pipe(pipeline)
+    again.set_progress_bar_config(disable=True)
+    assert again.transformer is pipeline.transformer and again.config.imagenet_normalization
+    assert draw(again).equal(draw(pipeline))
+
+
+def test_a_callback_of_diffusers_changes_the_guidance(pipeline):
+    class Off(PipelineCallback):
+        tensor_inputs: ClassVar[list[str]] = ["condition"]
+
+        def callback_fn(self, pipe, index, timestep, tensors):
+            assert tensors["condition"].shape == (1, pipe.transformer.config.hidden_size)
+            seen.append((pipe.num_timesteps, pipe.guidance_scale))
+            pipe._guidance_scale = 1.0
+            return tensors
+
+    seen = []
+    made = draw(pipeline, guidance_scale=3.0, callback_on_step_end=Off())
+    assert seen == [(2, 3.0), (2, 1.0)]
+    assert not made.equal(draw(pipeline, guidance_scale=3.0))
+    assert not made.equal(draw(pipeline, guidance_scale=1.0))
+
+
+def test_a_solver_that_would_take_half_the_variance_is_refused(pipeline):
+    learned = DDPMScheduler.from_config(pipeline.scheduler.config, variance_type="learned_range")
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(learned.config)
+    with pytest.raises(ValueError, match="variance_type=None"):
+        draw(pipeline)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(learned.config, variance_type=None)
+    assert draw(pipeline).isfinite().all()
+    pipeline.scheduler = DDIMScheduler.from_config(learned.config, timestep_spacing="trailing")
+    assert draw(pipeline).isfinite().all(), "which never asks for a variance"
+
+
+def test_another_encoder_than_that_of_the_training_is_refused(pipeline):
+    pipeline.transformer.register_to_config(source_width=7)
+    with pytest.raises(ConfigError, match=r"source_encoder in model_index.json: .*of 7: name"):
+        draw(pipeline)
+
+
 def test_a_photo_is_read_as_a_camera_meant_it():
     """16 bits, transparency and EXIF rotation, in pictures opened by the caller."""
     grey = np.full((SIZE, SIZE), 128 * 257, np.uint16)
@@ -140,7 +186,8 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
     (tmp_path / "pose.json").write_text(json.dumps(openpose))
     skeleton = draw_pose(POSE, SIZE)
     assert skeleton.any()
-    forms = [POSE.tolist(), torch.from_numpy(POSE), np.c_[POSE, np.ones(18)], skeleton]
+    tensor = torch.from_numpy(POSE).float().requires_grad_()
+    forms = [POSE.tolist(), tensor, np.c_[POSE, np.ones(18)], skeleton]
     for form in [*forms, Image.fromarray(skeleton)]:
         assert len(as_list(form)) == 1
         assert np.array_equal(draw_pose(as_list(form)[0], SIZE), skeleton)
@@ -165,6 +212,12 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
         ({"pose": {"people": [3]}}, "is a list of"),
         ({"pose": {"people": [{}, {}]}}, "of 2 people; give one"),
         ({"pose": body(0.18, (4, 44))}, "outside the 64x64 picture: .*squared picture"),
+        ({"pose": POSE * 1e300}, "is no pixel"),
+        ({"pose": PHOTO, "pose_finder": lambda photo, size: POSE * 9}, "pose_finder answers in"),
+        ({"guidance_scale": math.nan}, "finite"),
+        ({"guidance_power": math.inf}, "finite"),
+        ({"source": np.zeros((0, 0, 3), np.uint8)}, "0x0 pixels"),
+        ({"source": Image.new("RGB", (1, 1))}, "1x1 pixels"),
         ({"pose": np.full((18, 2), 7.0)}, "all joints lie within one pixel"),
         ({"pose": np.full((18, 2), np.nan)}, "NaN"),
         ({"pose": np.full((18, 2), -1.0)}, "needs 4 or more"),

@@ -244,13 +244,12 @@ def demo(
     from xmdpt.photos.people import PeopleFinder
     from xmdpt.photos.weights import load_pipeline
 
-    try:
-        place = pick_device(device)
+    place = pick_device(device)
+    with one_line(DataError):
         finder = PeopleFinder(detector, pose_estimator, device=place)
         pipe = load_pipeline(weights, place)
-    except DataError as error:
-        raise BadInput(str(error)) from None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind
+    for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # so that nothing is left behind
+        signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         with suppress(KeyboardInterrupt), serve(pipe, finder, host, port) as address:
             print(f"open {address} (Ctrl-C ends it)", flush=True)

@@ -293,11 +293,14 @@ def _load_timm(name: str, setting: str) -> nn.Module:
     return timm.create_model(source, pretrained=True, num_classes=0, **sized)
 
 
-def _is_timm(name: str) -> bool:
+def _is_timm(name: str, setting: str) -> bool:
     if not is_folder(name):
         return name.startswith("timm/")
     path = Path(name) / "config.json"
-    return path.is_file() and "architecture" in json.loads(path.read_text())
+    try:
+        return path.is_file() and "architecture" in json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"{setting}: {path} is not JSON ({error}); copy it anew") from None
 
 
 def make_encoder(
@@ -323,5 +326,5 @@ def make_encoder(
             f"{setting}: no token encoder '{name}'; there are efficientnet_lite0, "
             "facebook/dinov2-small, -base, -large, -giant, timm/NAME, and folders"
         )
-    network = TimmTokens if _is_timm(name) else Dinov2Tokens
+    network = TimmTokens if _is_timm(name, setting) else Dinov2Tokens
     return network(name, setting, kind, imagenet_normalization, precision)

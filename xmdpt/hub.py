@@ -38,7 +38,9 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
         raise ConfigError(f"{setting}: {name} holds no config.json, so no network")
     try:
         return load(name)
-    except (OSError, SafetensorError) as error:
+    except ConfigError:
+        raise
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         if local:
             raise ConfigError(
                 f"{setting}: {name} holds no readable weights ({reason(error)}); copy it anew"

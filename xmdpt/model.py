@@ -265,6 +265,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = True
+    _supports_group_offloading = False  # its hooks wait for `forward`, not for `encode_condition`
     _no_split_modules: ClassVar[list[str]] = ["TDNetBlock"]
     _repeated_blocks: ClassVar[list[str]] = ["TDNetBlock"]
     _skip_layerwise_casting_patterns: ClassVar[list[str]] = ["pos_embed", "norm", "time_embedding"]

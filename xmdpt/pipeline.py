@@ -1,12 +1,14 @@
 """`XMDPTPipeline`: a photo and poses become pictures of that person in those poses."""
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, ImagePipelineOutput
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.utils.torch_utils import randn_tensor
@@ -14,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 import xmdpt.model  # noqa: F401 - from_pretrained finds its class among imported modules alone
-from xmdpt.config import MIN_STEPS
+from xmdpt.config import MIN_STEPS, ConfigError
 from xmdpt.data.cache import sample_latent
 from xmdpt.diffusion import guidance_weight, guide
 from xmdpt.encoders import Kind, make_encoder
@@ -59,6 +61,14 @@ class XMDPTPipeline(DiffusionPipeline):
         )
         self._encoders: dict[str, torch.nn.Module] = {}
         self._interrupt = False
+        self._guidance_scale = 1.0
+        self._num_timesteps = 0
+
+    @classmethod
+    def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> "XMDPTPipeline":
+        """Another pipeline of the same components and settings, see `DiffusionPipeline`."""
+        # diffusers passes on what is of exactly the annotated type, and ours is of a base class.
+        return super().from_pipe(pipeline, **{"transformer": pipeline.transformer} | kwargs)
 
     @property
     def size(self) -> int:
@@ -70,6 +80,16 @@ class XMDPTPipeline(DiffusionPipeline):
     def interrupt(self) -> bool:
         """Whether a callback set `_interrupt`: the steps that are left are left out."""
         return self._interrupt
+
+    @property
+    def guidance_scale(self) -> float:
+        """That of the next step; a callback may set `_guidance_scale`."""
+        return self._guidance_scale
+
+    @property
+    def num_timesteps(self) -> int:
+        """How many steps the call at hand takes."""
+        return self._num_timesteps
 
     def encode_tokens(self, kind: Kind, pictures: Tensor) -> Tensor:
         """Tokens (B, M, width) of pictures (B, 3, H, W) in [-1, 1]; the network is loaded once."""
@@ -89,6 +109,17 @@ class XMDPTPipeline(DiffusionPipeline):
         if hasattr(self.vae, "_hf_hook"):
             encoder.to("cpu")
         return tokens
+
+    def _check_tokens(self, kind: Kind, tokens: Tensor) -> None:
+        """Raise ConfigError where an encoder is not the one that the model was trained on."""
+        name, model = ("source" if kind == "photo" else "pose"), self.transformer.config
+        wanted = (model[f"{name}_tokens"], model[f"{name}_width"])
+        if tuple(tokens.shape[1:]) != wanted:
+            raise ConfigError(
+                f"{name}_encoder in model_index.json: {self.config[f'{name}_encoder']} makes "
+                f"{tokens.shape[1]} tokens of {tokens.shape[2]} numbers, and the transformer was "
+                f"trained on {wanted[0]} of {wanted[1]}: name the encoder that it was trained on"
+            )
 
     def _encode_moments(self, pixels: Tensor) -> Tensor:
         """Mean and log-variance (B, 2C, H, W) of pictures (B, 3, size, size) in [-1, 1]."""
@@ -126,6 +157,8 @@ class XMDPTPipeline(DiffusionPipeline):
             moments = self._encode_moments(pixels)
             source_tokens = self.encode_tokens("photo", pixels)
             pose_tokens = self.encode_tokens("skeleton", to_signed(skeletons).to(device))
+        self._check_tokens("photo", source_tokens)
+        self._check_tokens("skeleton", pose_tokens)
         repeats = count // len(photos)
         moments = moments.repeat_interleave(repeats, 0)
         source_tokens = source_tokens.repeat_interleave(repeats, 0)
@@ -148,13 +181,21 @@ class XMDPTPipeline(DiffusionPipeline):
         }
 
     def _learns_variance(self) -> bool:
+        """Whether the scheduler takes the variance; ValueError where it would take a part of it."""
         kind = self.scheduler.config.get("variance_type") or ""
-        return isinstance(self.scheduler, DDPMScheduler) and kind.startswith("learned")
+        asks = "variance_type" in inspect.signature(type(self.scheduler).__init__).parameters
+        if not (asks and kind.startswith("learned")):
+            return False
+        if not isinstance(self.scheduler, DDPMScheduler):
+            raise ValueError(
+                f"{type(self.scheduler).__name__} cannot use this model's learned variance: make "
+                "it by from_config(..., variance_type=None)"
+            )
+        return True
 
-    def _predict(
-        self, latents: Tensor, t: Tensor, condition: Tensor, scale: float, power: float
-    ) -> Tensor:
+    def _predict(self, latents: Tensor, t: Tensor, condition: Tensor, power: float) -> Tensor:
         """Guided noise and variance (B, 2C, H, W); both halves of the guidance are one batch."""
+        scale = self._guidance_scale
         scaled = self.scheduler.scale_model_input(latents, t).to(self.transformer.dtype)
         if scale == 1:
             return self.transformer(scaled, t, condition).sample.to(latents.dtype)
@@ -179,13 +220,15 @@ class XMDPTPipeline(DiffusionPipeline):
         """From standard normal noise to scaled latents (B, C, H, W)."""
         self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
         latents = latents * self.scheduler.init_noise_sigma  # which depends on the timesteps
-        arguments = self._step_arguments(generator, eta)
+        arguments, learns_variance = self._step_arguments(generator, eta), self._learns_variance()
         self._interrupt = False
+        self._guidance_scale = guidance_scale
+        self._num_timesteps = len(self.scheduler.timesteps)
         for index, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             if self._interrupt:
                 continue
-            output = self._predict(latents, t, condition, guidance_scale, guidance_power)
-            if not self._learns_variance():
+            output = self._predict(latents, t, condition, guidance_power)
+            if not learns_variance:
                 output = output.chunk(2, dim=1)[0]
             latents = self.scheduler.step(output, t, latents, **arguments).prev_sample
             if callback_on_step_end is not None:
@@ -251,7 +294,11 @@ class XMDPTPipeline(DiffusionPipeline):
         Raises ValueError for what cannot be used. The pictures of one pose lie side by side.
         """
         names = callback_on_step_end_tensor_inputs
+        if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
+            names = callback_on_step_end.tensor_inputs
         self._check(num_inference_steps, num_images_per_prompt, output_type, names)
+        if not (math.isfinite(guidance_scale) and math.isfinite(guidance_power)):
+            raise ValueError("guidance_scale and guidance_power must be finite numbers")
         condition = self.encode_condition(
             source, pose, generator, num_images_per_prompt, pose_finder
         )

@@ -11,7 +11,7 @@ from PIL import Image
 from xmdpt.data.keypoints import JOINTS, draw_skeleton, from_openpose_json
 from xmdpt.photos.framing import keypoints_box, person_frame
 from xmdpt.photos.joints import check_keypoints, from_rows, read_keypoints, require_openpose
-from xmdpt.photos.loading import to_rgb
+from xmdpt.photos.loading import check_size, to_rgb
 
 Picture = Image.Image | np.ndarray
 Pose = Picture | torch.Tensor | list | dict | str | Path
@@ -34,18 +34,25 @@ def _as_image(picture: Picture) -> Image.Image:
                 "a picture must be a PIL image or uint8 (H, W, 3), "
                 f"not {picture.dtype} {picture.shape}"
             )
+        check_size(picture.shape[1::-1], "the picture")
         return Image.fromarray(picture)
     if not isinstance(picture, Image.Image):
         raise ValueError(
             f"a picture must be a PIL image or uint8 (H, W, 3), not {type(picture).__name__}"
         )
+    check_size(picture.size, "the picture")
     return to_rgb(picture, "the picture")
+
+
+def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """Of any device and type: NumPy has no bfloat16."""
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
 
 
 def as_list(value: object) -> list:
     """Pictures or poses one by one: a list, a batch in one array, or a single one."""
     if isinstance(value, torch.Tensor):
-        value = value.cpu().numpy()
+        value = _to_numpy(value)
     if isinstance(value, np.ndarray):
         rows = value.ndim == 3 and value.shape[1] in (17, 18) and value.shape[2] in (2, 3)
         batch = value.ndim == 4 or (rows and value.dtype != np.uint8)
@@ -88,7 +95,7 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
         keypoints = check_keypoints(from_openpose_json(pose), "pose")
         return draw_skeleton(_framed(keypoints, size), (size, size))
     if isinstance(pose, torch.Tensor):
-        pose = pose.cpu().numpy()
+        pose = _to_numpy(pose)
     if isinstance(pose, list | tuple) or (isinstance(pose, np.ndarray) and pose.ndim == 2):
         try:
             keypoints = from_rows(pose)
@@ -101,7 +108,8 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
     keypoints = np.asarray(finder(_as_image(pose), size))
     if keypoints.shape != (len(JOINTS), 2):
         raise ValueError(f"pose_finder must return (18, 2) key points, not {keypoints.shape}")
-    return draw_skeleton(check_keypoints(keypoints, "pose"), (size, size))
+    hint = "pose_finder answers in pixels of the photo squashed to a square"
+    return draw_skeleton(check_keypoints(keypoints, "pose", (size, size), hint), (size, size))
 
 
 def _framed(keypoints: np.ndarray, size: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from xmdpt.data.pairs import NESTED, mangle
 
 UNREADABLE = (
     OSError,
+    RuntimeError,
     SyntaxError,
     ValueError,
     EOFError,

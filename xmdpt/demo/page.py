@@ -301,6 +301,20 @@ def pose_editor(joints: list[list[int]]) -> gr.HTML:
 
 
 @contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables for the length of a block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
 def serve(
     pipe: XMDPTPipeline,
     finder: PeopleFinder,
@@ -313,9 +327,13 @@ def serve(
     and are gone afterwards. `port`: None takes the first free one from 7860.
     """
     sans, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    with tempfile.TemporaryDirectory(prefix="xmdpt-demo-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder).resolve())
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    # Gradio calls its own server once, which must not go through a proxy.
+    no_proxy = ",".join(filter(None, [direct, host, "127.0.0.1", "localhost"]))
+    with (
+        tempfile.TemporaryDirectory(prefix="xmdpt-demo-") as folder,
+        _environment(GRADIO_TEMP_DIR=str(Path(folder).resolve()), no_proxy=no_proxy),
+    ):
         page = build_page(Studio(pipe, finder))
         try:
             _, address, _ = page.launch(
@@ -338,7 +356,3 @@ def serve(
             yield address
         finally:
             page.close(verbose=False)
-            if before is None:
-                os.environ.pop("GRADIO_TEMP_DIR", None)
-            else:
-                os.environ["GRADIO_TEMP_DIR"] = before

@@ -88,13 +88,13 @@ def generate(
     finder: PeopleFinder | None = None,
     say: Callable[[str], None] = print,
 ) -> Drawn:
-    """Draw the person of `source` in the pose of `pose`: `prepare`, `load_pipeline`, `draw`.
+    """Draw the person of `source` in the pose of `pose`: `load_pipeline`, `prepare`, `draw`.
 
     Raises PhotoError, one line, for whatever cannot be used.
     """
     finder = finder or PeopleFinder()
+    pipe = load_pipeline(weights, device)  # first: a wrong name is to cost no detector's work
     prepared = prepare(source, pose, finder, rescale, remove_background, say)
-    pipe = load_pipeline(weights, device)
     return draw(pipe, prepared, seeds, ranking, num_inference_steps, guidance_scale)
 
 

@@ -20,6 +20,7 @@ Units = Literal["pixels", "annotation"]
 """Pixels of the photo, or the 256x256 frame of DeepFashion's annotations."""
 
 MIN_JOINTS = 4
+MOST_PIXELS = 1e6
 JOINT_SCORE = 0.3
 SUFFIXES = (".txt", ".json")
 
@@ -149,6 +150,8 @@ def check_keypoints(
     where those that lie outside may come from.
     """
     absent = missing(keypoints)
+    if np.abs(keypoints).max() > MOST_PIXELS:
+        raise PhotoError(f"{name}: holds {np.abs(keypoints).max():.3g}, which is no pixel")
     if size is not None:
         height, width = size
         outside = ((keypoints < 0) | (keypoints > [width, height])).any(axis=1) & ~absent

@@ -31,7 +31,7 @@ def load_photo(path: str | Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit
             image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
         with image:
-            _check_size(image.size, path)
+            check_size(image.size, path)
             return to_rgb(image, path)
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such picture") from None
@@ -42,13 +42,11 @@ def load_photo(path: str | Path) -> Image.Image:
     except PhotoError:
         raise
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        raise PhotoError(
-            f"{path}: not a readable picture ({reason}); save it anew as JPEG or PNG"
-        ) from None
+        raise _unreadable(path, error) from None
 
 
-def _check_size(size: tuple[int, int], path: str | Path) -> None:
+def check_size(size: tuple[int, int], path: str | Path) -> None:
+    """Raise PhotoError for a picture of `size` (W, H) that is too small or too large."""
     width, height = size
     if min(size) < MIN_SIDE:
         raise PhotoError(f"{path}: is {width}x{height} pixels; a side needs {MIN_SIDE} or more")
@@ -64,3 +62,10 @@ def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
         return as_rgb(ImageOps.exif_transpose(image), name)
     except DataError as error:
         raise PhotoError(str(error)) from None
+    except UNREADABLE as error:
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str | Path, error: Exception) -> PhotoError:
+    reason = " ".join(str(error).split())
+    return PhotoError(f"{name}: not a readable picture ({reason}); save it anew as JPEG or PNG")

@@ -20,11 +20,13 @@ from xmdpt.photos.framing import (
     person_frame,
     whole_frame,
 )
-from xmdpt.photos.loading import PhotoError, load_photo
+from xmdpt.photos.loading import MAX_PIXELS, PhotoError, load_photo
 from xmdpt.photos.people import PeopleFinder
 
 CANVAS = (ASPECT_HEIGHT, ASPECT_WIDTH)
 """(H, W) of the undistorted frame in which the joints of source and pose are compared."""
+MOST_WITH_WHITE = 3 * MAX_PIXELS
+"""Of a picture with the white that brings it to the aspect: 80 megapixels may be 2 to 1."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ def read_photo_subject(
     if remove_background:
         photo = finder.cut_out(photo, box, str(subject.path))
     frame = person_frame(box) if crop else whole_frame(photo.size)
+    if frame.width * frame.height > MOST_WITH_WHITE:
+        raise PhotoError(
+            f"{subject.path}: with white to the aspect of {ASPECT_WIDTH}x{ASPECT_HEIGHT} it would "
+            f"have {frame.width}x{frame.height} pixels; cut it to the person or make it smaller"
+        )
     if points is not None:
         points = _on_canvas(points, frame, subject)
     return Framed(frame.cut(photo), points, frame)

@@ -28,8 +28,9 @@ def load_pipeline(
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = Path(folder) if folder is not None else SHIPPED
-    bars = logging.is_progress_bar_enabled()
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()  # loading is quick; drawing has a bar of its own
+    logging.set_verbosity(logging.CRITICAL)  # what is wrong is said once, here
     try:
         if (chosen / "pipeline_xmdpt.py").is_file():
             pipe = _from_export(chosen)
@@ -42,15 +43,25 @@ def load_pipeline(
             )
         else:
             raise PhotoError(f"{chosen}: no model_index.json there; name a folder of a pipeline")
+        _require_whole(pipe)
+        return pipe.to(device)
     except PhotoError:
         raise
     except Exception as error:  # JSON, safetensors, shapes: each library raises its own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise PhotoError(f"{chosen}: cannot be loaded ({reason}); copy it anew") from None
     finally:
+        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-    return pipe.to(device)
+
+
+def _require_whole(pipe: XMDPTPipeline) -> None:
+    """Raise ValueError where a file of weights lacks tensors; diffusers leaves those empty."""
+    for part in ("vae", "transformer"):
+        for name, tensor in getattr(pipe, part).named_parameters():
+            if tensor.is_meta:
+                raise ValueError(f"the weights of {part} lack {name}")
 
 
 def _from_export(folder: Path) -> XMDPTPipeline:
