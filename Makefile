@@ -41,7 +41,7 @@ test-slow: setup  ## Run the tests that take long
 	$(IN_VENV) python -m pytest -m slow
 
 lab: setup  ## Open JupyterLab in the same environment
-	$(IN_VENV) jupyter lab
+	$(IN_VENV) jupyter lab --config notebooks/lab_config.py
 
 pretrained: setup  ## Train the small weights of data/pretrained/ anew (hours on two cores)
 	$(IN_VENV) python -m xmdpt.training.pretrain

@@ -116,6 +116,7 @@ def test_bad_data_is_one_line(folder, capfd, line, message):
         ("stpes=3", ["'stpes'", "run, steps"]),
         ("steps", ["name=value"]),
         ("run=base_x", ["base_x", "base_b"]),
+        ("steps=[1", ["steps=[1", "not a value in YAML"]),
     ],
 )
 def test_wrong_settings_stop_before_a_kernel_starts(folder, capsys, setting, words):

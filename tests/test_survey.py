@@ -37,7 +37,7 @@ from xmdpt.data.survey import EXPECTED, survey
 from xmdpt.encoders import make_encoder
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.baselines import write_baselines
-from xmdpt.evaluation.results import References, match_results, training_pictures
+from xmdpt.evaluation.results import Picture, References, match_results, training_pictures
 
 SIZE = 64
 SPLITS = ("train", "test")
@@ -250,6 +250,8 @@ def test_an_index_reads_as_what_it_tells_of(write, people, tmp_path):
         assert np.array_equal(index.picture(name), data.picture(name))
         assert np.array_equal(index.keypoints(name), data.keypoints(name))
         assert index.digest(name) == data.digest(name)
+    for one in training_pictures(index.root):  # which an index need not read for it
+        assert one.known_digest == Picture(one.store, one.name).digest() == one.digest()
     names = {path.name for path in (tmp_path / "index").iterdir()}
     assert names == {
         "dataset.json", "pictures.tsv", "keypoints.npz", "survey.json", "overlap.json",
@@ -313,6 +315,15 @@ def test_a_folder_of_somebody_elses_is_not_replaced(people, tmp_path):
     with pytest.raises(DataError, match="something else than the index"):
         index_of(people, tmp_path / "index")
     assert (tmp_path / "index/precious").exists()
+
+
+def test_folders_that_are_links_are_remarked_on(people, tmp_path):
+    assert not any("a link" in note for note in survey(people, SIZE).notes)
+    linked = tmp_path / "linked"
+    shutil.copytree(people, linked, ignore=shutil.ignore_patterns("img"))
+    (linked / "img").symlink_to(people / "img")
+    (note,) = [note for note in survey(linked, SIZE).notes if "a link" in note]
+    assert note.startswith("img: ") and "dvc repro --force prepare" in note
 
 
 def test_low_resolution_deepfashion_is_refused(people, tmp_path):
@@ -453,6 +464,9 @@ def test_references_come_from_the_lmdb_of_the_size_that_is_scored(people, tmp_pa
         write_lmdb(tmp_path / "set" / name, people, everyone(DeepFashion(people, SIZE)))
     sizes = {(64, 64): (64, 64), (64, 44): (64, 44), (96, 96): (128, 88), (256, 176): (128, 88)}
     assert {size: References(tmp_path / "set", size).store.size for size in sizes} == sizes
+    references = References(tmp_path / "set", (64, 64))
+    with pytest.raises(DataError, match="holds no picture stranger"):
+        references.require("stranger")
 
 
 def test_without_a_list_the_training_pairs_say_who_trains(people, tmp_path):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from xmdpt.data import looks, synthetic
 from xmdpt.data.keypoints import missing
+from xmdpt.data.stores import DataError
 
 SMALL = {"views": 2, "height": 64, "samples_per_pixel": 2, "seed": 3}
 
@@ -121,6 +122,23 @@ def test_people_differ_and_repeat():
     first = looks.view(people[0], 0)
     assert first.name == "01_1_front" and abs(first.yaw) <= 8
     assert len({looks.view(people[0], v).name for v in range(20)}) == 20
+
+
+def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path):
+    """Even one in the same layout: DeepFashion as others lay it out."""
+    root, settings = tmp_path / "people", {"identities": 2, "test_identities": 1, "workers": 1}
+    synthetic.render_dataset(root, **settings, **SMALL)
+    synthetic.render_dataset(root, **settings, **SMALL | {"seed": 1})  # its own it may
+    extra = root / "photo.jpg"
+    extra.touch()
+    with pytest.raises(DataError, match="something else than rendered people"):
+        synthetic.render_dataset(root, **settings, **SMALL)
+    extra.unlink()
+    for path in (root / "pose").rglob("*.txt"):
+        np.savetxt(path, np.loadtxt(path))  # NTED's format
+    with pytest.raises(DataError, match="something else than rendered people"):
+        synthetic.render_dataset(root, **settings, **SMALL)
+    assert len([*root.rglob("*.jpg")]) == 2 * SMALL["views"]
 
 
 @pytest.mark.parametrize(

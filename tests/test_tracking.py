@@ -104,6 +104,10 @@ def test_what_a_run_is_called(monkeypatch):
     with track("train", "base_b", {"seed": 0}):
         pass
     assert started["project"] == "mine"
+    monkeypatch.setenv("WANDB_API_KEY", "made-up")
+    with track("train", "base_b", {"seed": 0}):
+        pass
+    assert started["mode"] is None, "wandb knows whether `wandb offline` was said"
     assert started["config"]["seed"] == 0 and started["config"]["dvc_stage"] == "train@base_b"
     assert "git_sha" in started["config"]
 

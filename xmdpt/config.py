@@ -34,10 +34,10 @@ class RenderedConfig(Section):
 
     identities: int = Field(ge=2)
     test_identities: int = Field(ge=1)
-    views: int = Field(ge=2)
-    height: PositiveInt
+    views: int = Field(ge=2, le=64)
+    height: int = Field(ge=32, le=2048)
     """Height in pixels of a rendered picture; the width is 11/16 of it."""
-    samples_per_pixel: PositiveInt
+    samples_per_pixel: int = Field(ge=1, le=4096)
     first_identity: int = Field(ge=0, default=0)
 
     @model_validator(mode="after")
@@ -234,6 +234,12 @@ class CostsConfig(Section):
     """Pictures that a timed step draws at once; times are scaled to the paper's 8."""
     train_batch_size: PositiveInt
 
+    @model_validator(mode="after")
+    def _check(self) -> "CostsConfig":
+        if "x_mdpt_s" not in self.models:
+            raise ValueError("models must hold x_mdpt_s: times are told relative to its own")
+        return self
+
 
 class Experiment(Section):
     """One run as its difference from the base."""
@@ -317,7 +323,7 @@ def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Con
     """
     path = Path(path)
     try:
-        tree = yaml.load(path.read_text(), Loader)
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `xmdpt profile synthetic` makes one") from None
     except yaml.YAMLError as error:

@@ -245,7 +245,9 @@ def convert_official(
     if vae is None:
         with new_folder(out) as folder:
             model.save_pretrained(folder)
-            (folder / "README.md").write_text(f"# X-MDPT: the transformer alone\n\n{origin}\n")
+            (folder / "README.md").write_text(
+                f"# X-MDPT: the transformer alone\n\n{origin}\n", encoding="utf-8"
+            )
         return
     pipe = XMDPTPipeline(
         _read_vae(vae, model.config.in_channels),

@@ -98,15 +98,19 @@ def export_pipeline(
         index_path = partial / "model_index.json"
         index = json.loads(index_path.read_text())
         index["_class_name"] = [PIPELINE_MODULE, "XMDPTPipeline"]
-        (partial / f"{PIPELINE_MODULE}.py").write_text(bundle(pipeline, "XMDPTPipeline"))
+        (partial / f"{PIPELINE_MODULE}.py").write_text(
+            bundle(pipeline, "XMDPTPipeline"), encoding="utf-8"
+        )
         for name, module in COMPONENTS.items():
             kind = type(getattr(pipe, name))
             if kind.__module__ == module.__name__:
                 stem = f"{name}_xmdpt"
                 index[name] = [stem, kind.__name__]
-                (partial / name / f"{stem}.py").write_text(inspect.getsource(module))
+                (partial / name / f"{stem}.py").write_text(
+                    inspect.getsource(module), encoding="utf-8"
+                )
         index_path.write_text(json.dumps(index, indent=2) + "\n")
-        (partial / "README.md").write_text(_card(pipe, title, origin, license))
+        (partial / "README.md").write_text(_card(pipe, title, origin, license), encoding="utf-8")
 
 
 def _card(pipe: XMDPTPipeline, title: str, origin: str, license: str) -> str:

@@ -90,7 +90,11 @@ def parse_settings(settings: list[str], declared: dict[str, Any], path: Path) ->
         if name not in declared:
             known = ", ".join(declared) or "none"
             raise UsageError(f"{path}: '{name}' is not one of its parameters ({known})")
-        values[name] = text if isinstance(declared[name], str) else yaml.load(text, Loader)
+        try:
+            values[name] = text if isinstance(declared[name], str) else yaml.load(text, Loader)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"--set {setting}: not a value in YAML ({reason})") from None
     return values
 
 

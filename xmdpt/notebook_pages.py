@@ -25,9 +25,9 @@ def notebook_page(path: Path) -> str:
 
 def write_pages(notebooks: Path, pages: Path) -> list[Path]:
     """Make the folder `pages` anew, with a page for each of the folder `notebooks`."""
-    sources = sorted(notebooks.glob("*.ipynb"))
+    sources = sorted(notebooks.glob("[!.]*.ipynb"))
     key = fingerprint({path.name: file_digest(path) for path in sources})
     with resumable_dir(pages, key) as partial:
         for path in sources:
-            (partial / f"{path.stem}.html").write_text(notebook_page(path))
+            (partial / f"{path.stem}.html").write_text(notebook_page(path), encoding="utf-8")
     return [pages / f"{path.stem}.html" for path in sources]

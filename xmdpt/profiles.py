@@ -29,7 +29,7 @@ def _active(profiles: dict[str, Path]) -> str | None:
 def _summary(path: Path) -> str:
     """The first sentence of the comment that opens a profile."""
     comment = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         comment.append(line.removeprefix("#").strip())

@@ -195,7 +195,7 @@ def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
     reports = root / "reports"
     tables = []
     for name in record["tables"]:
-        with (reports / "tables" / f"{name}.csv").open(newline="") as file:
+        with (reports / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
             heading, *rows = csv.reader(file)
         tables.append({"name": name, "heading": heading, "rows": rows, "ours": _ours(heading)})
     figures = {name: data_uri(reports / "figures" / f"{name}.png") for name in record["figures"]}
@@ -222,7 +222,7 @@ def render(root: Path, config: Config, pages: set[str]) -> str:
     )
     return environment.get_template("report.html.jinja").render(
         config=config,
-        params=(root / "params.yaml").read_text(),
+        params=(root / "params.yaml").read_text(encoding="utf-8"),
         dataset=dataset_of(config),
         strangers=strangers_of(config),
         autoencoder=autoencoder_of(config),
@@ -250,7 +250,7 @@ def write_report(root: str | Path = ".") -> Path:
     pages = write_pages(reports / "notebooks", reports / "pages")
     page = render(Path(root), config, {path.stem for path in pages})
     with atomic_path(output) as partial:
-        partial.write_text(page)
+        partial.write_text(page, encoding="utf-8")
     return output
 
 

@@ -137,7 +137,8 @@ def _start(stage: str, name: str, config: dict[str, Any]) -> Any:
         job_type=stage,
         group=os.environ.get("DVC_EXP_NAME") or config.get("profile", name),
         config=config | _origin(),
-        mode=os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline"),
+        # None leaves it to wandb, which knows of `wandb offline` and `wandb disabled` as well.
+        mode=os.environ.get("WANDB_MODE") or (None if logged_in() else "offline"),
         settings=settings,
     )
 

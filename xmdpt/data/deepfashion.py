@@ -137,7 +137,7 @@ class DeepFashion:
         for split in ("train", "test"):
             places = [self._lay_out_picture(folder, name) for name in self.pictures(split)]
             with atomic_path(folder / f"{split}.lst") as partial:
-                partial.write_text("".join(f"{place}\n" for place in places))
+                partial.write_text("".join(f"{place}\n" for place in places), encoding="utf-8")
         return folder
 
     def _lay_out_picture(self, folder: Path, name: str) -> str:

@@ -35,7 +35,7 @@ def write_lists(
             f"{split}_pairs.txt": [",".join([name, *sources]) for name, sources in targets[split]],
         }
         for name, content in lines.items():
-            (folder / name).write_text("".join(f"{line}\n" for line in content))
+            (folder / name).write_text("".join(f"{line}\n" for line in content), encoding="utf-8")
 
 
 def write_index(
@@ -54,7 +54,7 @@ def write_index(
     pictures = store.folder if isinstance(store, LmdbStore) else store.root
     where = str(pictures) if raw.is_absolute() else os.path.relpath(pictures, root)
     kind = "lmdb" if isinstance(store, LmdbStore) else "folder"
-    with open(folder / "pictures.tsv", "w", newline="") as file:
+    with open(folder / "pictures.tsv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(["name", "place", "sha256"])
         table.writerows((name, store.place(name), digests[name]) for name in names)
@@ -68,7 +68,7 @@ def read_index(root: Path) -> tuple[Store, KeypointTable, Path, dict[str, str]]:
     try:
         described = json.loads((root / INDEX).read_text())
         pictures, kind = root / described["pictures"], described["kind"]
-        with open(root / "pictures.tsv", newline="") as file:
+        with open(root / "pictures.tsv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
         places = {row["name"]: row["place"] for row in rows}
         digests = {row["name"]: row["sha256"] for row in rows}

@@ -266,7 +266,18 @@ def survey(root: str | Path, size: int) -> Survey:
     if store is not None:
         _check_pictures(found, store, keypoints)
     _drop_expectations(found)
+    _note_links(found)
     return found
+
+
+def _note_links(found: Survey) -> None:
+    """Note folders that are links: DVC sees no change behind them."""
+    places = sorted(found.root.glob("*"))
+    if links := [path.name for path in places if path.is_symlink() and path.is_dir()]:
+        found.notes.append(
+            f"{', '.join(links)}: a link, behind which DVC sees no change; link {found.root} as a "
+            "whole, or run `dvc repro --force prepare` after a change"
+        )
 
 
 def _drop_expectations(found: Survey) -> None:

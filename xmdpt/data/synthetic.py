@@ -12,6 +12,7 @@ chosen views hold one); their targets are all other pictures of the person.
 
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import lru_cache
@@ -23,7 +24,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from xmdpt.data import bodies, looks, studio
+from xmdpt.data.annotations import SPLITS
 from xmdpt.data.looks import Identity, identity
+from xmdpt.data.stores import DataError
 from xmdpt.files import atomic_path, fingerprint, resumable_dir
 
 __all__ = ["Identity", "identity", "render_dataset", "render_person"]
@@ -197,6 +200,20 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def _check_replaceable(root: Path) -> None:
+    """Raise DataError where `root` holds anything but people that were rendered before."""
+    if not root.exists() or not any(root.iterdir()):
+        return
+    lists = {f"{split}{end}" for split in SPLITS for end in (".lst", "_pairs.txt")}
+    joints = next(root.glob("pose/**/*.txt"), None)  # three decimals, as no other tool has them
+    ours = joints and re.fullmatch(r"(-?\d+\.\d{3} -?\d+\.\d{3}\n){18}", joints.read_text())
+    if not ours or {path.name for path in root.iterdir()} != {"img", "pose"} | lists:
+        raise DataError(
+            f"{root}: holds something else than rendered people, who would replace it; name "
+            "another folder as data.root, or take data.rendered out of the settings"
+        )
+
+
 def render_dataset(
     root: Path,
     *,
@@ -214,8 +231,10 @@ def render_dataset(
     identities: people in all, the last `test_identities` of them for testing; views: pictures of
     each; height: of a picture in pixels; first_identity: number of the first person, so that
     other ranges give other people; workers: processes, by default one a core.
-    Raises ValueError that names an argument out of range.
+    Raises ValueError that names an argument out of range, DataError where `root` holds something
+    else than rendered people.
     """
+    _check_replaceable(root)
     _require("identities", identities, 1, 10**6)
     _require("test_identities", test_identities, 0, identities)
     _require("views", views, 1, 64)

@@ -54,6 +54,8 @@ class Comparison:
     training pictures."""
     notes: list[str]
     seed: int
+    comparable: bool = True
+    """Whether rows are of the same pairs and sizes; if not, none is the best."""
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as JSON has it: a number that is not finite is null."""
@@ -76,7 +78,7 @@ class Comparison:
         lines += [f"* {note}" for note in self.notes]
         lines.append("* " + ", ".join(f"{name} {number}" for name, number in versions().items()))
         title = f"### Protocol `{self.protocol.name}`\n\n{self.protocol.about}\n\n"
-        return title + score_table(self.scores, "\n".join(lines)) + "\n"
+        return title + score_table(self.scores, "\n".join(lines), self.comparable) + "\n"
 
 
 def named(folders: Sequence[Path]) -> dict[str, Path]:
@@ -104,7 +106,9 @@ def write_comparisons(
         write_json(json, {one.protocol.name: one.as_json() for one in comparisons})
     if table is not None:
         with atomic_path(table) as partial:
-            partial.write_text("\n".join(one.as_markdown() for one in comparisons))
+            partial.write_text(
+                "\n".join(one.as_markdown() for one in comparisons), encoding="utf-8"
+            )
 
 
 def _finite(value: Any) -> Any:
@@ -133,8 +137,11 @@ def _choose_pairs(
     reference_dir: Path,
     pairs_file: Path | None,
     own_pairs: bool,
-) -> set[Pair] | None:
-    """The pairs to score, None for all that each folder has; warns of what is missing."""
+) -> tuple[set[Pair] | None, bool]:
+    """The pairs to score, None for all that each folder has, and whether all have the same.
+
+    Warns of what is missing.
+    """
     found = {
         name: {match.pair for match in match_results(folder, reference_dir)}
         for name, folder in folders.items()
@@ -156,19 +163,21 @@ def _choose_pairs(
             fate = f"all are scored on the {len(common)} that they share"
         message = f"methods have results of different pairs ({counts}): {fate}"
         warnings.warn(message, EvaluationWarning, stacklevel=2)
-        return (expected if pairs_file else None) if own_pairs else common
-    return expected if pairs_file else None
+        return ((expected if pairs_file else None), False) if own_pairs else (common, True)
+    return (expected if pairs_file else None), True
 
 
-def _remark_sizes(rules: Protocol, sizes: Mapping[str, Size]) -> None:
-    """Warn where a protocol that scores results at their own size meets several."""
-    if follows_results(rules.pixels) and len(set(sizes.values())) > 1:
+def _same_size(rules: Protocol, sizes: Mapping[str, Size]) -> bool:
+    """False, with a warning, where results scored at their own size have several."""
+    same = not follows_results(rules.pixels) or len(set(sizes.values())) < 2
+    if not same:
         listed = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
         message = (
             f"protocol '{rules.name}' scores results at their own size, and methods' sizes differ "
             f"({listed}): rows do not compare"
         )
         warnings.warn(message, EvaluationWarning, stacklevel=2)
+    return same
 
 
 def _compare_under(
@@ -179,12 +188,12 @@ def _compare_under(
     seed: int,
     only: set[Pair] | None,
     **options: Any,
-) -> tuple[Scores, dict[str, dict[str, int]]]:
+) -> tuple[Scores, dict[str, dict[str, int]], bool]:
     scores, sizes, used = {}, {}, {}
     for name, folder in folders.items():
         scores[name], pairs = score_folder(folder, reference_dir, train, seed, only, **options)
         sizes[name] = result_size(folder / pairs["result"][0])
-    _remark_sizes(rules, sizes)
+    same = _same_size(rules, sizes)
     for one in (*rules.frechet, *(one for one in rules.perceptual if one.drop_last)):
         counts = {
             name: kept(int(row["count"]), one.batch_size, one.drop_last)
@@ -195,7 +204,7 @@ def _compare_under(
             counts["training"] = train.counts[one.name]
         if counts:
             used[one.name] = counts
-    return scores, used
+    return scores, used, same
 
 
 def compare(
@@ -223,7 +232,7 @@ def compare(
     general: list[str] = []
     references = Path(reference_dir)
     with _gathered(general):
-        only = _choose_pairs(folders, references, pairs_file, own_pairs)
+        only, alike = _choose_pairs(folders, references, pairs_file, own_pairs)
         if train_dir is not None:
             training_pictures(train_dir)  # what is wrong with them is said before the work
     options = {"weights": weights, "device": device, "progress": progress}
@@ -231,8 +240,10 @@ def compare(
         notes = list(general)
         train = TrainingStatistics(train_dir, rules, cache_dir=cache_dir, **options)
         with _gathered(notes):
-            scores, used = _compare_under(rules, folders, references, train, seed, only, **options)
+            scores, used, same = _compare_under(
+                rules, folders, references, train, seed, only, **options
+            )
         if train_dir is None:
             names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
             notes.append(f"{names} are left out: no training pictures were given")
-        yield Comparison(rules, scores, used, notes, seed)
+        yield Comparison(rules, scores, used, notes, seed, alike and same)

@@ -108,7 +108,7 @@ def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: S
     """What results are held against; warns where the protocol enlarges it."""
     sizes = scored_sizes(rules.pixels, own)
     references = References(reference_dir, sizes[0])
-    height, width = references.find(match.target).read().shape[:2]
+    height, width = references.require(match.target).read().shape[:2]
     if (height, width) not in sizes and height < sizes[0][0]:
         warnings.warn(
             f"references in {reference_dir} are {width}x{height} (width x height); protocol "
@@ -190,7 +190,7 @@ def _score_batch(
     """Rows of `evaluate_pairs` for one batch."""
     results = _read_results(batch, own, pool)
     targets = list(dict.fromkeys(match.target for match in batch))
-    found = pool.map(Picture.read, map(references.find, targets))
+    found = pool.map(Picture.read, map(references.require, targets))
     known = dict(zip(targets, found, strict=True))
     truths = [known[match.target] for match in batch]
     labels = pd.DataFrame([{name: getattr(match, name) for name in LABELS} for match in batch])

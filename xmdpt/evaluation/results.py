@@ -140,6 +140,13 @@ class References:
         full = self._names.get(name, canonical(name))
         return None if self.store.place(full) is None else self.picture(full)
 
+    def require(self, name: str) -> Picture:
+        """The picture of a mangled name; raises DataError where there is no such picture."""
+        found = self.find(name)
+        if found is None:
+            raise DataError(f"{self.store}: holds no picture {name}, which other files there have")
+        return found
+
     def picture(self, name: str) -> Picture:
         """The picture of a full name."""
         return Picture(self.store, name, self._digests.get(name))

@@ -188,15 +188,16 @@ def _cell(row: Mapping[str, Any], key: str, best: float | None) -> str:
     return text
 
 
-def score_table(scores: Scores, caption: str) -> str:
+def score_table(scores: Scores, caption: str, compete: bool = True) -> str:
     """Return a Markdown table: arrows point to better, the best of each column is bold.
 
     In brackets are the intervals of metrics of single pictures. `LIMITS` do not compete, nor do
-    rows of fewer pairs than others; a column has the pairs of each where they differ.
+    rows of fewer pairs than others, and none where `compete` is False; a column has the pairs of
+    each where they differ.
     """
     frame = score_frame(scores)
     arrows = [f"{key} {'↑' if METRICS[key].higher else '↓'}" for key in frame.columns]
-    rivals, best = best_values(scores, frame.columns)
+    rivals, best = best_values(scores, frame.columns) if compete else ([], {})
     rows = [["", *arrows]] + [
         [name, *(_cell(row, key, best.get(key) if name in rivals else None) for key in frame)]
         for name, row in scores.items()

@@ -8,14 +8,12 @@ import pandas as pd
 from xmdpt.bootstrap import bootstrap_interval
 from xmdpt.labels import METRICS
 from xmdpt.paper.exhibits import Claim, Status
-from xmdpt.paper.scores import Checkpoint, Results
+from xmdpt.paper.scores import FEWEST_STEPS, Checkpoint, Results
 
 FEWEST_PEOPLE = 8
 """An interval over fewer is not to be trusted: a bootstrap cannot show people it has not seen."""
 INVARIANT, INVARIANT_AFTER = 0.9999, 10_000
 """Figure 5: the cosine within a person that the paper reports, and the steps it gives."""
-FEWEST_STEPS = INVARIANT_AFTER
-"""A shorter training tells one model from another by its start and its seed, not by its design."""
 APART = {
     "seed", "init", "resume", "checkpoints",
     "save_every", "log_every", "compile", "gradient_checkpointing",

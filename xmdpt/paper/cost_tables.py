@@ -14,7 +14,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from xmdpt.paper.exhibits import Claim, Status
 from xmdpt.paper.published import TRAINING_DAYS, Cost, costs, scores
 
 Costs = dict[str, Any]
@@ -29,6 +28,7 @@ NETWORK_OF = {
 """Method of the paper -> the network that was measured for it."""
 ONCE = ("vae", "dinov2_giant", "dinov2_base")
 DAY = 86_400
+PAPER_BATCH = 32
 MIB = 2**20
 
 
@@ -94,7 +94,7 @@ def inference_memory(measured: Costs, name: str) -> float | None:
     return sum(weights.values()) + max(networks[one]["memory_mb"] - weights[one] for one in names)
 
 
-def _pictures_at_once(measured: Costs) -> str:
+def pictures_at_once(measured: Costs) -> str:
     count = measured["settings"]["memory_pictures"]
     return "1 picture" if count == 1 else f"{count} pictures at once"
 
@@ -201,10 +201,10 @@ def once_table(measured: Costs) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "M parameters", "GFLOP a picture", *shares])
 
 
-def _days(measured: Costs, name: str, steps: int) -> float:
+def training_days(measured: Costs, name: str, steps: int) -> float:
     """Days of `steps` steps at the paper's batch of 32, from the median step."""
     step = median(measured["training"][name]["seconds"])
-    return step * 32 / measured["settings"]["train_batch_size"] * steps / DAY
+    return step * PAPER_BATCH / measured["settings"]["train_batch_size"] * steps / DAY
 
 
 def training_table(measured: Costs) -> pd.DataFrame:
@@ -223,10 +223,13 @@ def training_table(measured: Costs) -> pd.DataFrame:
         if {name, "x_mdpt_s"} <= training.keys():
             ratio = _ratio(training[name]["seconds"], training["x_mdpt_s"]["seconds"])
             row["time of a step / S"] = str(ratio)
-        if name in training and on_gpu(measured):
-            row["steps/s, here"] = f"{1e6 / DAY / _days(measured, name, 1_000_000):.3g}"
+        whole = measured["settings"]["train_batch_size"] >= PAPER_BATCH
+        if name in training and on_gpu(measured) and whole:
+            row["steps/s, here"] = f"{1e6 / DAY / training_days(measured, name, 1_000_000):.3g}"
             for steps in days:
-                row[f"days of {steps // 1000}k, here"] = f"{_days(measured, name, steps):.1f}"
+                row[f"days of {steps // 1000}k, here"] = (
+                    f"{training_days(measured, name, steps):.1f}"
+                )
         rows.append(row)
     pidm = next(cost for cost in costs() if cost.table == "5" and cost.method == "PIDM")
     rows.append({"method": "PIDM, to convergence", "days of 800k, paper": pidm.training_days})
@@ -249,84 +252,9 @@ def provenance(measured: Costs) -> str:
         f"Timed in turns, {settings['repeats']} rounds: median (smallest to largest). One guided "
         f"step of {settings['batch_size']} picture(s) was timed and scaled to {settings['steps']} "
         f"steps and {settings['pictures']} pictures. "
-        f"Memory: {memory}, for {_pictures_at_once(measured)}. "
+        f"Memory: {memory}, for {pictures_at_once(measured)}. "
         "The paper's seconds are an A100's; ours are shown on a GPU only."
     )
-
-
-# What the paper says
-
-
-def _faster(measured: Costs, text: str, above: str, below: str) -> Claim:
-    """That `below` takes less time than `above`, all of an inference counted where measured."""
-    whole = time_ratio(measured, above, below, whole=True)
-    steps = time_ratio(measured, above, below)
-    if steps is None:
-        return Claim(text, "not run", "one of the two networks was not measured")
-    judged = whole or steps
-    status: Status = "cannot tell"
-    if judged.low > 1:
-        status = "supported"
-    elif judged.high < 1:
-        status = "not supported"
-    evidence = f"denoising takes the stand-in {steps} times as long"
-    if whole is not None:
-        evidence += f", a whole inference with VAE and DINOv2 {whole} times"
-    return Claim(text, status, evidence)
-
-
-def speed_claims(measured: Costs) -> tuple[Claim, ...]:
-    """The speed of Table 2(f), against the network that stands for PIDM."""
-    return tuple(
-        _faster(
-            measured,
-            f"{cost.method} draws faster than PIDM ({cost.speed_up} times in the paper)",
-            "pixel_unet",
-            NETWORK_OF[cost.method],
-        )
-        for cost in costs()
-        if cost.table == "2f" and cost.speed_up is not None
-    )
-
-
-def _leaner(measured: Costs) -> Claim:
-    """That L needs less memory than PIDM's stand-in, all of an inference counted."""
-    text = "X-MDPT-L needs less memory than PIDM (6438 MB against 9572 MB in the paper)"
-    if not measured["networks"].keys() >= {"pixel_unet", "x_mdpt_l"}:
-        return Claim(text, "not run", "one of the two networks was not measured")
-    large, small = (inference_memory(measured, name) for name in ("pixel_unet", "x_mdpt_l"))
-    if large is None or small is None:
-        return Claim(text, "cannot tell", "what an inference runs beside it was not measured")
-    status: Status = "supported" if large > small else "not supported"
-    evidence = (
-        f"{large:,.0f} MB of the stand-in against {small:,.0f} MB with VAE and DINOv2 "
-        f"({measured['networks']['x_mdpt_l']['memory_mb']:,.0f} MB of the denoiser alone), for "
-        f"{_pictures_at_once(measured)}"
-    )
-    return Claim(text, status, evidence)
-
-
-def efficiency_claims(measured: Costs) -> tuple[Claim, ...]:
-    """What Section 1 and Table 3 say beside speed over PIDM, where it can turn out otherwise.
-
-    Forwards follow from the guidance, and the stand-ins were built to the printed parameters.
-    """
-    text = "X-MDPT-L draws faster than PoCoLD (3.124 s against 3.215 s in the paper)"
-    return _faster(measured, text, "latent_unet", "x_mdpt_l"), _leaner(measured)
-
-
-def training_claims(measured: Costs) -> tuple[Claim, ...]:
-    """Table 5, which only the paper's own GPU can tell."""
-    text = "X-MDPT-L trains for 800k steps in 15.7 days on one A100"
-    if "x_mdpt_l" not in measured["training"]:
-        return (Claim(text, "not run", "X-MDPT-L was not measured"),)
-    if not on_gpu(measured):
-        return (Claim(text, "cannot tell", "measured on a CPU, where days mean nothing"),)
-    days = _days(measured, "x_mdpt_l", 800_000)
-    status: Status = "cannot tell"
-    if "A100" in measured["machine"]["name"]:
-        status = "supported" if days <= 15.7 else "not supported"
-    return (Claim(text, status, f"{days:.1f} days projected on {measured['machine']['name']}"),)
 
 
 # Figure 1
@@ -391,7 +319,7 @@ def efficiency_figure(measured: Costs) -> Figure:
         title=f"here, random weights, {measured['machine']['device'].upper()}",
         xlabel="time, X-MDPT-S = 1",
         yscale="log",
-        ylabel=f"denoiser's memory in MB, {_pictures_at_once(measured)}",
+        ylabel=f"denoiser's memory in MB, {pictures_at_once(measured)}",
     )
     right.yaxis.set_major_formatter("{x:g}")
     return figure

@@ -114,7 +114,9 @@ def _write_table(frame: pd.DataFrame, stem: Path) -> None:
         frame.to_csv(partial, index=False)
     with atomic_path(stem.with_suffix(".md")) as partial:
         text = frame.astype(object).where(frame.notna(), "")
-        partial.write_text(text.to_markdown(index=False, disable_numparse=True) + "\n")
+        partial.write_text(
+            text.to_markdown(index=False, disable_numparse=True) + "\n", encoding="utf-8"
+        )
 
 
 def write_exhibit(exhibit: Exhibit, root: str | Path = ".") -> Exhibit:

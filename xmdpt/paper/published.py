@@ -27,8 +27,6 @@ class Score:
     lpips: Number
     psnr: Number | None
     """In dB; Table 1 has none."""
-    kind: str
-    """Non-Diffusion, GAN, U-Net, Transformer, or reference for what no method made."""
     run: str | None = None
     """The experiment of the profiles that carries the same settings out."""
 
@@ -70,55 +68,54 @@ class Configuration:
     """Millions, in 256x256 training."""
 
 
-def _score(table: str, kind: str, method: str, values: str, **more: object) -> Score:
+def _score(table: str, method: str, values: str, **more: object) -> Score:
     fid, ssim, lpips, *psnr = (Number(value) for value in values.split())
     settings = {"size": 256, "steps": None} | more
     return Score(table, method, fid=fid, ssim=ssim, lpips=lpips,
-                 psnr=psnr[0] if psnr else None, kind=kind, **settings)  # fmt: skip
+                 psnr=psnr[0] if psnr else None, **settings)  # fmt: skip
 
 
 def _main_256() -> tuple[Score, ...]:
-    old, unet, ours = "Non-Diffusion", "U-Net", "Transformer"
     rows = (
-        (old, "Def-GAN", "18.457 0.6786 0.2330"),
-        (old, "PATN", "20.751 0.6709 0.2562"),
-        (old, "ADGAN", "14.458 0.6721 0.2283"),
-        (old, "PISE", "13.610 0.6629 0.2059"),
-        (old, "GFLA", "10.573 0.7074 0.22341"),  # five digits in the paper
-        (old, "DPTN", "11.387 0.7112 0.1931"),
-        (old, "CASD", "11.373 0.7248 0.1936"),
-        (old, "NTED", "8.6838 0.7182 0.1752"),
-        (unet, "PoCoLD", "8.0667 0.7310 0.1642"),
-        (unet, "PIDM", "6.3671 0.7312 0.1678"),
-        (unet, "PIDM (second row)", "6.6182 0.7294 0.1715"),
-        (ours, "X-MDPT-S", "7.4282 0.7128 0.1961", "size_s", 300_000),
-        (ours, "X-MDPT-S", "7.6724 0.7194 0.1875", "size_s", 800_000),
-        (ours, "X-MDPT-B", "6.7288 0.7215 0.1814", "base_b", 300_000),
-        (ours, "X-MDPT-B", "7.3293 0.7284 0.1734", "base_b", 800_000),
-        (ours, "X-MDPT-L", "6.2512 0.7298 0.1671", "size_l", 350_000),
-        (ours, "X-MDPT-L", "7.2865 0.7405 0.1589", "size_l", 800_000),
-        ("reference", "VAE reconstruction", "8.0126 0.9168 0.0142"),
-        ("reference", "Ground truth", "7.8610 1.0000 0.0000"),
+        ("Def-GAN", "18.457 0.6786 0.2330"),
+        ("PATN", "20.751 0.6709 0.2562"),
+        ("ADGAN", "14.458 0.6721 0.2283"),
+        ("PISE", "13.610 0.6629 0.2059"),
+        ("GFLA", "10.573 0.7074 0.22341"),  # five digits in the paper
+        ("DPTN", "11.387 0.7112 0.1931"),
+        ("CASD", "11.373 0.7248 0.1936"),
+        ("NTED", "8.6838 0.7182 0.1752"),
+        ("PoCoLD", "8.0667 0.7310 0.1642"),
+        ("PIDM", "6.3671 0.7312 0.1678"),
+        ("PIDM (second row)", "6.6182 0.7294 0.1715"),
+        ("X-MDPT-S", "7.4282 0.7128 0.1961", "size_s", 300_000),
+        ("X-MDPT-S", "7.6724 0.7194 0.1875", "size_s", 800_000),
+        ("X-MDPT-B", "6.7288 0.7215 0.1814", "base_b", 300_000),
+        ("X-MDPT-B", "7.3293 0.7284 0.1734", "base_b", 800_000),
+        ("X-MDPT-L", "6.2512 0.7298 0.1671", "size_l", 350_000),
+        ("X-MDPT-L", "7.2865 0.7405 0.1589", "size_l", 800_000),
+        ("VAE reconstruction", "8.0126 0.9168 0.0142"),
+        ("Ground truth", "7.8610 1.0000 0.0000"),
     )
     return tuple(_table_1(256, *row) for row in rows)
 
 
 def _main_512() -> tuple[Score, ...]:
     rows = (
-        ("GAN", "CocosNet-v2", "13.325 0.7236 0.2265"),
-        ("GAN", "NTED", "7.7821 0.7376 0.1980"),
-        ("U-Net", "PoCoLD", "8.4163 0.7430 0.1920"),
-        ("U-Net", "PIDM", "5.8365 0.7419 0.1768"),
-        ("Transformer", "X-MDPT-L", "5.9264 0.7416 0.1788", "size_l_512", 500_000),
-        ("Transformer", "X-MDPT-L", "7.1615 0.7522 0.1645", "size_l_512", 1_000_000),
-        ("reference", "VAE reconstruction", "8.1815 0.9122 0.0266"),
-        ("reference", "Ground truth", "7.9150 1.0000 0.0000"),
+        ("CocosNet-v2", "13.325 0.7236 0.2265"),
+        ("NTED", "7.7821 0.7376 0.1980"),
+        ("PoCoLD", "8.4163 0.7430 0.1920"),
+        ("PIDM", "5.8365 0.7419 0.1768"),
+        ("X-MDPT-L", "5.9264 0.7416 0.1788", "size_l_512", 500_000),
+        ("X-MDPT-L", "7.1615 0.7522 0.1645", "size_l_512", 1_000_000),
+        ("VAE reconstruction", "8.1815 0.9122 0.0266"),
+        ("Ground truth", "7.9150 1.0000 0.0000"),
     )
     return tuple(_table_1(512, *row) for row in rows)
 
 
-def _table_1(size: int, kind: str, method: str, values: str, run=None, steps=None) -> Score:
-    return _score("1", kind, method, values, size=size, run=run, steps=steps)
+def _table_1(size: int, method: str, values: str, run=None, steps=None) -> Score:
+    return _score("1", method, values, size=size, run=run, steps=steps)
 
 
 def _ablations() -> tuple[Score, ...]:
@@ -143,8 +140,7 @@ def _ablations() -> tuple[Score, ...]:
         ("2e", "local + global", *default),
     )
     return tuple(
-        _score(table, "Transformer", method, values, steps=300_000, run=run)
-        for table, method, run, values in rows
+        _score(table, method, values, steps=300_000, run=run) for table, method, run, values in rows
     )
 
 

@@ -15,12 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import pandas as pd
 from PIL import Image
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.files import atomic_path, fingerprint, resumable_dir
-from xmdpt.labels import BASELINES, LIMITS
 from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
 
 FOLDER = "reports/reference"
@@ -66,13 +64,13 @@ def read_kept(root: str | Path = ".") -> dict[str, list[dict[str, Any]]]:
 
 def update_readme(readme: Path, kept: Mapping[str, Sequence[dict[str, Any]]]) -> None:
     """Put the table between the README's marks; raises ValueError where they are not there."""
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise ValueError(f"{readme}: needs the line {BEGIN!r}, and then {END!r}, once each")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     with atomic_path(readme) as partial:
-        partial.write_text(f"{before}{BEGIN}\n{readme_table(kept)}\n{END}{after}")
+        partial.write_text(f"{before}{BEGIN}\n{readme_table(kept)}\n{END}{after}", encoding="utf-8")
 
 
 def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -> str:
@@ -90,25 +88,23 @@ def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -
             parts[-1] += f"\n| {text} | {claim['status']} | {claim['evidence']} |"
     for exhibit in exhibits:
         parts += [f'<a id="{_slug(exhibit)}"></a>\n\n## {exhibit["title"]}', exhibit["caption"]]
-        parts += [(tables / f"{name}.md").read_text().strip() for name in exhibit["tables"]]
+        parts += [
+            (tables / f"{name}.md").read_text(encoding="utf-8").strip()
+            for name in exhibit["tables"]
+        ]
         parts += [f"![{exhibit['title']}]({name}.jpg)" for name in exhibit["figures"]]
         parts.append(f"*{exhibit['provenance']}*")
     return "\n\n".join(parts) + "\n"
 
 
 def _copy_scores(reports: Path, runs: Sequence[str], folder: Path) -> None:
-    """Keep the numbers behind the exhibits: of runs, of their single pairs, along their training.
-
-    Rows of baselines and limits are the same for all runs, and stay out of the pairs.
-    """
+    """Keep the numbers behind the exhibits: of runs, of their pairs, along their training."""
     for run in runs:
         scores, history = reports / f"scores/{run}.json", reports / f"metrics/train_{run}.tsv"
         if not scores.is_file():
             continue
         shutil.copy(scores, folder / f"scores_{run}.json")
-        table = pd.read_csv(scores.with_suffix(".tsv"), sep="\t", dtype=str)
-        own = table[~table["row"].isin([*BASELINES, *LIMITS])]
-        own.to_csv(folder / f"scores_{run}.tsv", sep="\t", index=False)
+        shutil.copy(scores.with_suffix(".tsv"), folder / f"scores_{run}.tsv")
         shutil.copy(history, folder)
 
 
@@ -135,8 +131,12 @@ def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOT
                 picture.thumbnail((WIDEST, 100 * WIDEST))
                 picture.save(partial / f"{name}.jpg", quality=85)
         _copy_scores(reports, config.runs, partial)
-        (partial / "exhibits.json").write_text(json.dumps(exhibits, indent=1) + "\n")
-        (partial / "README.md").write_text(_page(exhibits, reports / "tables", about))
+        (partial / "exhibits.json").write_text(
+            json.dumps(exhibits, indent=1) + "\n", encoding="utf-8"
+        )
+        (partial / "README.md").write_text(
+            _page(exhibits, reports / "tables", about), encoding="utf-8"
+        )
         shutil.copy(root / "params.yaml", partial)
     return folder / "README.md"
 
