@@ -48,6 +48,7 @@ pretrained: setup  ## Train the small weights of data/pretrained/ anew (hours on
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_2.yaml
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_3.yaml
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_4.yaml
+	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_5.yaml
 
 lock:  ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --extra dev --extra demo --no-emit-index-url \
