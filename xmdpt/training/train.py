@@ -27,6 +27,9 @@ from xmdpt.training.errors import TrainingError
 
 Batch = dict[str, Tensor]
 
+READERS = 4
+"""Batches that are drawn at once while a GPU trains on the one before."""
+
 
 class TrainingModule(nn.Module):
     """One step's whole computation, from a batch to its losses."""
@@ -108,7 +111,10 @@ class Trainer:
         self.step = 0
         self.ema = EMA(model.to(self.accelerator.device), config.ema_decay)
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=self.accelerator.device.type == "cuda",
         )
         if config.gradient_checkpointing:
             model.enable_gradient_checkpointing()
@@ -244,12 +250,12 @@ def _settings(model: XMDPTTransformer2DModel) -> dict[str, Any]:
 
 
 def read_ahead(draw: Callable[[int], Batch], steps: Sequence[int]) -> Iterator[Batch]:
-    """Yield draw(step) for each of `steps`; a thread draws the next while one is in use."""
-    with ThreadPoolExecutor(1) as reader:
+    """Yield draw(step) for each of `steps`; threads draw the next ones while one is in use."""
+    with ThreadPoolExecutor(READERS) as readers:
         waiting = deque()
         for step in steps:
-            waiting.append(reader.submit(draw, step))
-            if len(waiting) > 1:
+            waiting.append(readers.submit(draw, step))
+            if len(waiting) > READERS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

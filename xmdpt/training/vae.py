@@ -177,7 +177,12 @@ class VAETrainer:
         self.step = 0
         module = Reconstruction(vae, config)
         self.trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(self.trained, lr=config.learning_rate, weight_decay=0.0)
+        optimizer = torch.optim.AdamW(
+            self.trained,
+            lr=config.learning_rate,
+            weight_decay=0.0,
+            fused=self.accelerator.device.type == "cuda",
+        )
         self.ema = EMA(vae, config.ema_decay)
         vae.train()
         if config.gradient_checkpointing:
