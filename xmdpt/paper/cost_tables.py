@@ -315,8 +315,9 @@ def efficiency_figure(measured: Costs) -> Figure:
             label = cost.method if name.startswith("x") else f"{cost.method}'s stand-in"
             points.append((label, ratio.median, network["memory_mb"], network["parameters"] / 1e6))
     _bubbles(right, points)
+    machine = measured["machine"]["name"] if on_gpu(measured) else "CPU"
     right.set(
-        title=f"here, random weights, {measured['machine']['device'].upper()}",
+        title=f"here, random weights, {machine}",
         xlabel="time, X-MDPT-S = 1",
         yscale="log",
         ylabel=f"denoiser's memory in MB, {pictures_at_once(measured)}",

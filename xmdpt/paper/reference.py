@@ -77,8 +77,7 @@ def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -
     parts = [
         "# The paper's tables and figures, as one run made them",
         f"Profile `{about['profile']}`, seed {about['seed']}. {about['note']}",
-        "The numbers lie beside this page: of a run `scores_RUN.json`, of its single pairs "
-        "`scores_RUN.tsv`, along its training `train_RUN.tsv`.",
+        about["numbers"],
         HOW_TO_READ,
         "| claim | this run | evidence |\n|---|---|---|",
     ]
@@ -97,8 +96,9 @@ def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -
     return "\n\n".join(parts) + "\n"
 
 
-def _copy_scores(reports: Path, runs: Sequence[str], folder: Path) -> None:
-    """Keep the numbers behind the exhibits: of runs, of their pairs, along their training."""
+def _copy_scores(reports: Path, runs: Sequence[str], folder: Path) -> str:
+    """Keep the numbers behind the exhibits, if any, and say which they are."""
+    numbers = "The tables' numbers lie beside this page."
     for run in runs:
         scores, history = reports / f"scores/{run}.json", reports / f"metrics/train_{run}.tsv"
         if not scores.is_file():
@@ -106,6 +106,11 @@ def _copy_scores(reports: Path, runs: Sequence[str], folder: Path) -> None:
         shutil.copy(scores, folder / f"scores_{run}.json")
         shutil.copy(scores.with_suffix(".tsv"), folder / f"scores_{run}.tsv")
         shutil.copy(history, folder)
+        numbers = (
+            "The numbers lie beside this page: of a run `scores_RUN.json`, of its single pairs "
+            "`scores_RUN.tsv`, along its training `train_RUN.tsv`."
+        )
+    return numbers
 
 
 def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOTEBOOK_OF)) -> Path:
@@ -130,7 +135,7 @@ def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOT
                 picture = Image.open(reports / f"figures/{name}.png").convert("RGB")
                 picture.thumbnail((WIDEST, 100 * WIDEST))
                 picture.save(partial / f"{name}.jpg", quality=85)
-        _copy_scores(reports, config.runs, partial)
+        about["numbers"] = _copy_scores(reports, config.runs, partial)
         (partial / "exhibits.json").write_text(
             json.dumps(exhibits, indent=1) + "\n", encoding="utf-8"
         )
