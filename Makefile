@@ -43,12 +43,13 @@ test-slow: setup  ## Run the tests that take long
 lab: setup  ## Open JupyterLab in the same environment
 	$(IN_VENV) jupyter lab --config notebooks/lab_config.py
 
-pretrained: setup  ## Train the small weights of data/pretrained/ anew (hours on two cores)
+pretrained: setup  ## Train the small weights of data/pretrained/ anew (hours on two cores, then a GPU)
 	$(IN_VENV) python -m xmdpt.training.pretrain
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_2.yaml
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_3.yaml
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_4.yaml
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_5.yaml
+	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_6.yaml
 
 lock:  ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --extra dev --extra demo --no-emit-index-url \

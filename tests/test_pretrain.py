@@ -91,3 +91,19 @@ def test_a_part_of_unknown_settings_is_refused(made):
     made[1].with_name("vae.settings").unlink()
     assert refused(parts_of(CONFIG, "base_b")) == [str(made[1])]
     assert Path(made[0]).is_dir()
+
+
+def people_of(path):
+    people = load_config(path).data.rendered
+    return people and range(people.first_identity, people.first_identity + people.identities)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path("data/pretrained").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_no_profile_has_people_that_the_weights_were_trained_on(path):
+    mine = people_of(path)
+    others = [people_of(profile) for profile in sorted(Path("profiles").glob("*.yaml"))]
+    assert sum(other is not None for other in others) >= 3
+    for other in filter(None, others):
+        assert mine.stop <= other.start or other.stop <= mine.start
