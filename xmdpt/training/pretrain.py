@@ -123,6 +123,7 @@ def pretrain(config_path: str, out: Path) -> None:
     [run] = load_config(config_path).runs
     config = load_config(config_path, run)
     check_parts(parts_of(config, run))
+    out.mkdir(parents=True, exist_ok=True)
     data = _people(config)
     vae = _autoencoder(config, data)
     features, trained = _work(config) / "features", _work(config) / run
@@ -142,7 +143,6 @@ def pretrain(config_path: str, out: Path) -> None:
         config.features.precision,
     )
     start = _start(config)
-    out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         pipe.to(dtype=torch.float16).save_pretrained(folder)
         for part in Path(folder).iterdir():  # beside the model card, which stays
