@@ -13,7 +13,7 @@ from xmdpt.paper.scores import FEWEST_STEPS, Checkpoint, Results
 FEWEST_PEOPLE = 8
 """An interval over fewer is not to be trusted: a bootstrap cannot show people it has not seen."""
 INVARIANT = 0.9999
-"""Figure 5: the cosine within a person that the paper reports, and the steps it gives."""
+"""Figure 5: the cosine within a person that the paper reports."""
 APART = {
     "seed", "init", "resume", "checkpoints",
     "save_every", "log_every", "compile", "gradient_checkpointing",

@@ -25,6 +25,10 @@ FOLDER = "reports/reference"
 BEGIN = "<!-- what is reproduced: python -m xmdpt.paper.reference -->"
 END = "<!-- end of what is reproduced -->"
 WIDEST = 1400  # pixels
+SCORES_KEPT = (
+    "The numbers lie beside this page: of a run `scores_RUN.json`, of its single pairs "
+    "`scores_RUN.tsv`, along its training `train_RUN.tsv`."
+)
 
 
 def _slug(exhibit: dict[str, Any]) -> str:
@@ -73,11 +77,11 @@ def update_readme(readme: Path, kept: Mapping[str, Sequence[dict[str, Any]]]) ->
         partial.write_text(f"{before}{BEGIN}\n{readme_table(kept)}\n{END}{after}", encoding="utf-8")
 
 
-def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -> str:
+def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any], scored: bool) -> str:
     parts = [
         "# The paper's tables and figures, as one run made them",
         f"Profile `{about['profile']}`, seed {about['seed']}. {about['note']}",
-        about["numbers"],
+        SCORES_KEPT if scored else "The tables' numbers lie beside this page.",
         HOW_TO_READ,
         "| claim | this run | evidence |\n|---|---|---|",
     ]
@@ -96,9 +100,8 @@ def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any]) -
     return "\n\n".join(parts) + "\n"
 
 
-def _copy_scores(reports: Path, runs: Sequence[str], folder: Path) -> str:
-    """Keep the numbers behind the exhibits, if any, and say which they are."""
-    numbers = "The tables' numbers lie beside this page."
+def _copy_scores(reports: Path, runs: Sequence[str], folder: Path) -> None:
+    """Keep the numbers behind the exhibits: of runs, of their pairs, along their training."""
     for run in runs:
         scores, history = reports / f"scores/{run}.json", reports / f"metrics/train_{run}.tsv"
         if not scores.is_file():
@@ -106,11 +109,6 @@ def _copy_scores(reports: Path, runs: Sequence[str], folder: Path) -> str:
         shutil.copy(scores, folder / f"scores_{run}.json")
         shutil.copy(scores.with_suffix(".tsv"), folder / f"scores_{run}.tsv")
         shutil.copy(history, folder)
-        numbers = (
-            "The numbers lie beside this page: of a run `scores_RUN.json`, of its single pairs "
-            "`scores_RUN.tsv`, along its training `train_RUN.tsv`."
-        )
-    return numbers
 
 
 def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOTEBOOK_OF)) -> Path:
@@ -135,12 +133,13 @@ def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOT
                 picture = Image.open(reports / f"figures/{name}.png").convert("RGB")
                 picture.thumbnail((WIDEST, 100 * WIDEST))
                 picture.save(partial / f"{name}.jpg", quality=85)
-        about["numbers"] = _copy_scores(reports, config.runs, partial)
+        _copy_scores(reports, config.runs, partial)
         (partial / "exhibits.json").write_text(
             json.dumps(exhibits, indent=1) + "\n", encoding="utf-8"
         )
         (partial / "README.md").write_text(
-            _page(exhibits, reports / "tables", about), encoding="utf-8"
+            _page(exhibits, reports / "tables", about, any(partial.glob("scores_*.json"))),
+            encoding="utf-8",
         )
         shutil.copy(root / "params.yaml", partial)
     return folder / "README.md"

@@ -1,7 +1,10 @@
-"""The one device that a training runs on."""
+"""The one device that a training runs on, and the optimizer as it suits it."""
+
+from collections.abc import Iterable
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from xmdpt.training.errors import TrainingError
 
@@ -19,3 +22,14 @@ def accelerator() -> Accelerator:
             "device: start it without torchrun or accelerate launch"
         )
     return chosen
+
+
+def adamw(
+    parameters: Iterable[nn.Parameter],
+    learning_rate: float,
+    weight_decay: float,
+    device: torch.device,
+) -> torch.optim.AdamW:
+    """AdamW, on a GPU in one kernel: there, starting many small ones takes longer than they do."""
+    fused = device.type == "cuda"
+    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=fused)

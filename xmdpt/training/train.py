@@ -21,7 +21,7 @@ from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pictures import to_signed
 from xmdpt.precision import autocast, resolve
 from xmdpt.random import batch_indices, keyed_generator
-from xmdpt.training.device import accelerator
+from xmdpt.training.device import accelerator, adamw
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 
@@ -110,12 +110,8 @@ class Trainer:
         self.source_encoder = source_encoder
         self.step = 0
         self.ema = EMA(model.to(self.accelerator.device), config.ema_decay)
-        optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=self.accelerator.device.type == "cuda",
-        )
+        device, decay = self.accelerator.device, config.weight_decay
+        optimizer = adamw(model.parameters(), config.learning_rate, decay, device)
         if config.gradient_checkpointing:
             model.enable_gradient_checkpointing()
         if config.compile:

@@ -22,7 +22,7 @@ from xmdpt.perceptual import STLPIPS, make_perceptual
 from xmdpt.pictures import to_signed, to_uint8
 from xmdpt.precision import autocast, resolve
 from xmdpt.random import batch_indices, keyed_generator
-from xmdpt.training.device import accelerator
+from xmdpt.training.device import accelerator, adamw
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 
@@ -177,12 +177,7 @@ class VAETrainer:
         self.step = 0
         module = Reconstruction(vae, config)
         self.trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            self.trained,
-            lr=config.learning_rate,
-            weight_decay=0.0,
-            fused=self.accelerator.device.type == "cuda",
-        )
+        optimizer = adamw(self.trained, config.learning_rate, 0.0, self.accelerator.device)
         self.ema = EMA(vae, config.ema_decay)
         vae.train()
         if config.gradient_checkpointing:
