@@ -5,13 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-from xmdpt import cli
-
-ROOT = Path(__file__).parent.parent
+from helpers.commands import xmdpt
+from helpers.repository import ROOT
 
 
 @pytest.fixture
@@ -20,16 +17,6 @@ def folder(tmp_path, monkeypatch):
     shutil.copy(ROOT / "profiles/synthetic.yaml", tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def xmdpt(monkeypatch, *words: str) -> int:
-    """The exit code of `xmdpt WORDS`."""
-    monkeypatch.setattr(sys, "argv", ["xmdpt", *words])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return stop.code or 0
-    return 0
 
 
 def test_profiles_are_listed(folder, monkeypatch, capsys):
@@ -115,7 +102,7 @@ def test_a_full_disk_is_one_line(folder, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("xmdpt.report.write_report", full)
+    monkeypatch.setattr("xmdpt.stages.report.write_report", full)
     assert xmdpt(monkeypatch, "report") == 2
     assert capsys.readouterr().err == "error: No space left on device\n"
 

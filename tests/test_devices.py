@@ -7,21 +7,21 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from conftest import SIZE, body, make_model
 from diffusers.pipelines import pipeline_utils
-from test_structure import NOTEBOOKS, code_of
-from test_token_encoders import tiny_dinov2
+from helpers.networks import make_model, tiny_dinov2
+from helpers.people import SIZE, body
+from helpers.repository import NOTEBOOKS, code_of
 
 from xmdpt import XMDPTPipeline
 from xmdpt.config import ConfigError, load_config
-from xmdpt.data.features import Encoders
 from xmdpt.diffusion import make_scheduler
-from xmdpt.export import export_pipeline
+from xmdpt.features.make import Encoders
 from xmdpt.lessons.people import features_of
 from xmdpt.lessons.studies import with_transformer
-from xmdpt.photos.weights import load_pipeline
-from xmdpt.pictures import to_signed
-from xmdpt.sampling import load_run
+from xmdpt.support.pictures import to_signed
+from xmdpt.weights.export import export_pipeline
+from xmdpt.weights.load import load_pipeline
+from xmdpt.weights.runs import load_run
 
 POSE = body(0.18, (4, 4))
 PHOTO = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)

@@ -5,15 +5,15 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import SIZE, body, draw_person, make_model, points_out
+from helpers.networks import make_model
+from helpers.people import SIZE, body, draw_person, points_out
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from xmdpt import XMDPTPipeline, cli
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
 from xmdpt.diffusion import make_scheduler
-from xmdpt.photos import weights
-from xmdpt.photos.draw import closeness, contact_sheet, draw, prepare
+from xmdpt.generate import closeness, contact_sheet, draw, prepare
 from xmdpt.photos.framing import whole_frame
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK
@@ -25,6 +25,7 @@ from xmdpt.photos.subjects import (
     read_photo_subject,
     squash_points,
 )
+from xmdpt.weights import load
 
 
 class NoFinder:
@@ -277,29 +278,29 @@ def test_weights_that_are_broken(folder, tmp_path, capfd):
         target = tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((folder / name).read_bytes())
-    weights.load_pipeline(tmp_path, "cpu")
+    load.load_pipeline(tmp_path, "cpu")
     whole = (folder / file).read_bytes()
     (tmp_path / file).write_bytes(whole[: len(whole) // 2])  # half-downloaded
     with pytest.raises(PhotoError, match="cannot be loaded") as error:
-        weights.load_pipeline(tmp_path, "cpu")
+        load.load_pipeline(tmp_path, "cpu")
     assert len(str(error.value).splitlines()) == 1
     (tmp_path / file).write_bytes(whole)
     state = load_file(tmp_path / file)
     save_file({k: v for k, v in state.items() if k != "pos_embed"}, tmp_path / file)
     capfd.readouterr()
     with pytest.raises(PhotoError, match="the weights of transformer lack pos_embed"):
-        weights.load_pipeline(tmp_path, "cpu")
+        load.load_pipeline(tmp_path, "cpu")
     (tmp_path / file).unlink()
     torch.save(state, tmp_path / file.replace("safetensors", "bin"))  # whole, but a pickle
     with pytest.raises(PhotoError, match="cannot be loaded"):
-        weights.load_pipeline(tmp_path, "cpu")
+        load.load_pipeline(tmp_path, "cpu")
     assert capfd.readouterr().err == "", "what is wrong is in the error alone"
 
 
 def test_the_weights_that_ship_are_found_or_missed(folder, tmp_path, monkeypatch):
-    assert weights.load_pipeline(device="cpu").size == 128
-    monkeypatch.setattr(weights, "SHIPPED", tmp_path / "absent")
+    assert load.load_pipeline(device="cpu").size == 128
+    monkeypatch.setattr(load, "SHIPPED", tmp_path / "absent")
     with pytest.raises(PhotoError, match=r"small weights are not there"):
-        weights.load_pipeline()
+        load.load_pipeline()
     (tmp_path / "absent").symlink_to(folder)
-    assert weights.load_pipeline(device="cpu").size == SIZE
+    assert load.load_pipeline(device="cpu").size == SIZE

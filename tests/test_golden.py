@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from xmdpt import XMDPTPipeline
-from xmdpt.convert import from_official
 from xmdpt.diffusion import add_noise, guidance_weight, guide, make_scheduler, training_losses
+from xmdpt.weights.convert import from_official
 
 GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = json.loads((GOLDEN / "official_small.json").read_text())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import make_model
+from helpers.networks import make_model
 
 from xmdpt.model import (
     Attention,

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import SIZE, make_model
+from helpers.networks import make_model
+from helpers.people import SIZE
 from PIL import Image
 
 from xmdpt import XMDPTPipeline
@@ -15,9 +16,9 @@ from xmdpt.data.deepfashion import DeepFashion, read_picture
 from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.data.pairs import result_name
 from xmdpt.diffusion import make_scheduler
-from xmdpt.precision import autocast
-from xmdpt.random import keyed_generator
-from xmdpt.sampling import sample_pairs
+from xmdpt.support.precision import autocast
+from xmdpt.support.random import keyed_generator
+from xmdpt.weights.runs import sample_pairs
 
 
 @pytest.fixture

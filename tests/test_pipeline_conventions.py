@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from conftest import SIZE, body, make_model
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
@@ -17,12 +16,14 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from diffusers.callbacks import PipelineCallback
+from helpers.networks import make_model
+from helpers.people import SIZE, body
 from PIL import Image
 
 from xmdpt import XMDPTPipeline
 from xmdpt.config import ConfigError
 from xmdpt.diffusion import make_scheduler
-from xmdpt.poses import as_list, draw_pose, read_picture
+from xmdpt.photos.poses import as_list, draw_pose, read_picture
 
 POSE = body(0.18, (4, 4))
 PHOTO = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)

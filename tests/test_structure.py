@@ -10,15 +10,13 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from helpers.repository import NOTEBOOKS, PROFILES, ROOT, code_of
 from ruamel.yaml import YAML
 
 from xmdpt.config import TrainConfig, VAEConfig, load_config
-from xmdpt.notebook import declared_parameters, has_tag
+from xmdpt.stages.notebook import declared_parameters, has_tag
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "xmdpt"
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))  # but not Jupyter's checkpoints
-PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
 FLOORS = {
@@ -31,7 +29,7 @@ FLOORS = {
     **dict.fromkeys(("notebook_pages", "report"), 4),
 }
 # Modules that cannot change what a stage makes: a stage need not run again for them.
-WATCHERS = {"xmdpt/tracking.py"}
+WATCHERS = {"xmdpt/stages/tracking.py"}
 # Settings that only label what a stage makes; W&B is told the whole profile by model_dump.
 LABELS = {"profile", "model_dump"}
 
@@ -85,12 +83,6 @@ def reached(name: str) -> frozenset[str]:
         todo += [*imports(modules()[name].read_text()), name.rpartition(".")[0]]
     paths = [modules()[name] for name in seen if is_code(modules()[name])]
     return frozenset(path.relative_to(ROOT).as_posix() for path in paths)
-
-
-def code_of(notebook: Path) -> str:
-    cells = nbformat.read(notebook, as_version=4).cells
-    lines = "\n".join(cell.source for cell in cells if cell.cell_type == "code").splitlines()
-    return "\n".join("pass" if line.startswith(("%", "!")) else line for line in lines)
 
 
 # Floors

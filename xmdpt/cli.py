@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.arguments import BadInput, check_file, check_new, one_line, pick_device
 from xmdpt.config import MIN_STEPS, ConfigError
+from xmdpt.support.arguments import BadInput, check_file, check_new, one_line, pick_device
 
 app = typer.Typer(
     help="X-MDPT: put a person into another pose.",
@@ -33,7 +33,7 @@ def profile(
 
     Examples: xmdpt profile, xmdpt profile smoke.
     """
-    from xmdpt.profiles import list_profiles, put_in_place
+    from xmdpt.stages.profiles import list_profiles, put_in_place
 
     if name is None:
         list_profiles()
@@ -185,7 +185,7 @@ def generate(
     xmdpt generate --source me.jpg --source-keypoints me.json --pose dancer.json --out out.png.
     """
     from xmdpt.data.deepfashion import DataError
-    from xmdpt.photos.draw import contact_sheet, generate
+    from xmdpt.generate import contact_sheet, generate
     from xmdpt.photos.marking import check_writable, save_picture
     from xmdpt.photos.people import PeopleFinder
     from xmdpt.photos.subjects import Subject
@@ -242,7 +242,7 @@ def demo(
             raise
         raise BadInput("the page needs Gradio: pip install -e '.[demo]'") from None
     from xmdpt.photos.people import PeopleFinder
-    from xmdpt.photos.weights import load_pipeline
+    from xmdpt.weights.load import load_pipeline
 
     place = pick_device(device)
     with one_line(DataError):
@@ -281,10 +281,10 @@ def bench(
 
     import torch
 
-    from xmdpt.evaluation.efficiency import measure_costs
-    from xmdpt.evaluation.full_size import NETWORKS
-    from xmdpt.files import write_json
-    from xmdpt.paper.cost_tables import efficiency_table, provenance
+    from xmdpt.costs.efficiency import measure_costs
+    from xmdpt.costs.full_size import NETWORKS
+    from xmdpt.costs.tables import efficiency_table, provenance
+    from xmdpt.support.files import write_json
 
     names = list(NETWORKS) if models == "all" else models.split(",")
     if unknown := [name for name in names if name not in NETWORKS]:
@@ -321,9 +321,9 @@ def export(
     """
     from xmdpt.config import load_config
     from xmdpt.data.deepfashion import DataError
-    from xmdpt.export import export_pipeline
-    from xmdpt.photos.weights import load_pipeline
-    from xmdpt.sampling import load_run
+    from xmdpt.weights.export import export_pipeline
+    from xmdpt.weights.load import load_pipeline
+    from xmdpt.weights.runs import load_run
 
     if run is not None and weights is not None:
         raise BadInput("--run and --weights do not go together")
@@ -358,7 +358,7 @@ def convert(
     xmdpt convert official ema_0.9999_300000.pt out --vae vae --verify,
     xmdpt convert official out back.pt --to official.
     """
-    from xmdpt.convert import CheckpointError, convert_official, convert_to_official
+    from xmdpt.weights.convert import CheckpointError, convert_official, convert_to_official
 
     if to == "official" and (vae is not None or verify):
         raise BadInput("--vae and --verify do not go with --to official")
@@ -374,7 +374,7 @@ def convert(
 @app.command()
 def report() -> None:
     """Write reports/index.html from what is in reports/."""
-    from xmdpt.report import write_report
+    from xmdpt.stages.report import write_report
 
     print(f"wrote {write_report()}")
 

@@ -16,9 +16,9 @@ CostModel = Literal[
     *("x_mdpt_s", "x_mdpt_b", "x_mdpt_l", "pixel_unet", "latent_unet"),
     *("vae", "dinov2_giant", "dinov2_base"),
 ]
-"""Networks whose cost is measured (xmdpt.evaluation.full_size)."""
+"""Networks whose cost is measured (xmdpt.costs.full_size)."""
 Precision = Literal["auto", "bf16", "fp32"]
-"""auto: bf16 where the machine multiplies it in hardware, else fp32 (xmdpt.precision)."""
+"""auto: bf16 where the machine multiplies it in hardware, else fp32 (xmdpt.support.precision)."""
 
 
 class ConfigError(ValueError):
@@ -128,7 +128,7 @@ class VAEConfig(Section):
 class FeaturesConfig(Section):
     source_encoder: str
     """Token encoder of the source photo, and below of the skeleton picture: `efficientnet_lite0`,
-    a DINOv2 by hub name or folder, or `timm/NAME`; see `xmdpt.encoders.make_encoder`."""
+    a DINOv2 by hub name or folder, or `timm/NAME`; see `xmdpt.features.encoders.make_encoder`."""
     pose_encoder: str
     imagenet_normalization: bool
     """Bring what DINOv2 and timm see to ImageNet's mean and deviation; the authors do not."""

@@ -17,11 +17,11 @@ from torch import Tensor
 
 import xmdpt.model  # noqa: F401 - from_pretrained finds its class among imported modules alone
 from xmdpt.config import MIN_STEPS, ConfigError
-from xmdpt.data.cache import sample_latent
 from xmdpt.diffusion import guidance_weight, guide
-from xmdpt.encoders import Kind, make_encoder
-from xmdpt.pictures import to_signed, to_uint8
-from xmdpt.poses import Picture, Pose, PoseFinder, as_list, draw_pose, read_picture
+from xmdpt.features.cache import sample_latent
+from xmdpt.features.encoders import Kind, make_encoder
+from xmdpt.photos.poses import Picture, Pose, PoseFinder, as_list, draw_pose, read_picture
+from xmdpt.support.pictures import to_signed, to_uint8
 
 Generators = torch.Generator | list[torch.Generator] | None
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -33,9 +33,9 @@ class XMDPTPipeline(DiffusionPipeline):
     Args:
         vae, transformer, scheduler: as trained (`XMDPTTransformer2DModel`); `make_scheduler()` is
             the authors' sampler, and any of diffusers' that predict noise can take its place.
-        source_encoder, pose_encoder: names of the token encoders, see `xmdpt.encoders`.
+        source_encoder, pose_encoder: names of the token encoders, see `xmdpt.features.encoders`.
         imagenet_normalization, encoder_precision: as the features were made that the model was
-            trained on; "auto" is bf16 on a device that multiplies it, see `xmdpt.precision`.
+            trained on; "auto" is bf16 on a device that multiplies it (`xmdpt.support.precision`).
     """
 
     model_cpu_offload_seq = "transformer->vae"

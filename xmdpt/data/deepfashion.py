@@ -36,7 +36,7 @@ from xmdpt.data.stores import (
     read_picture,
     squash,
 )
-from xmdpt.files import atomic_path
+from xmdpt.support.files import atomic_path
 
 __all__ = ["DataError", "DeepFashion", "Split", "read_picture"]
 

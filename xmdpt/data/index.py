@@ -19,7 +19,7 @@ import numpy as np
 
 from xmdpt.data.annotations import SPLITS, KeypointTable, Split, Target
 from xmdpt.data.stores import DataError, FolderStore, LmdbStore, Store
-from xmdpt.files import write_json
+from xmdpt.support.files import write_json
 
 INDEX = "dataset.json"
 CURE = "run the stage `prepare` again"

@@ -21,7 +21,7 @@ from xmdpt.data.overlap import REPORT, SHOWN, overlap_report, thumbnail
 from xmdpt.data.pairs import NESTED
 from xmdpt.data.stores import DataError
 from xmdpt.data.survey import Survey
-from xmdpt.files import fingerprint, resumable_dir, write_json
+from xmdpt.support.files import fingerprint, resumable_dir, write_json
 
 LOW_RESOLUTION = (256, 256)
 WHITE = 245

@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmdpt.config import MIN_STEPS, ConfigError
 from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
-from xmdpt.data.synthetic import identity, render_person
-from xmdpt.photos.draw import Prepared, draw
+from xmdpt.generate import Prepared, draw
+from xmdpt.people.dataset import identity, render_person
 from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH
 from xmdpt.photos.joints import check_keypoints, from_rows
 from xmdpt.photos.loading import PhotoError

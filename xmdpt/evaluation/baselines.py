@@ -17,8 +17,8 @@ from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.pairs import mangle, result_name, spread
 from xmdpt.evaluation.results import batches
 from xmdpt.evaluation.summary import Scores
-from xmdpt.files import atomic_path, write_json
-from xmdpt.labels import BASELINES, LIMITS, TEXT
+from xmdpt.metrics.labels import BASELINES, LIMITS, TEXT
+from xmdpt.support.files import atomic_path, write_json
 
 BATCH = 16  # pictures that pass the autoencoder at a time
 MISMATCH = 64.0  # pixels of the 256-high frame: what a joint seen in one pose only is charged

@@ -23,7 +23,7 @@ from xmdpt.evaluation.results import (
     training_pictures,
 )
 from xmdpt.evaluation.summary import Scores, TrainingStatistics, score_folder, score_table
-from xmdpt.files import atomic_path, write_json
+from xmdpt.support.files import atomic_path, write_json
 
 LIBRARIES = (
     *("xmdpt", "torch", "torchvision", "torch-fidelity", "torchmetrics", "lpips"),

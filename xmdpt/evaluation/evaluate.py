@@ -23,7 +23,6 @@ from xmdpt.evaluation.features import (
     picture_statistics,
     pooled_features,
 )
-from xmdpt.evaluation.frechet import frechet_distance, frechet_infinity, kernel_distance
 from xmdpt.evaluation.networks import frechet_network, perceptual_network
 from xmdpt.evaluation.preparation import prepare, scored_sizes
 from xmdpt.evaluation.protocols import SSIM, Frechet, Perceptual, Protocol, Size, get_protocol
@@ -38,10 +37,11 @@ from xmdpt.evaluation.results import (
     match_results,
     training_pictures,
 )
-from xmdpt.hub import MissingWeights
-from xmdpt.image_metrics import psnr, silhouette_iou, ssim
-from xmdpt.labels import LABELS
-from xmdpt.precision import full_float32
+from xmdpt.metrics.frechet import frechet_distance, frechet_infinity, kernel_distance
+from xmdpt.metrics.images import psnr, silhouette_iou, ssim
+from xmdpt.metrics.labels import LABELS
+from xmdpt.support.hub import MissingWeights
+from xmdpt.support.precision import full_float32
 
 BATCH = 32  # pairs in memory at a time
 STRIP = 1.5  # times as wide as high: not one person any more

@@ -15,15 +15,15 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from xmdpt.evaluation.frechet import Moments, kernel_within, moments
 from xmdpt.evaluation.networks import FeatureNetwork
 from xmdpt.evaluation.preparation import follows_results, prepare
 from xmdpt.evaluation.protocols import Frechet, Size, Step
 from xmdpt.evaluation.results import Picture, batches
-from xmdpt.files import atomic_path, fingerprint
-from xmdpt.hub import weights_key
-from xmdpt.pictures import to_signed
-from xmdpt.precision import full_float32
+from xmdpt.metrics.frechet import Moments, kernel_within, moments
+from xmdpt.support.files import atomic_path, fingerprint
+from xmdpt.support.hub import weights_key
+from xmdpt.support.pictures import to_signed
+from xmdpt.support.precision import full_float32
 
 THREADS = min(8, os.cpu_count() or 1)
 

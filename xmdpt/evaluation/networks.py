@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xmdpt.encoders import EfficientNetTokens
 from xmdpt.evaluation.protocols import Frechet, Perceptual
-from xmdpt.hub import MissingWeights, load_checkpoint
-from xmdpt.perceptual import STLPIPS, published_lpips
+from xmdpt.features.encoders import EfficientNetTokens
+from xmdpt.metrics.perceptual import STLPIPS, published_lpips
+from xmdpt.support.hub import MissingWeights, load_checkpoint
 
 INCEPTION_SIZE = 299
 

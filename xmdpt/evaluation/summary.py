@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from xmdpt.bootstrap import bootstrap_interval
 from xmdpt.evaluation.evaluate import (
     check_networks,
     evaluate,
@@ -21,7 +20,8 @@ from xmdpt.evaluation.features import Statistics
 from xmdpt.evaluation.preparation import follows_results
 from xmdpt.evaluation.protocols import PIDM, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import Pair
-from xmdpt.labels import LABELS, METRICS, best_values, comparable
+from xmdpt.metrics.intervals import bootstrap_interval
+from xmdpt.metrics.labels import LABELS, METRICS, best_values, comparable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xmdpt.data.keypoints import COLORS, JOINTS, missing
-from xmdpt.labels import METRICS
+from xmdpt.metrics.labels import METRICS
 from xmdpt.paper.figures import ASPECT
 
 

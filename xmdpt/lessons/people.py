@@ -11,13 +11,13 @@ from torch import Tensor
 
 from xmdpt.config import FeaturesConfig
 from xmdpt.data.annotations import Pair
-from xmdpt.data.cache import FeatureCache, sample_latent
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.features import Encoders, cache_features
-from xmdpt.data.synthetic import render_dataset
-from xmdpt.files import fingerprint
+from xmdpt.features.cache import FeatureCache, sample_latent
+from xmdpt.features.make import Encoders, cache_features
 from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.people.dataset import render_dataset
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.support.files import fingerprint
 
 REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / "data/cache/lessons"

@@ -8,9 +8,9 @@ from diffusers import DPMSolverMultistepScheduler, SchedulerMixin, UniPCMultiste
 from torch import Tensor
 
 from xmdpt.diffusion import make_scheduler
-from xmdpt.pictures import to_uint8
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.random import keyed_generator
+from xmdpt.support.pictures import to_uint8
+from xmdpt.support.random import keyed_generator
 
 SOLVERS: Mapping[str, Callable[[], SchedulerMixin]] = {
     "DDIM": make_scheduler,

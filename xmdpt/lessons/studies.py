@@ -12,17 +12,17 @@ from torch import Tensor
 
 from xmdpt.config import TrainConfig, load_config
 from xmdpt.data.annotations import Pair
-from xmdpt.data.cache import PairBatches
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import spread
 from xmdpt.diffusion import training_losses
+from xmdpt.features.cache import PairBatches
 from xmdpt.lessons.people import REPOSITORY, condition_of, lesson_people, training_features
 from xmdpt.lessons.sampling import draw_latents, show
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.random import keyed_generator
-from xmdpt.sampling import load_run
+from xmdpt.support.random import keyed_generator
 from xmdpt.training.train import Trainer
+from xmdpt.weights.runs import load_run
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Literal
 
 import pandas as pd
 
-from xmdpt.bootstrap import bootstrap_interval
-from xmdpt.labels import METRICS
+from xmdpt.metrics.intervals import bootstrap_interval
+from xmdpt.metrics.labels import METRICS
 from xmdpt.paper.exhibits import Claim, Status
 from xmdpt.paper.scores import FEWEST_STEPS, Checkpoint, Results
 

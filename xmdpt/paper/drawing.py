@@ -7,8 +7,8 @@ import numpy as np
 
 from xmdpt.config import Config, load_config
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.precision import autocast
-from xmdpt.random import keyed_generator
+from xmdpt.support.precision import autocast
+from xmdpt.support.random import keyed_generator
 
 Case = tuple[np.ndarray, np.ndarray]
 """A source photo and a skeleton, uint8 (H, W, 3) each."""

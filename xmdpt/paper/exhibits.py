@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from xmdpt.files import atomic_path, write_json
+from xmdpt.support.files import atomic_path, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ import pandas as pd
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.keypoints import annotation_to_pixels
 from xmdpt.data.pairs import spread
-from xmdpt.image_metrics import silhouette
+from xmdpt.metrics.images import silhouette
 from xmdpt.paper.people import by_mangled
 
 MISSING = 6  # of 18 joints: a view from the side hides the far half of the face, no more

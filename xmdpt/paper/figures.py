@@ -13,7 +13,7 @@ from PIL import Image
 from xmdpt.data.deepfashion import read_picture
 from xmdpt.data.pairs import mangle, possible_pairs
 from xmdpt.data.stores import find_files
-from xmdpt.labels import METRICS, comparable
+from xmdpt.metrics.labels import METRICS, comparable
 from xmdpt.paper.claims import INVARIANT
 from xmdpt.paper.exhibits import DPI
 from xmdpt.paper.published import scores

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 
 from xmdpt.data.pairs import mangle
-from xmdpt.data.synthetic import identity, render_person
-from xmdpt.image_metrics import psnr, silhouette, silhouette_iou, ssim
-from xmdpt.perceptual import STLPIPS
+from xmdpt.metrics.images import psnr, silhouette, silhouette_iou, ssim
+from xmdpt.metrics.perceptual import STLPIPS
+from xmdpt.people.dataset import identity, render_person
 from xmdpt.photos.framing import squash, whole_frame
 from xmdpt.photos.loading import load_photo
-from xmdpt.pictures import to_signed
+from xmdpt.support.pictures import to_signed
 
 FIRST_STRANGER = 8_000_000  # numbers that no profile renders
 STRANGERS = {

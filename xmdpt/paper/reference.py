@@ -18,8 +18,8 @@ from typing import Any, get_args
 from PIL import Image
 
 from xmdpt.config import ConfigError, load_config
-from xmdpt.files import atomic_path, fingerprint, resumable_dir
 from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
+from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 
 FOLDER = "reports/reference"
 BEGIN = "<!-- what is reproduced: python -m xmdpt.paper.reference -->"

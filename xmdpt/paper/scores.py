@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from xmdpt.config import Config, ModelConfig, load_config
-from xmdpt.labels import METRICS, TEXT
+from xmdpt.metrics.labels import METRICS, TEXT
 from xmdpt.paper.published import Score, scores
 
 Checkpoint = Literal["ablation", "main"]

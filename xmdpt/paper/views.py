@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from xmdpt.config import Config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import item
+from xmdpt.metrics.perceptual import STLPIPS
 from xmdpt.paper.drawing import draw_cases
 from xmdpt.paper.figures import picture_grid
 from xmdpt.paper.people import spread_of
-from xmdpt.perceptual import STLPIPS
-from xmdpt.pictures import to_signed
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.support.pictures import to_signed
 
 Pictures = list[np.ndarray]
 """uint8 (S, S, 3) each."""

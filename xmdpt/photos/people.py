@@ -22,10 +22,10 @@ from transformers import logging as transformers_logging
 from transformers.modeling_utils import PreTrainedModel
 
 from xmdpt.data.keypoints import from_coco17
-from xmdpt.hub import is_folder, reason
 from xmdpt.photos.framing import Box
 from xmdpt.photos.joints import JOINT_SCORE
 from xmdpt.photos.loading import PhotoError
+from xmdpt.support.hub import is_folder, reason
 
 DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"
 POSE_ESTIMATOR = "usyd-community/vitpose-base-simple"

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xmdpt.data.cache import FeatureCache
+from xmdpt.features.cache import FeatureCache
 from xmdpt.model import XMDPTTransformer2DModel
-from xmdpt.pictures import to_signed
+from xmdpt.support.pictures import to_signed
 
 
 def mean_cosines(vectors: Tensor, people: Sequence[int]) -> tuple[float, float]:

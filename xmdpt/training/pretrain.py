@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.features import Encoders, cache_features
-from xmdpt.data.synthetic import render_dataset
 from xmdpt.diffusion import make_scheduler
-from xmdpt.files import fingerprint, resumable_dir, write_json
+from xmdpt.features.make import Encoders, cache_features
 from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.people.dataset import render_dataset
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.support.files import fingerprint, resumable_dir, write_json
 from xmdpt.training.run import settings_key, train_run, weights_digest
 from xmdpt.training.vae import SAME_WEIGHTS, STATE, load_vae, train_vae, vae_key
 

@@ -9,12 +9,12 @@ import torch
 from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 
 from xmdpt.config import Config, ConfigError
-from xmdpt.data.cache import FeatureCache, PairBatches
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import views_of_people
-from xmdpt.encoders import make_encoder
-from xmdpt.files import atomic_path, file_digest, fingerprint, resumable_dir
+from xmdpt.features.cache import FeatureCache, PairBatches
+from xmdpt.features.encoders import make_encoder
 from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir
 from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.train import StepReport, Trainer
 
@@ -140,7 +140,7 @@ def train_run(
     Returns the history: means of the losses over each `log_every` steps, and then how alike the
     EMA model's condition vectors of test people are (`InvarianceProbe`). Interrupted, the same
     call goes on from the last saved state, to the same weights. `keep`: see
-    `xmdpt.files.resumable_dir`.
+    `xmdpt.support.files.resumable_dir`.
     """
     resume = config.train.resume
     if resume is not None and not Path(resume).is_file():

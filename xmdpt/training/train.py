@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from xmdpt.config import ConfigError, TrainConfig
-from xmdpt.data.cache import PairBatches
 from xmdpt.diffusion import NUM_TIMESTEPS, min_snr_weight, training_losses
-from xmdpt.files import atomic_path
+from xmdpt.features.cache import PairBatches
 from xmdpt.model import XMDPTTransformer2DModel
-from xmdpt.pictures import to_signed
-from xmdpt.precision import autocast, resolve
-from xmdpt.random import batch_indices, keyed_generator
+from xmdpt.support.files import atomic_path
+from xmdpt.support.pictures import to_signed
+from xmdpt.support.precision import autocast, resolve
+from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.device import accelerator, adamw
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from xmdpt.config import VAEConfig
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.files import atomic_path, fingerprint
-from xmdpt.hub import load_pretrained, weights_key
-from xmdpt.image_metrics import psnr, ssim
-from xmdpt.perceptual import STLPIPS, make_perceptual
-from xmdpt.pictures import to_signed, to_uint8
-from xmdpt.precision import autocast, resolve
-from xmdpt.random import batch_indices, keyed_generator
+from xmdpt.metrics.images import psnr, ssim
+from xmdpt.metrics.perceptual import STLPIPS, make_perceptual
+from xmdpt.support.files import atomic_path, fingerprint
+from xmdpt.support.hub import load_pretrained, weights_key
+from xmdpt.support.pictures import to_signed, to_uint8
+from xmdpt.support.precision import autocast, resolve
+from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.device import accelerator, adamw
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError

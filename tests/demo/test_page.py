@@ -1,0 +1,323 @@
+"""The page of `xmdpt demo`, by requests to the running server and in a real browser."""
+
+import io
+import itertools
+import json
+import re
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from helpers.browser import browse
+from helpers.networks import make_model
+from helpers.people import SIZE, draw_person
+from PIL import Image
+
+pytest.importorskip("gradio", reason="the extra `demo` is not installed")
+
+import httpx
+
+from xmdpt import XMDPTPipeline
+from xmdpt.data.keypoints import JOINTS, missing
+from xmdpt.demo import page
+from xmdpt.demo.page import parse_pose, serve, stored_poses
+from xmdpt.diffusion import make_scheduler
+from xmdpt.photos.loading import PhotoError
+from xmdpt.photos.marking import MARK
+from xmdpt.photos.people import PeopleFinder
+
+SECRET = "nobody reads this over the network"
+
+heard: list[str] = []  # hosts that this process connected to, or looked up
+
+
+def _listen(event: str, arguments: tuple) -> None:
+    if event == "socket.getaddrinfo":
+        heard.append(str(arguments[0]))
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        heard.append(str(arguments[1][0]))
+
+
+sys.addaudithook(_listen)
+
+
+def is_here(host: str) -> bool:
+    return host in ("localhost", "None") or host.startswith("127.") or host == "::1"
+
+
+@pytest.fixture(scope="module")
+def address(tiny_vae):
+    heard.clear()
+    pipe = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("http_proxy", "http://127.0.0.1:9")  # which nothing is to go through
+        with serve(pipe, PeopleFinder("./none", "./none", "./none")) as address:
+            yield address.rstrip("/")
+
+
+@pytest.fixture
+def client(address):
+    with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photo")
+    draw_person(folder / "me.png", folder / "me.txt", (200, 30, 30), 0)
+    return folder / "me.png"
+
+
+def upload(client, name: str, content: bytes) -> dict:
+    answer = client.post("/gradio_api/upload", files={"files": (name, content)})
+    answer.raise_for_status()
+    return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
+
+
+def call(client, inputs: int, outputs: int, data: list, session: str) -> tuple[bool, dict]:
+    """Whether the function with so many inputs and outputs succeeded, and what came out."""
+    [number] = [
+        d["id"]
+        for d in client.get("/config").json()["dependencies"]
+        if (len(d["inputs"]), len(d["outputs"])) == (inputs, outputs)
+    ]
+    body = {"data": data, "fn_index": number, "session_hash": session}
+    client.post("/gradio_api/queue/join", json=body).raise_for_status()
+    url = f"/gradio_api/queue/data?session_hash={session}"
+    with client.stream("GET", url) as stream:
+        for line in stream.iter_lines():
+            message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+            if message.get("msg") == "process_completed":
+                return message["success"], message["output"]
+    raise AssertionError("no answer")
+
+
+def take_source(client, file, session="a"):
+    return call(client, 2, 2, [file, None], session)
+
+
+def take_pose(client, file, session="a"):
+    return call(client, 2, 1, [file, None], session)
+
+
+def draw(client, pose, session, count=2, steps=2, seed=3):
+    return call(client, 6, 2, [None, pose, seed, count, steps, 2.0], session)
+
+
+def test_stored_poses_are_whole_people():
+    for name, joints in stored_poses().items():
+        points = parse_pose(json.dumps(joints))
+        assert points.shape == (18, 2) and (~missing(points)).sum() >= 14, name
+
+
+@pytest.mark.parametrize("text, says", [
+    ("", "Expecting"), ("null", "18"), ("[[1, 2]]", "18"), ("[" * 100_000, "the pose"),
+    (json.dumps([[1, 2]] * 3 + [[-1, -1]] * 15), "needs 4"),
+    (json.dumps([[1, 2]] * 17 + [[5000, 2]]), "outside"),
+    ("[" + "[NaN, 1]," * 17 + "[1, 2]]", "NaN"), (json.dumps([["a", "b"]] * 18), "18"),
+])  # fmt: skip
+def test_a_pose_that_is_none_is_refused(text, says):
+    with pytest.raises(PhotoError, match=says):
+        parse_pose(text)
+
+
+def test_only_this_machine_is_served(address):
+    host, port = urlsplit(address).hostname, urlsplit(address).port
+    assert host == "127.0.0.1"
+    with socket.create_connection((host, port), timeout=5):
+        pass
+    with pytest.raises(OSError):  # a server on all addresses would answer here
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_a_person_is_drawn_and_the_pictures_are_marked(client, photo):
+    file = upload(client, "me.png", photo.read_bytes())
+    done, output = take_source(client, file, "draw")
+    assert done, output
+    pose = json.dumps(next(iter(stored_poses().values())))
+    done, output = draw(client, pose, "draw")
+    assert done, output
+    gallery, best = output["data"]
+    assert {item["caption"] for item in gallery} == {"seed 3", "seed 4"}
+    assert Path(best["path"]).name == Path(gallery[0]["image"]["path"]).name
+    for item in gallery:
+        content = client.get(urlsplit(item["image"]["url"]).path).content
+        with Image.open(io.BytesIO(content)) as picture:
+            assert picture.info["Software"] == MARK
+            assert picture.size == (SIZE, round(SIZE * 1101 / 750))
+    done, output = draw(client, pose, "draw", count=1, seed=None)  # a field that was emptied
+    assert done and output["data"][0][0]["caption"] == "seed 0"
+
+
+@pytest.mark.slow
+def test_a_rendered_person_is_drawn(client):
+    """The number is anybody's: any number is a person."""
+    for number in (3, 10**12, None):
+        done, output = call(client, 1, 2, [number], "rendered")
+        assert done, output
+    done, output = draw(client, json.dumps(next(iter(stored_poses().values()))), "rendered")
+    assert done and len(output["data"][0]) == 2, output
+
+
+def test_joints_from_a_file_come_to_the_editor(client):
+    joints = np.array(next(iter(stored_poses().values())), float)
+    file = upload(client, "pose.txt", "\n".join(f"{x} {y}" for x, y in joints).encode())
+    done, output = take_pose(client, file)
+    assert done, output
+    points = np.array(json.loads(output["data"][0]), float)
+    across, before = points[5] - points[2], joints[5] - joints[2]
+    np.testing.assert_allclose(
+        across / np.ptp(points, 0)[1], before / np.ptp(joints, 0)[1], atol=0.02
+    )
+
+
+def test_bad_input_is_a_message(client, photo):
+    text = upload(client, "me.jpg", b"not a picture")
+    done, output = take_source(client, text, "b")
+    assert not done and "not a readable picture" in output["error"]
+    assert output["error"].startswith("me.jpg: ")  # as uploaded, without the server's folders
+    done, output = draw(client, "[]", "empty")
+    assert not done and "choose a photo" in output["error"]
+    file = upload(client, "me.png", photo.read_bytes())
+    take_source(client, file, "b")
+    pose = json.dumps(next(iter(stored_poses().values())))
+    for count, steps in ((9, 2), (2, 10**6), (0, 2), (2, 1)):
+        done, _ = draw(client, pose, "b", count, steps)
+        assert not done
+    done, output = draw(client, json.dumps([[-1, -1]] * 18), "b")
+    assert not done and "needs 4" in output["error"]
+    done, output = take_pose(client, file, "b")  # a photo, and no detector on this machine
+    assert not done and "--detector ./none: no folder" in output["error"]
+
+
+def test_uploads_have_a_limit(client):
+    answer = client.post("/gradio_api/upload", files={"files": ("a.png", b"0" * 21 * 10**6)})
+    assert answer.status_code == 413
+    assert client.post("/gradio_api/upload", files={"files": ("a.png", b"0")}).status_code == 200
+
+
+def test_no_file_outside_the_temporary_folder_is_reachable(client, tmp_path, photo):
+    secret = tmp_path / "secret.txt"
+    secret.write_text(SECRET)
+    mine = upload(client, "../../../escaped.txt", b"mine")["path"]
+    folder = Path(mine).parents[1]
+    assert client.get(f"/gradio_api/file={mine}").text == "mine"
+    assert Path(mine).resolve().is_relative_to(Path(page.os.environ["GRADIO_TEMP_DIR"]))
+    beside = folder.parent / f"{folder.name}-beside.txt"
+    beside.write_text(SECRET)
+    repository = Path(page.__file__).parents[2]
+    up = "../" * 12
+    paths = [
+        str(secret), f"{folder}/{up}{secret}", f"{up}{secret}", str(beside),
+        f"{folder}/../{beside.name}", "/etc/passwd", f"{folder}/{up}etc/passwd",
+        str(repository / "README.md"), "README.md", "params.yaml", "/proc/self/environ",
+        str(folder), "~/.netrc",
+    ]  # fmt: skip
+    try:
+        for path, prefix in itertools.product(
+            paths, ("/gradio_api/file=", "/file=", "/gradio_api/file/", "/static/", "/assets/",
+                    "/gradio_api/proxy=", "/custom_component/", "/theme.css/"),
+        ):  # fmt: skip
+            for spelled in (path, path.replace("/", "%2F"), path.replace("..", "%2e%2e")):
+                answer = client.get(prefix + spelled)
+                body = answer.text
+                assert SECRET not in body and "root:" not in body and "PATH=" not in body, spelled
+                ours = "make repro" in body or "learning_rate" in body
+                assert answer.status_code != 200 or not ours, (prefix, spelled)
+    finally:
+        beside.unlink()
+    for path in (str(secret), "/etc/passwd", f"{folder}/{up}etc/passwd"):
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        for take in (take_source, take_pose):
+            done, output = take(client, file, "c")
+            assert not done and SECRET not in json.dumps(output)
+
+
+def test_nothing_is_fetched_for_anybody(client):
+    for prefix in ("/gradio_api/file=", "/file=", "/gradio_api/proxy="):
+        answer = client.get(prefix + "http://example.invalid/a.png")
+        assert answer.status_code in (400, 404)
+    for path in ("http://example.invalid/a.png", "https://example.invalid/a.png"):
+        file = {"path": path, "url": path, "meta": {"_type": "gradio.FileData"}}
+        done, output = take_source(client, file, "d")
+        assert not done, output
+    assert not [host for host in heard if "example" in host]
+
+
+def test_the_page_names_nobody_else(client):
+    """Fonts and scripts are this server's, and the browser is told to accept no others."""
+    start = client.get("/")
+    policy = start.headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "http" not in policy and "*" not in policy
+    loaded = re.findall(r'<(?:script|link)[^>]+(?:src|href)="([^"]+)"', start.text)
+    assert loaded and not [url for url in loaded if "//" in url]
+    theme = client.get("/theme.css").text
+    assert "system-ui" in theme and not re.findall(r"url\(['\"]?https?:", theme)
+    config = client.get("/config").json()
+    assert not config["analytics_enabled"]
+    assert not config.get("stylesheets")
+
+
+def test_this_process_spoke_to_nobody_else(client):
+    """Last of the quick tests: all that the server did until here stayed on this machine."""
+    assert client.get("/").status_code == 200 and heard
+    assert [host for host in heard if not is_here(host)] == []
+
+
+# A real browser
+
+
+@pytest.mark.slow
+def test_in_a_real_browser(address, photo, tmp_path, monkeypatch):
+    """Upload, drag the left wrist, move the nose by keys, draw; no request leaves this machine."""
+    poses = []
+    monkeypatch.setattr(
+        page, "parse_pose", lambda text: poses.append(parse_pose(text)) or poses[-1]
+    )
+    with browse(tmp_path / "profile") as browser:
+        for domain in ("Page", "Network", "Runtime", "DOM"):
+            browser.do(f"{domain}.enable")
+        browser.do("Page.navigate", url=address)
+        browser.wait("!!document.querySelector('#editor canvas')")
+        browser.wait("document.querySelector('#editor .note').textContent.length > 0")
+
+        browser.upload("input[type=file]", photo)
+        browser.wait("[...document.images].some(i => i.src.includes('file=') && i.naturalWidth)")
+
+        start = np.array(next(iter(stored_poses().values())), float)
+        wrist = JOINTS.index("left_wrist")
+        browser.value("document.querySelector('#editor').scrollIntoView()")
+        left, top, width = browser.value(
+            "(() => { const b = document.querySelector('#editor canvas').getBoundingClientRect();"
+            " return [b.left, b.top, b.width] })()"
+        )
+        scale = width / 750
+        goal = start[wrist] + [40, -250]
+        at, to = start[wrist] * scale + [left, top], goal * scale + [left, top]
+        browser.mouse("mousePressed", *at)
+        browser.mouse("mouseMoved", *((at + to) / 2))
+        browser.mouse("mouseMoved", *to)
+        browser.mouse("mouseReleased", *to)
+        browser.value("document.querySelector('#editor canvas').focus()")
+        for key in ("PageDown", "PageDown", "PageUp", "ArrowRight", "ArrowRight", "ArrowUp"):
+            browser.key(key)
+        assert browser.value("document.querySelector('#editor .note').textContent") == "nose"
+
+        browser.value("document.querySelectorAll('input[type=range]')[0].scrollIntoView()")
+        browser.value("document.querySelector('#draw').click()")
+        browser.wait("document.querySelectorAll('#pictures img').length >= 2", 300)
+        browser.wait("[...document.querySelectorAll('#pictures img')].every(i => i.naturalWidth)")
+        browser.value("scrollTo(0, 0)")
+        browser.screenshot(tmp_path / "page.png")
+    [pose] = poses
+    np.testing.assert_allclose(pose[wrist], goal, atol=4)
+    np.testing.assert_allclose(pose[0], start[0] + [20, -10])
+    others = ~np.isin(np.arange(18), (0, wrist))
+    np.testing.assert_allclose(pose[others], start[others])
+    assert browser.problems == []
+    outside = [url for url in browser.urls
+               if not url.startswith((address, "data:", "blob:", "about:"))]  # fmt: skip
+    assert browser.urls and outside == []

@@ -1,0 +1,61 @@
+"""Drawn people in DeepFashion's layout, and bodies made of joints."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+SIZE = 64
+
+
+def draw_person(path, keypoints_path, color, lean):
+    """A coloured figure of 44x64 pixels and its joints in the annotation frame."""
+    image = Image.new("RGB", (44, 64), "white")
+    canvas = ImageDraw.Draw(image)
+    canvas.ellipse((18 + lean, 6, 26 + lean, 14), fill=(200, 150, 120))
+    canvas.rectangle((15 + lean, 15, 29 + lean, 38), fill=color)
+    canvas.rectangle((17, 38, 27, 60), fill=(40, 40, 90))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    keypoints_path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, quality=95)
+    joints = np.full((18, 2), -1.0)
+    joints[:14] = np.linspace((22 + lean, 10), (22, 60), 14) * 4 + [40, 0]
+    np.savetxt(keypoints_path, joints)
+
+
+def body(scale=1.0, shift=(0.0, 0.0)) -> np.ndarray:
+    """A standing person about 100 wide and 300 high."""
+    points = [(50, 20), (50, 60), (25, 62), (15, 110), (12, 155), (75, 62), (85, 110), (88, 155),
+              (35, 160), (33, 230), (32, 300), (65, 160), (67, 230), (68, 300), (45, 14), (55, 14),
+              (38, 18), (62, 18)]  # fmt: skip
+    return np.array(points, float) * scale + shift
+
+
+def points_out(frame, keypoints, size) -> np.ndarray:
+    """The inverse of the frame's `points_in`."""
+    scale = np.array([frame.width / size[1], frame.height / size[0]])
+    outside = np.asarray(keypoints, np.float64) * scale + [frame.left, frame.top]
+    outside[(np.asarray(keypoints) == -1).all(axis=1)] = -1
+    return outside
+
+
+def write_dataset(root, people=4, views=3):
+    """People 0.. in one colour each, `views` pictures of each; the last is the test person."""
+    names = {"train": [], "test": []}
+    for person in range(people):
+        split = "test" if person == people - 1 else "train"
+        for view in range(views):
+            stem = f"WOMEN/Tees_Tanks/id_{person:08d}/01_{view}_front"
+            color = tuple(int(c) for c in np.random.default_rng(person).integers(0, 256, 3))
+            draw_person(
+                root / "img" / f"{stem}.jpg", root / "pose" / f"{stem}.txt", color, 3 * view - 3
+            )
+            names[split].append(f"img/{stem}.jpg")
+    for split, pictures in names.items():
+        (root / f"{split}.lst").write_text("\n".join(pictures) + "\n")
+        pairs = [
+            f"{target},{source}"
+            for target in pictures
+            for source in pictures
+            if target != source and target.split("/")[3] == source.split("/")[3]
+        ]
+        (root / f"{split}_pairs.txt").write_text("\n".join(pairs) + "\n")
+    return root

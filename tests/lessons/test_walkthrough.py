@@ -1,0 +1,94 @@
+"""The notebooks that teach and those to play with, executed for real, as a reader would."""
+
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from helpers.repository import ROOT
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+from xmdpt.stages.notebook import declared_parameters
+
+HANDS = """
+s, drawn = sliders, sliders.views[2]
+before = drawn.value
+s.x.value, s.y.value = 10, 20
+assert s.keypoints[s.joint.value].tolist() == [10, 20], "a slider moves its joint"
+s.there.value = False
+assert (s.keypoints[s.joint.value] == -1).all(), "a joint can be taken out"
+s.joint.value = 5
+assert (s.x.value, s.y.value) == tuple(s.keypoints[5].round().astype(int)), "sliders show it"
+s.pose.value = 1
+assert (s.keypoints == s.poses[1]).all(), "another pose starts afresh"
+s.button.click()
+assert drawn.value != before and not s.button.disabled
+s.seed.value = 7
+picture = drawn.value
+s.button.click()
+assert drawn.value != picture and not s.note.value, "another seed is another picture"
+s.keypoints[:] = -1
+s.button.click()
+assert "needs 4" in s.note.value and not s.button.disabled, "no pose is said, not raised"
+"""
+SMALL = {
+    "people": 2,
+    "views": 3,
+    "pairs_to_test": 4,
+    "pairs_to_score": 4,
+    "num_inference_steps": 4,
+    "scales": [1.0, 3.0],
+    "powers": [0.01, 1.0],
+    "reference_steps": 40,
+    "batch_size": 2,
+    "look_for_finished_runs": False,
+}
+STEPS = {"steps_and_solver": [4, 12]}  # elsewhere they are steps of training
+NOTEBOOKS = [
+    path
+    for folder in ("walkthrough", "ablations")
+    for path in sorted((ROOT / "notebooks" / folder).glob("*.ipynb"))
+    if path.stem != "05_play"  # below, with hands
+]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    """The folder where all of them find the people that the first has rendered."""
+    return tmp_path_factory.mktemp("lessons")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_at_its_smallest(path, work, tmp_path, monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    small = SMALL | {"work": str(work), "steps": STEPS.get(path.stem, 3)}
+    declared = declared_parameters(nbformat.read(path, as_version=4))
+    done = papermill.execute_notebook(
+        str(path),
+        str(tmp_path / path.name),
+        parameters={name: value for name, value in small.items() if name in declared},
+        kernel_name="python3",
+        progress_bar=False,
+        cwd=ROOT,
+    )
+    outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) >= 3, "figures are there to be seen"
+
+
+def test_the_walkthrough_is_numbered_without_gaps_and_the_index_names_all():
+    names = sorted(path.stem for path in (ROOT / "notebooks/walkthrough").glob("*.ipynb"))
+    assert [int(name[:2]) for name in names] == list(range(len(names)))
+    index = (ROOT / "docs/notebooks.md").read_text()
+    assert [path.stem for path in [*NOTEBOOKS, Path("05_play")] if path.stem not in index] == []
+
+
+@pytest.mark.slow
+def test_sliders_move_joints_and_the_button_draws():
+    notebook = nbformat.read(ROOT / "notebooks/walkthrough/05_play.ipynb", as_version=4)
+    small = new_code_cell("people, poses, num_inference_steps = 1, 2, 2")
+    notebook.cells.insert(2, small)
+    notebook.cells.append(new_code_cell(HANDS))
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT)}}).execute()

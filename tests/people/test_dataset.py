@@ -1,0 +1,155 @@
+"""Rendered people: determinism, resuming, layout, key points, white background."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xmdpt.data.keypoints import missing
+from xmdpt.data.stores import DataError
+from xmdpt.people import dataset as rendering
+from xmdpt.people import looks
+
+SMALL = {"views": 2, "height": 64, "samples_per_pixel": 2, "seed": 3}
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("people") / "set"
+    rendering.render_dataset(root, identities=3, test_identities=1, workers=1, **SMALL)
+    return root
+
+
+def test_same_bytes_with_other_workers_after_an_interruption(dataset, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(rendering, "_write_lists", stop)
+        with pytest.raises(KeyboardInterrupt):
+            rendering.render_dataset(
+                tmp_path / "b", identities=3, test_identities=1, workers=2, **SMALL
+            )
+    assert not (tmp_path / "b").exists()
+    (partial,) = tmp_path.glob(".b.partial-*")
+    pictures = sorted(partial.rglob("*.jpg"))
+    pictures[0].unlink()
+    kept = pictures[1].stat().st_mtime_ns
+    rendering.render_dataset(tmp_path / "b", identities=3, test_identities=1, workers=1, **SMALL)
+    assert files(tmp_path / "b") == files(dataset)
+    finished = tmp_path / "b" / pictures[1].relative_to(partial)
+    assert finished.stat().st_mtime_ns == kept  # not rendered again
+
+
+def test_layout_and_splits(dataset):
+    names = files(dataset)
+    lines = {k: names[k].decode().split() for k in names if "/" not in k}
+    assert set(lines) == {"train.lst", "test.lst", "train_pairs.txt", "test_pairs.txt"}
+    assert [len(lines[k]) for k in ("train.lst", "test.lst", "train_pairs.txt")] == [4, 2, 4]
+    listed = set(lines["train.lst"]) | set(lines["test.lst"])
+    assert listed == {n for n in names if n.startswith("img/")}
+    assert {n.replace("img/", "pose/").replace(".jpg", ".txt") for n in listed} <= set(names)
+
+    def people(split: str) -> set[Path]:
+        return {Path(name).parent for name in lines[split]}
+
+    assert not people("train.lst") & people("test.lst")
+    for split in ("train", "test"):
+        for line in lines[f"{split}_pairs.txt"]:
+            target, source = line.split(",")
+            assert target != source and {target, source} <= set(lines[f"{split}.lst"])
+            assert Path(target).parent == Path(source).parent
+            assert split == "train" or Path(source).stem in rendering.TEST_SOURCES
+
+
+def test_pictures_and_key_points(dataset):
+    for path in dataset.rglob("*.jpg"):
+        picture = np.asarray(Image.open(path)).astype(int)
+        assert picture.shape == (64, 44, 3)
+        assert picture[[0, 0, -1, -1], [0, -1, 0, -1]].min() >= 250
+        text = dataset / "pose" / path.relative_to(dataset / "img").with_suffix(".txt")
+        points = np.loadtxt(text)
+        assert points.shape == (18, 2)
+        seen = points[points[:, 0] != -1]
+        assert len(seen) >= 10
+        assert (seen >= (40, 0)).all() and (seen <= (216, 256)).all()
+        columns = ((seen[:, 0] - 40) * 44 / 176).astype(int)
+        rows = (seen[:, 1] * 64 / 256).astype(int)
+        person = picture.min(axis=2) < 245
+        near = [person[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2].any()
+                for r, c in zip(rows, columns, strict=True)]  # fmt: skip
+        assert all(near)
+
+
+@pytest.mark.parametrize(
+    ("turn", "hidden"), [(0, []), (90, [15, 17]), (-90, [14, 16]), (180, [0, 14, 15])]
+)
+def test_what_the_head_hides_has_no_joints(turn, hidden):
+    angle = np.deg2rad(turn)
+    head = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
+    positions = np.full((18, 2), 0.5)
+    assert missing(rendering.padded_points(positions, head)).nonzero()[0].tolist() == hidden
+    positions[4] = [1.01, 0.5]
+    assert missing(rendering.padded_points(positions, head)).nonzero()[0].tolist() == sorted(
+        [4, *hidden]
+    )
+
+
+def test_single_picture_equals_the_data_set(dataset):
+    person = rendering.identity(3, 0)
+    picture, points = rendering.render_person(person, 0, 64, 2)
+    name = f"{person.folder}/{looks.view(person, 0).name}"
+    assert picture.shape == (64, 44, 3) and picture.dtype == np.uint8
+    np.testing.assert_allclose(points, np.loadtxt(dataset / f"pose/{name}.txt"), atol=1e-2)
+    stored = np.asarray(Image.open(dataset / f"img/{name}.jpg")).astype(int)
+    assert np.abs(stored - picture).mean() < 4
+    assert points[2, 0] < points[5, 0] and points[8, 0] < points[11, 0]  # a front view
+    assert points[16, 0] < points[0, 0] < points[17, 0]
+
+
+def test_people_differ_and_repeat():
+    assert rendering.identity(0, 5) == rendering.identity(0, 5)
+    people = [rendering.identity(0, n) for n in (*range(20), *range(100000, 100020))]
+    assert len({(p.shape["height"], p.skin) for p in people}) == 40
+    assert {p.gender for p in people} == {"WOMEN", "MEN"}
+    first = looks.view(people[0], 0)
+    assert first.name == "01_1_front" and abs(first.yaw) <= 8
+    assert len({looks.view(people[0], v).name for v in range(20)}) == 20
+
+
+def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path):
+    """Even one in the same layout: DeepFashion as others lay it out."""
+    root, settings = tmp_path / "people", {"identities": 2, "test_identities": 1, "workers": 1}
+    rendering.render_dataset(root, **settings, **SMALL)
+    rendering.render_dataset(root, **settings, **SMALL | {"seed": 1})  # its own it may
+    extra = root / "photo.jpg"
+    extra.touch()
+    with pytest.raises(DataError, match="something else than rendered people"):
+        rendering.render_dataset(root, **settings, **SMALL)
+    extra.unlink()
+    for path in (root / "pose").rglob("*.txt"):
+        np.savetxt(path, np.loadtxt(path))  # NTED's format
+    with pytest.raises(DataError, match="something else than rendered people"):
+        rendering.render_dataset(root, **settings, **SMALL)
+    assert len([*root.rglob("*.jpg")]) == 2 * SMALL["views"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("identities", 0), ("test_identities", 5), ("views", 0), ("height", 8)),
+        *(("samples_per_pixel", 0), ("seed", -1), ("first_identity", -1), ("workers", 0)),
+    ],
+)
+def test_arguments_out_of_range_are_named(tmp_path, name, value):
+    settings = {"identities": 2, "test_identities": 1, "workers": 1, **SMALL, name: value}
+    with pytest.raises(ValueError, match=name):
+        rendering.render_dataset(tmp_path / "x", **settings)

@@ -1,0 +1,168 @@
+"""Notebooks as stages: tiny ones, executed for real."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from helpers.repository import ROOT
+from nbformat.v4 import new_code_cell, new_notebook
+
+from xmdpt.stages import notebook
+
+WORK = """
+import os, sys
+from pathlib import Path
+import matplotlib.pyplot as plt
+print(run, steps, Path("params.yaml").exists(), os.environ["TQDM_DISABLE"])
+for step in range(steps):
+    print(f"step {step}", flush=step % 7 == 0)
+    print(f"{os.getpid()} at work", file=sys.stderr)
+_ = plt.plot([1, 2])
+object()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "profiles/smoke.yaml", tmp_path / "params.yaml")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(path: Path, *sources: str) -> Path:
+    parameters = new_code_cell(
+        'run = "base_b"\nsteps: int = 1', id="parameters", metadata={"tags": ["parameters"]}
+    )
+    cells = [new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(sources)]
+    nbformat.write(new_notebook(cells=[parameters, *cells]), path)
+    return path
+
+
+def run(path: Path, output: str, *settings: str) -> int:
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    return notebook.main(["run", str(path), "--output", output, *arguments])
+
+
+def test_two_executions_give_the_same_bytes(folder, capfd):
+    source = write(folder / "notebooks/work.ipynb", WORK)
+    before = source.read_bytes()
+    for name in ("first", "second"):
+        assert run(source, f"made/{name}/work.ipynb", "steps=300") == 0
+    first, second = (folder / f"made/{name}/work.ipynb" for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+    assert source.read_bytes() == before
+
+    executed = nbformat.read(first, as_version=4)
+    nbformat.validate(executed)
+    assert [cell.id for cell in executed.cells] == ["parameters", "injected-parameters", "cell-0"]
+    stdout, shown, figure = executed.cells[-1].outputs
+    assert stdout.text.startswith("base_b 300 True 1\nstep 0\n")
+    assert "lines left out" in stdout.text and stdout.text.endswith("step 299\n")
+    assert shown.data["text/plain"] == "<object at 0x...>"
+    assert "image/png" in figure.data
+    terminal = capfd.readouterr()
+    assert "step 150\n" in terminal.out and "at work" in terminal.err
+    assert [path.name for path in first.parent.iterdir()] == ["work.ipynb"]
+
+
+def test_progress_through_the_runs_is_shown_and_not_kept(folder, capfd):
+    source = write(folder / "notebooks/work.ipynb", "print(run)")
+    for name, place in (("base_b", "1 of 2"), ("no_mask", "2 of 2")):
+        assert run(source, f"{name}.ipynb", f"run={name}") == 0
+        terminal = capfd.readouterr().err
+        assert f"{name}: run {place}" in terminal
+        assert ("runs left for this stage: 1, 0 min at this pace" in terminal) == (place[0] == "1")
+        assert "of 2" not in Path(f"{name}.ipynb").read_text()
+
+
+def test_a_failing_cell_is_shown_and_kept(folder, capfd):
+    source = write(folder / "notebooks/bad.ipynb", "print(steps)", "assert run is None, 'no'")
+    assert run(source, "made/bad.ipynb") == 1
+    error = capfd.readouterr().err
+    assert "AssertionError: no" in error and "cell [3] failed" in error
+    assert "AssertionError" in (folder / "made/bad.ipynb").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "from xmdpt.data.deepfashion import DeepFashion as use; use('nowhere', 64)",
+            "nowhere: no such folder; the stage `prepare` makes this data set",
+        ),
+        (
+            "from xmdpt.weights.load import load_pipeline as use; use('nowhere')",
+            "nowhere: no model_index.json there; name a folder of a pipeline",
+        ),
+    ],
+)
+def test_bad_data_is_one_line(folder, capfd, line, message):
+    source = write(folder / "notebooks/data.ipynb", line)
+    assert run(source, "made/data.ipynb") == 2
+    error = capfd.readouterr().err
+    # The thread that watched a kernel of a test before may end aloud meanwhile.
+    own = re.sub(r"(?ms)^Exception in thread Heartbeat.*?(?=^error:)", "", error)
+    assert [line for line in own.splitlines() if line] == [f"error: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("stpes=3", ["'stpes'", "run, steps"]),
+        ("steps", ["name=value"]),
+        ("run=base_x", ["base_x", "base_b"]),
+        ("steps=[1", ["steps=[1", "not a value in YAML"]),
+    ],
+)
+def test_wrong_settings_stop_before_a_kernel_starts(folder, capsys, setting, words):
+    source = write(folder / "notebooks/work.ipynb", WORK)
+    assert run(source, "made/work.ipynb", setting) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1 and all(word in error for word in words)
+    assert not (folder / "made").exists()
+
+
+def test_wrong_params_stop_before_a_kernel_starts(folder, capsys):
+    source = write(folder / "notebooks/work.ipynb", WORK)
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 0", "seed: 0\nsede: 1"))
+    assert run(source, "made/work.ipynb") == 2
+    assert "sede" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, "not a notebook"])
+def test_what_is_no_notebook_is_one_line(folder, capsys, content):
+    source = folder / "notebooks/none.ipynb"
+    if content:
+        source.write_text(content)
+    assert run(source, "made/work.ipynb") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_carriage_returns_overwrite_as_on_a_terminal():
+    cell = new_code_cell("")
+    cell.outputs = [
+        nbformat.v4.new_output("stream", name="stdout", text=text)
+        for text in ("\r 1 of 2", "\r 2 of 2", "\r", "done\n")
+    ]
+    notebook.normalise(new_notebook(cells=[cell]))
+    assert [output.text for output in cell.outputs] == ["done\n"]
+
+
+def test_module_is_a_command(folder):
+    command = [
+        sys.executable,
+        "-m",
+        "xmdpt.stages.notebook",
+        "run",
+        "none.ipynb",
+        "--output",
+        "x.ipynb",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "none.ipynb" in done.stderr

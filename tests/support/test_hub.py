@@ -1,0 +1,50 @@
+"""Names of exact weights, and errors on one line."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from xmdpt.support.hub import reason, weights_key
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.Linear(1024, 1024))
+
+
+def test_a_key_depends_on_no_threads(network):
+    threads, keys = torch.get_num_threads(), set()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            keys.add(weights_key([network]))
+    finally:
+        torch.set_num_threads(threads)
+    strided = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    assert keys == {weights_key([strided])}, "the order in memory is no part of the weights"
+
+
+def test_a_key_names_weights_exactly(network):
+    def changed(change):
+        other = copy.deepcopy(network)
+        with torch.no_grad():
+            change(other)
+        return weights_key([other])
+
+    keys = [
+        weights_key([network]),
+        weights_key([network, network]),
+        changed(lambda net: net[2].bias[5].mul_(1 + 2**-20)),
+        changed(lambda net: net[1].num_batches_tracked.add_(1)),
+        changed(lambda net: net[2].weight.copy_(net[2].weight.flip(0))),  # no sum changes
+        changed(lambda net: net.to(torch.bfloat16)),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_reason_is_the_first_sentence():
+    assert reason(OSError("no\nnetwork. Try again.")) == "no network"
+    assert reason(EOFError()) == "EOFError"

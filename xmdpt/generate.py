@@ -1,0 +1,217 @@
+"""`generate`: the person of one file in the pose of another, several seeds, the best of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from xmdpt.config import ConfigError
+from xmdpt.data.keypoints import draw_skeleton
+from xmdpt.metrics.perceptual import STLPIPS
+from xmdpt.photos.framing import drop_outside, squash, unsquash
+from xmdpt.photos.joints import check_keypoints
+from xmdpt.photos.loading import PhotoError
+from xmdpt.photos.people import PeopleFinder
+from xmdpt.photos.retarget import rescale_pose
+from xmdpt.photos.subjects import (
+    CANVAS,
+    Subject,
+    read_keypoints_subject,
+    read_photo_subject,
+    report_missing,
+    squash_points,
+)
+from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.support.pictures import to_signed
+from xmdpt.weights.load import load_pipeline
+
+Ranking = Literal["tokens", "st_lpips"]
+"""Cosine similarity of class tokens, or minus the ST-LPIPS distance, to the source."""
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A source and a pose, framed, for a model of any size.
+
+    picture: RGB of DeepFashion's aspect. keypoints: (18, 2) in pixels of CANVAS, -1 missing.
+    """
+
+    picture: Image.Image
+    keypoints: np.ndarray
+
+    def source_at(self, size: int) -> np.ndarray:
+        """uint8 (size, size, 3)."""
+        return squash(self.picture, size)
+
+    def keypoints_at(self, size: int) -> np.ndarray:
+        """(18, 2) in pixels of a picture squashed to a square of `size`."""
+        return squash_points(self.keypoints, size)
+
+    def skeleton_at(self, size: int) -> np.ndarray:
+        """uint8 (size, size, 3), by the rule of the data sets."""
+        return draw_skeleton(self.keypoints_at(size), (size, size))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures in DeepFashion's aspect, one for each seed; `best` is the index of the best.
+
+    scores: closeness to the source, higher is better; source and skeleton: what the model saw.
+    """
+
+    pictures: list[Image.Image]
+    seeds: list[int]
+    scores: list[float]
+    best: int
+    source: Image.Image
+    skeleton: Image.Image
+
+
+def generate(
+    source: Subject,
+    pose: Subject,
+    *,
+    weights: str | Path | None = None,
+    seeds: Sequence[int] = (0,),
+    ranking: Ranking = "tokens",
+    rescale: bool = False,
+    remove_background: bool = False,
+    num_inference_steps: int = 50,
+    guidance_scale: float = 2.0,
+    device: str | torch.device | None = None,
+    finder: PeopleFinder | None = None,
+    say: Callable[[str], None] = print,
+) -> Drawn:
+    """Draw the person of `source` in the pose of `pose`: `load_pipeline`, `prepare`, `draw`.
+
+    Raises PhotoError, one line, for whatever cannot be used.
+    """
+    finder = finder or PeopleFinder()
+    pipe = load_pipeline(weights, device)  # first: a wrong name is to cost no detector's work
+    prepared = prepare(source, pose, finder, rescale, remove_background, say)
+    return draw(pipe, prepared, seeds, ranking, num_inference_steps, guidance_scale)
+
+
+def prepare(
+    source: Subject,
+    pose: Subject,
+    finder: PeopleFinder,
+    rescale: bool = False,
+    remove_background: bool = False,
+    say: Callable[[str], None] = print,
+) -> Prepared:
+    """Read and frame both; `say` hears which joints of the pose are missing.
+
+    With `rescale` the pose takes the source's limb lengths (`rescale_pose`). Raises PhotoError.
+    """
+    if not source.is_photo:
+        raise PhotoError(f"{source.path}: the source is a photo, not key points")
+    person = read_photo_subject(source, finder, rescale, remove_background)
+    target = (
+        read_photo_subject(pose, finder, True) if pose.is_photo else read_keypoints_subject(pose)
+    )
+    points = target.keypoints
+    if rescale:
+        try:
+            points = rescale_pose(points, person.keypoints)
+        except ValueError as error:
+            raise PhotoError(f"{pose.path}: {error}") from None
+        points = check_keypoints(drop_outside(points, CANVAS), pose.path)
+    report_missing(points, str(pose.path), say)
+    return Prepared(person.picture, points)
+
+
+def draw(
+    pipe: XMDPTPipeline,
+    prepared: Prepared,
+    seeds: Sequence[int] = (0,),
+    ranking: Ranking = "tokens",
+    num_inference_steps: int = 50,
+    guidance_scale: float = 2.0,
+    progress: Callable[[int], None] | None = None,
+) -> Drawn:
+    """Draw one picture for each seed; a seed gives the same picture whatever the others are.
+
+    `progress` is called after every denoising step with the number of steps done so far. Raises
+    PhotoError where the networks that see photo and pose are not there.
+    """
+    source, keypoints = prepared.source_at(pipe.size), prepared.keypoints_at(pipe.size)
+    made: list[np.ndarray] = []
+    done = 0
+
+    def step(_pipe: XMDPTPipeline, _index: int, _t: object, tensors: dict) -> dict:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done)
+        return tensors
+
+    for start in range(0, len(seeds), BATCH):
+        chunk = seeds[start : start + BATCH]
+        try:
+            images = pipe(
+                source,
+                [keypoints] * len(chunk),
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                generator=[torch.Generator().manual_seed(seed) for seed in chunk],
+                callback_on_step_end=step,
+            ).images
+        except ConfigError as error:  # a token encoder that is not there
+            raise PhotoError(str(error)) from None
+        made += [np.array(image) for image in images]
+    scores = closeness(pipe, source, made, ranking)
+    return Drawn(
+        pictures=[unsquash(Image.fromarray(picture)) for picture in made],
+        seeds=list(seeds),
+        scores=scores,
+        best=int(np.argmax(scores)),
+        source=unsquash(Image.fromarray(source)),
+        skeleton=unsquash(Image.fromarray(prepared.skeleton_at(pipe.size))),
+    )
+
+
+@torch.no_grad()
+def closeness(
+    pipe: XMDPTPipeline, source: np.ndarray, pictures: Sequence[np.ndarray], ranking: Ranking
+) -> list[float]:
+    """How close pictures are to the source, all uint8 (size, size, 3); higher is closer.
+
+    "tokens": cosine similarity of the class tokens that `pipe` sees of photos; "st_lpips": minus
+    the distance.
+    """
+    reference = to_signed(source[None]).to(pipe.device)
+    candidates = to_signed(np.stack(pictures)).to(pipe.device)
+    if ranking == "st_lpips":
+        network = STLPIPS().to(pipe.device)
+        return (-network(reference.expand_as(candidates), candidates)).tolist()
+    ours, theirs = (pipe.encode_tokens("photo", x)[:, 0] for x in (candidates, reference))
+    return torch.nn.functional.cosine_similarity(ours, theirs).tolist()
+
+
+def contact_sheet(drawn: Drawn, columns: int = 6) -> Image.Image:
+    """Source, skeleton and all pictures, best first, each with its seed and score below.
+
+    A strip at the bottom is left for the mark.
+    """
+    order = sorted(range(len(drawn.seeds)), key=lambda index: -drawn.scores[index])
+    cells = [(drawn.source, "source"), (drawn.skeleton, "pose")]
+    cells += [(drawn.pictures[i], f"seed {drawn.seeds[i]}: {drawn.scores[i]:.3f}") for i in order]
+    columns = min(columns, len(cells))
+    width, height = drawn.source.size
+    caption = max(round(height / 14), 12)
+    rows = -(-len(cells) // columns)
+    sheet = Image.new("RGB", (columns * width, rows * (height + caption) + caption), "white")
+    canvas = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(caption * 0.72)
+    for number, (picture, text) in enumerate(cells):
+        x, y = number % columns * width, number // columns * (height + caption)
+        sheet.paste(picture, (x, y))
+        canvas.text((x + 3, y + height + caption * 0.1), text, "black", font)
+    return sheet

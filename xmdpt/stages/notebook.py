@@ -1,0 +1,249 @@
+"""Run one notebook as a stage of the graph: checked settings in, the same bytes out.
+
+    python -m xmdpt.stages.notebook run notebooks/pipeline/04_train.ipynb \\
+        --output reports/notebooks/04_train-base_b.ipynb --set run=base_b
+
+What a notebook prints to stdout is shown live and kept; what it prints to stderr (progress,
+timings, warnings) is shown live and not kept, so that two executions give the same file.
+"""
+
+import argparse
+import ast
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from xmdpt.config import ConfigError, Loader, load_config
+from xmdpt.support.files import atomic_path
+
+PARAMETERS = "parameters"
+INJECTED = "injected-parameters"
+KEPT_LINES = 200
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "WANDB_SILENT": "true",
+    "WANDB_QUIET": "true",
+    "WANDB_CONSOLE": "off",
+    "WANDB_DISABLE_CODE": "true",
+    # A python3 kernel registered elsewhere on the machine must not win over this environment's.
+    "JUPYTER_PREFER_ENV_PATH": "1",
+}
+# Else each kernel warns that it talks to us over TCP, and some that we shut them down.
+KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
+ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# What the user gave cannot be used: the message says all, a traceback would hide it.
+INPUT_ERRORS = {"ConfigError", "DataError", "MissingWeights", "PhotoError"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class UsageError(ValueError):
+    """What was asked for cannot be done; the message is one line for the user."""
+
+
+class KernelDied(RuntimeError):
+    """The kernel ended without a Python error, as when memory runs out."""
+
+
+def has_tag(cell: nbformat.NotebookNode, tag: str) -> bool:
+    """Whether a notebook cell carries `tag`."""
+    return tag in cell.metadata.get("tags", [])
+
+
+def read_notebook(path: str | Path) -> nbformat.NotebookNode:
+    """Read a notebook in nbformat 4; raises `UsageError` where there is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such notebook") from None
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
+        raise UsageError(f"{path}: not a notebook") from None
+
+
+def declared_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """The names that the `parameters` cell assigns, with their literal default values."""
+    declared: dict[str, Any] = {}
+    for cell in notebook.cells:
+        if cell.cell_type != "code" or not has_tag(cell, PARAMETERS):
+            continue
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                value = ast.literal_eval(node.value)
+                declared |= {target.id: value for target in targets}
+    return declared
+
+
+def parse_settings(settings: list[str], declared: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Turn `name=value` strings into values; only names in `declared` are allowed."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting}: write name=value")
+        if name not in declared:
+            known = ", ".join(declared) or "none"
+            raise UsageError(f"{path}: '{name}' is not one of its parameters ({known})")
+        try:
+            values[name] = text if isinstance(declared[name], str) else yaml.load(text, Loader)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"--set {setting}: not a value in YAML ({reason})") from None
+    return values
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds params.yaml: where notebooks run."""
+    for folder in [start, *start.parents]:
+        if (folder / "params.yaml").is_file():
+            return folder
+    raise UsageError(f"no params.yaml in {start} or above; `xmdpt profile synthetic` makes one")
+
+
+def _tidy_text(text: str) -> str:
+    # As on a terminal: what follows a carriage return overwrites what came before it.
+    lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
+    if len(lines) > KEPT_LINES:
+        half = KEPT_LINES // 2
+        left_out = f"[... {len(lines) - 2 * half} lines left out ...]"
+        lines = [*lines[:half], left_out, *lines[-half:]]
+    return ADDRESS.sub("0x...", "\n".join(lines))
+
+
+def _tidy_outputs(outputs: list[nbformat.NotebookNode], keep_stderr: bool) -> list:
+    tidy: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if output.output_type == "stream":
+            if output.name == "stderr" and not keep_stderr:
+                continue
+            # How printed text is cut into messages depends on timing; joined, it does not.
+            if tidy and tidy[-1].get("name") == output.name:
+                tidy[-1].text += output.text
+                continue
+        elif WIDGET in output.get("data", {}):
+            continue
+        tidy.append(output)
+    for output in tidy:
+        if output.output_type == "stream":
+            output.text = _tidy_text(output.text)
+        elif "text/plain" in output.get("data", {}):
+            output.data["text/plain"] = ADDRESS.sub("0x...", output.data["text/plain"])
+    return [output for output in tidy if output.output_type != "stream" or output.text]
+
+
+def normalise(notebook: nbformat.NotebookNode, keep_stderr: bool = False) -> nbformat.NotebookNode:
+    """Drop from an executed notebook, in place, all that differs between two executions.
+
+    Times, machine, random ids and memory addresses go; `keep_stderr` is for failed notebooks.
+    """
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if has_tag(cell, INJECTED):
+            cell.id = INJECTED
+        if cell.cell_type == "code":
+            cell.outputs = _tidy_outputs(cell.outputs, keep_stderr)
+    return notebook
+
+
+def _report_failure(error: Any, notebook: Path, output: Path) -> None:
+    traceback = "\n".join(error.traceback)
+    print(traceback if sys.stderr.isatty() else ANSI.sub("", traceback), file=sys.stderr)
+    print(f"{notebook}: cell [{error.exec_count}] failed, see {output}", file=sys.stderr)
+
+
+def execute(notebook: Path, output: Path, values: dict[str, Any], root: Path) -> bool:
+    """Execute `notebook` in `root`, keep it normalised as `output`; False where a cell failed.
+
+    Raises UsageError where a cell failed because of what the user gave.
+    """
+    import papermill  # a second of imports that a wrong command line need not wait for
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    os.environ.update(ENVIRONMENT, WANDB_NOTEBOOK_NAME=str(notebook))
+    if not sys.stderr.isatty():
+        os.environ["TQDM_DISABLE"] = "1"  # a bar in a log file is a thousand lines
+    failure: PapermillExecutionError | None = None
+    with atomic_path(output) as partial:
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(partial),
+                parameters=values,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                request_save_on_cell_execute=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+                start_timeout=300,
+                extra_arguments=KERNEL_ARGUMENTS,
+                cwd=root,
+            )
+        except PapermillExecutionError as error:
+            failure = error
+        except DeadKernelError:
+            raise KernelDied(f"{notebook}: the kernel died; out of memory?") from None
+        executed = normalise(nbformat.read(partial, as_version=4), keep_stderr=failure is not None)
+        nbformat.write(executed, partial)
+    if failure is not None and failure.ename in INPUT_ERRORS:
+        raise UsageError(failure.evalue)
+    if failure is not None:
+        _report_failure(failure, notebook, output)
+    return failure is None
+
+
+def run(notebook: Path, output: Path, settings: list[str]) -> bool:
+    """Check settings and params.yaml, then `execute`; raises `UsageError` or `ConfigError`."""
+    values = parse_settings(settings, declared_parameters(read_notebook(notebook)), notebook)
+    root = find_root(notebook.resolve().parent)
+    config = load_config(root / values.get("params", "params.yaml"), run=values.get("run"))
+    runs, start = [*config.runs], time.monotonic()
+    left = len(runs) - 1 - runs.index(values["run"]) if values.get("run") in runs else None
+    if left is not None:
+        print(f"{values['run']}: run {len(runs) - left} of {len(runs)}", file=sys.stderr)
+    succeeded = execute(notebook.resolve(), output.resolve(), values, root)
+    if left:
+        minutes = (time.monotonic() - start) / 60
+        pace = f"{minutes:.1f} min; runs left for this stage: {left}"
+        print(f"{pace}, {left * minutes:.0f} min at this pace", file=sys.stderr)
+    return succeeded
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns 0, 1 where a cell failed, 2 on bad input."""
+    parser = argparse.ArgumentParser(prog="python -m xmdpt.stages.notebook", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("run", help="execute a notebook and keep the result")
+    command.add_argument("notebook", type=Path)
+    command.add_argument("--output", type=Path, required=True, help="the executed notebook")
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    options = parser.parse_args(arguments)
+    try:
+        return 0 if run(options.notebook, options.output, options.set) else 1
+    except (UsageError, ConfigError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KernelDied as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

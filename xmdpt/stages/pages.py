@@ -1,0 +1,33 @@
+"""Executed notebooks as pages to read in a browser, which ask for nothing outside."""
+
+import logging
+from pathlib import Path
+
+import jinja2
+import nbformat
+from nbconvert import HTMLExporter
+
+from xmdpt.support.files import file_digest, fingerprint, resumable_dir
+
+
+def notebook_page(path: Path) -> str:
+    """An executed notebook as a page; its own pictures are inside."""
+    exporter = HTMLExporter(template_name="basic")  # other templates load scripts from the web
+    exporter.log.setLevel(logging.ERROR)  # else a line for each picture without a description
+    body, _ = exporter.from_notebook_node(nbformat.read(path, as_version=4))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("notebook.html.jinja").render(name=path.stem, body=body)
+
+
+def write_pages(notebooks: Path, pages: Path) -> list[Path]:
+    """Make the folder `pages` anew, with a page for each of the folder `notebooks`."""
+    sources = sorted(notebooks.glob("[!.]*.ipynb"))
+    key = fingerprint({path.name: file_digest(path) for path in sources})
+    with resumable_dir(pages, key) as partial:
+        for path in sources:
+            (partial / f"{path.stem}.html").write_text(notebook_page(path), encoding="utf-8")
+    return [pages / f"{path.stem}.html" for path in sources]

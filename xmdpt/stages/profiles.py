@@ -1,0 +1,77 @@
+"""The profiles that come with the repository, and which of them params.yaml is."""
+
+from itertools import count
+from pathlib import Path
+
+from xmdpt.config import ConfigError, load_config
+from xmdpt.support.files import atomic_path
+
+PARAMS = Path("params.yaml")
+PROFILES = Path("profiles")
+
+
+def find_profiles() -> dict[str, Path]:
+    """Profiles by name; ConfigError where there are none."""
+    found = {path.stem: path for path in sorted(PROFILES.glob("*.yaml"))}
+    if not found:
+        raise ConfigError(f"no profiles in {PROFILES.absolute()}; run this where xmdpt was cloned")
+    return found
+
+
+def _active(profiles: dict[str, Path]) -> str | None:
+    """The profile that params.yaml equals, byte for byte."""
+    if not PARAMS.exists():
+        return None
+    text = PARAMS.read_bytes()
+    return next((name for name, path in profiles.items() if path.read_bytes() == text), None)
+
+
+def _summary(path: Path) -> str:
+    """The first sentence of the comment that opens a profile."""
+    comment = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        comment.append(line.removeprefix("#").strip())
+    return " ".join(comment).partition(". ")[0].rstrip(".")
+
+
+def list_profiles() -> None:
+    """Print each profile with what it is for; a star marks the one in place."""
+    profiles = find_profiles()
+    active = _active(profiles)
+    width = max(map(len, profiles))
+    for name, path in profiles.items():
+        print(f"{'*' if name == active else ' '} {name:{width}}  {_summary(path)}")
+    if active is None:
+        state = "was changed by hand and equals none of them" if PARAMS.exists() else "is not there"
+        print(f"params.yaml {state}")
+
+
+def put_in_place(name: str, force: bool = False) -> None:
+    """Make params.yaml the named profile; changes made by hand are kept unless `force`.
+
+    With `force` they go to params.yaml.bak, or, if that is there, to .bak1 and so on. Raises
+    ConfigError.
+    """
+    profiles = find_profiles()
+    if name not in profiles:
+        raise ConfigError(f"no profile '{name}'; there are: {', '.join(profiles)}")
+    data = load_config(profiles[name]).data
+    if PARAMS.exists() and _active(profiles) is None:
+        if not force:
+            raise ConfigError(
+                "params.yaml has changes of yours; --force replaces them, with a backup"
+            )
+        names = (PARAMS.with_suffix(f".yaml.bak{number or ''}") for number in count())
+        backup = next(name for name in names if not name.exists())
+        backup.write_bytes(PARAMS.read_bytes())
+        print(f"your params.yaml is kept as {backup}")
+    with atomic_path(PARAMS) as partial:
+        partial.write_bytes(profiles[name].read_bytes())
+    print(f"params.yaml is now '{name}'; `make repro` carries it out")
+    if data.rendered is None and not Path(data.raw).exists():
+        print(
+            f"first fill {data.raw}, which is not there: `xmdpt survey {data.raw}` says with what, "
+            "and where to get it"
+        )

@@ -1,0 +1,261 @@
+"""The page to read, `reports/index.html`, from what the stages left in reports/; one file, and
+beside it in `reports/pages/` the executed notebooks."""
+
+import base64
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, get_args
+
+import jinja2
+from PIL import Image
+
+from xmdpt.config import Config, ConfigError, load_config
+from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS, best_values
+from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
+from xmdpt.stages.pages import write_pages
+from xmdpt.support.files import atomic_path
+
+LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
+WIDEST = 1600  # pixels
+OURS = {"ablation", "main", "after"}
+SHARED = {"method", "layers", "width", "heads", "guidance"}  # the paper's and ours alike
+VAE_ROWS = {"before": "as it started", "after": "after its training"}
+NOTEBOOKS = {
+    "01_prepare_data": "prepare the people",
+    "02_finetune_vae": "fine-tune the autoencoder",
+    "03_cache_features": "cache features",
+    "06_baselines": "score baselines and limits",
+}
+RUN_NOTEBOOKS = {"04_train": "train", "05_sample": "sample", "06_evaluate": "evaluate"}
+
+
+def data_uri(path: Path) -> str | None:
+    """The picture in `path` as a data URI, smaller where it is large; None where there is none."""
+    if not path.is_file():
+        return None
+    content, kind = path.read_bytes(), "png"
+    if len(content) > LARGE:
+        picture = Image.open(io.BytesIO(content)).convert("RGB")
+        picture.thumbnail((WIDEST, 100 * WIDEST))
+        shrunk = io.BytesIO()
+        picture.save(shrunk, "JPEG", quality=88)
+        if len(shrunk.getvalue()) < len(content):
+            content, kind = shrunk.getvalue(), "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def read_scores(path: Path) -> dict[str, dict[str, Any]]:
+    """Row -> metric -> value, as a stage wrote them; empty where it has not."""
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _number(value: float | None, metric: str) -> str:
+    return "" if value is None else f"{value:.{METRICS[metric].decimals}f}"
+
+
+def _interval(row: dict[str, Any], metric: str) -> str:
+    low, high = (row.get(end, {}).get(metric) for end in ("low", "high"))
+    return (
+        "" if low is None or high is None else f"{_number(low, metric)} to {_number(high, metric)}"
+    )
+
+
+def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> dict[str, Any]:
+    """Headings, rows (in the order of `labels`) and explanations of a table of metrics.
+
+    The best of a column is marked; `LIMITS` and rows of fewer pairs do not compete. `pairs` is how
+    many test pairs all rows are of, in words; a row has its own number where they differ.
+    """
+    counts = {name: int(row["count"]) for name, row in scores.items() if "count" in row}
+    differ = len(set(counts.values())) > 1
+    shown = [name for name in METRICS if any(row.get(name) is not None for row in scores.values())]
+    rivals, best = best_values(scores, shown)
+    rows = []
+    for name in sorted(scores, key=[*labels, *scores].index):
+        row, limit = scores[name], name in LIMITS
+        cells = [
+            {
+                "value": _number(row.get(metric), metric),
+                "interval": _interval(row, metric),
+                "best": name in rivals and metric in best and row.get(metric) == best[metric],
+            }
+            for metric in shown
+        ]
+        kind = "limit" if limit else "ours" if name in OURS else ""
+        pairs = counts.get(name, "") if differ else None
+        rows.append({"label": labels.get(name, name), "kind": kind, "cells": cells, "pairs": pairs})
+    pairs = "as many as each row says" if differ else str(max(counts.values(), default=0))
+    return {"metrics": [METRICS[name] for name in shown], "rows": rows, "pairs": pairs}
+
+
+def _side(ours: dict[str, Any], other: dict[str, Any], gains: dict[str, Any], key: str) -> str:
+    """What `verdict` says of a metric; empty where there is nothing to hold against each other."""
+    mine, theirs = ours.get(key), other.get(key)
+    if mine is None or theirs is None:
+        return ""
+    if key in gains:
+        low, high = gains[key]
+        return "better on" if low > 0 else "worse on" if high < 0 else "no clear difference on"
+    if ours.get("count") != other.get("count"):
+        return ""
+    ahead = mine > theirs if METRICS[key].higher else mine < theirs
+    return f"{'ahead' if ahead else 'not ahead'}, by a value without an interval, on"
+
+
+def verdict(scores: dict[str, dict[str, Any]], ours: str) -> list[str]:
+    """A line per baseline: on which metrics the row `ours` is better, and on which it is not.
+
+    Better and worse where the interval of the paired difference (`paired_gains`, which the stage
+    evaluate keeps as `against`) is clear of zero; distances between collections have none.
+    """
+    lines = []
+    for name in (name for name in BASELINES if name in scores and ours in scores):
+        gains = scores[ours].get("against", {}).get(name, {})
+        sides: dict[str, list[str]] = {}
+        for key, metric in METRICS.items():
+            side = _side(scores[ours], scores[name], gains, key)
+            sides.setdefault(side, []).append(metric.label)
+        parts = [f"{side} {', '.join(labels)}" for side, labels in sides.items() if side]
+        lines.append(f"Against “{BASELINES[name]}”: {'; '.join(parts)}.")
+    return lines
+
+
+def start_of(config: Config) -> str:
+    """Where the training of a run began, in words."""
+    steps = f"{config.train.steps} steps of batch {config.train.batch_size}"
+    if config.train.resume is not None:
+        steps += f", in part with other settings, from the state {config.train.resume}"
+    if config.train.init is None:
+        return f"Trained from scratch for {steps}."
+    return (
+        f"Warm-started: training began from the weights in {config.train.init}, which had been "
+        f"trained before, and went on for {steps}. Where that is short, it is those weights, more "
+        "than this training, that the results show."
+    )
+
+
+def dataset_of(config: Config) -> str:
+    """What the numbers were computed on, in words."""
+    data = f"the data set in {config.data.raw}"
+    if config.data.rendered:
+        data = "rendered people, not DeepFashion"
+    return f"{data}, under protocol {config.evaluate.protocol}"
+
+
+def strangers_of(config: Config) -> str:
+    """Who the test people are, in words; a data set's own sets may share people."""
+    if config.data.rendered:
+        return "test people never seen in training"
+    return "the data set's own test pairs (Figures 16 to 18 tell what training and test set share)"
+
+
+def autoencoder_of(config: Config) -> str:
+    """How the autoencoder came about, in words."""
+    if config.vae.init is None:
+        return f"All of it was trained from scratch for {config.vae.steps} steps."
+    if config.vae.train_encoder:
+        what, rest = "Encoder and decoder were", ""
+    else:
+        what, rest = "Its decoder was", "; the encoder stayed as it was"
+    return f"{what} fine-tuned from {config.vae.init} for {config.vae.steps} steps{rest}."
+
+
+def _run_section(root: Path, run: str) -> dict[str, Any]:
+    config = load_config(root / "params.yaml", run=run)
+    title, figures = config.experiments[run].title, root / "reports/figures"
+    scores = read_scores(root / f"reports/scores/{run}.json")
+    checkpoints = config.train.checkpoints.items()
+    labels = {name: f"{title} after {steps} steps" for name, steps in checkpoints}
+    return {
+        "name": run,
+        "title": title,
+        "start": start_of(config),
+        "table": score_table(scores, labels | BASELINES | LIMITS),
+        "verdict": verdict(scores, config.last_checkpoint),
+        "grid": data_uri(figures / f"grid_{run}.png"),
+        "curves": data_uri(figures / f"train_{run}.png"),
+        "notebooks": {f"{stem}-{run}": text for stem, text in RUN_NOTEBOOKS.items()},
+    }
+
+
+def _ours(heading: list[str]) -> list[bool]:
+    """Which columns of a table are ours: where some say they are the paper's, those that do not."""
+    return [
+        any("paper" in other for other in heading) and "paper" not in cell and cell not in SHARED
+        for cell in heading
+    ]
+
+
+def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """An exhibit with its tables as rows of text and its figures as data URIs."""
+    reports = root / "reports"
+    tables = []
+    for name in record["tables"]:
+        with (reports / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+            heading, *rows = csv.reader(file)
+        tables.append({"name": name, "heading": heading, "rows": rows, "ours": _ours(heading)})
+    figures = {name: data_uri(reports / "figures" / f"{name}.png") for name in record["figures"]}
+    notebook = NOTEBOOK_OF[record["name"]]
+    return record | {"tables": tables, "figures": figures, "notebook": notebook}
+
+
+def render(root: Path, config: Config, pages: set[str]) -> str:
+    """The page for the results below `root`; the same results give the same text.
+
+    `pages` names the executed notebooks that can be linked to.
+    """
+    exhibits = [_exhibit(root, record) for record in read_exhibits(root)]
+    claims = [
+        claim | {"exhibit": exhibit["name"]} for exhibit in exhibits for claim in exhibit["claims"]
+    ]
+    counts = Counter(claim["status"] for claim in claims)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html.jinja").render(
+        config=config,
+        params=(root / "params.yaml").read_text(encoding="utf-8"),
+        dataset=dataset_of(config),
+        strangers=strangers_of(config),
+        autoencoder=autoencoder_of(config),
+        how_to_read=HOW_TO_READ,
+        exhibits=exhibits,
+        claims=claims,
+        statuses={status: counts[status] for status in get_args(Status) if counts[status]},
+        runs=[_run_section(root, run) for run in config.runs],
+        people=data_uri(root / "reports/figures/people.png"),
+        vae=score_table(read_scores(root / "reports/metrics/vae.json"), VAE_ROWS),
+        vae_figure=data_uri(root / "reports/figures/vae.png"),
+        notebooks=NOTEBOOKS,
+        pages=pages,
+    )
+
+
+def write_report(root: str | Path = ".") -> Path:
+    """Write reports/index.html and reports/pages/ below `root` and return the former's path.
+
+    Raises `ConfigError` where params.yaml cannot be used.
+    """
+    config = load_config(Path(root) / "params.yaml")  # before anything is written
+    reports = Path(root) / "reports"
+    output = reports / "index.html"
+    pages = write_pages(reports / "notebooks", reports / "pages")
+    page = render(Path(root), config, {path.stem for path in pages})
+    with atomic_path(output) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return output
+
+
+if __name__ == "__main__":
+    try:
+        print(f"wrote {write_report()}")
+    except ConfigError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,330 @@
+"""The authors' published weights as ours: every setting is read off the shapes of the tensors."""
+
+import math
+import pickle
+import re
+import warnings
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file
+from torch import Tensor
+
+from xmdpt.diffusion import make_scheduler
+from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.support.files import atomic_path
+from xmdpt.support.hub import reason
+from xmdpt.weights.export import export_pipeline, new_folder
+
+SOURCE_ENCODER, POSE_ENCODER = "facebook/dinov2-giant", "facebook/dinov2-base"
+GOLDEN = Path(__file__).parents[2] / "tests/golden/official_small.safetensors"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be converted; one line that names it and the cure."""
+
+
+# The authors' names -> ours. Their self attentions fuse query, key and value: see _split_qkv.
+_RENAMES = (
+    (r"^x_embedder\.", "patch_embed."),
+    (r"^t_embedder\.mlp\.0\.", "time_embedding.linear_1."),
+    (r"^t_embedder\.mlp\.2\.", "time_embedding.linear_2."),
+    (r"^mlp_dino_pose\.0\.", "canet.pose_projection.linear."),
+    (r"^mlp_dino_pose\.2\.", "canet.pose_projection.norm."),
+    (r"^mlp_dino_img\.0\.", "canet.source_projection.linear."),
+    (r"^mlp_dino_img\.2\.", "canet.source_projection.norm."),
+    (r"^conv1d_pose\.0\.", "canet.pose_pool.conv."),
+    (r"^conv1d_pose\.2\.", "canet.pose_pool.norm."),
+    (r"^conv1d_global\.0\.", "canet.source_pool.conv."),
+    (r"^conv1d_global\.2\.", "canet.source_pool.norm."),
+    (r"^conv1d_local\.0\.", "canet.local_pool.conv."),
+    (r"^conv1d_local\.2\.", "canet.local_pool.norm."),
+    (r"^mlp_final\.0\.", "canet.join.linear."),
+    (r"^mlp_final\.2\.", "canet.join.norm."),
+    (r"^sideblocks\.0\.", "mipnet.blocks.self."),
+    (r"^sideblocks_cross\.0\.", "mipnet.blocks.cross."),
+    (r"^mask_token$", "mipnet.mask_token"),
+    (r"\.adaLN_modulation\.1\.", ".modulation."),
+    (r"\.attn\.proj\.", ".attn.to_out."),
+    (r"\.rel_pos_bias\.relative_position_bias_table$", ".position_bias.table"),
+)
+_INTEGERS = (torch.int32, torch.int64)
+_TABLE_SUFFIX = ".relative_position_bias_table"
+_INDEX_SUFFIX = ".relative_position_index"
+
+
+def _split_qkv(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    if tensor.ndim == 0:
+        return {name: tensor}
+    prefix, kind = name.rsplit(".attn.qkv.", 1)
+    width = tensor.shape[0] // 3
+    return {
+        f"{prefix}.attn.to_q.{kind}": tensor[:width].clone(),
+        f"{prefix}.attn.to_kv.{kind}": tensor[width:].clone(),
+    }
+
+
+def _rename(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state_dict.items():
+        if name.endswith(_INDEX_SUFFIX):
+            continue
+        for pattern, replacement in _RENAMES:
+            name = re.sub(pattern, replacement, name)
+        renamed |= _split_qkv(name, tensor) if ".attn.qkv." in name else {name: tensor}
+    return renamed
+
+
+def _shape(state: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+    if name not in state:
+        raise ValueError(f"not an X-MDPT state dict: no tensor {_official_name(name)}")
+    shape = tuple(state[name].shape)
+    if len(shape) != dimensions or 0 in shape:
+        raise ValueError(f"not an X-MDPT state dict: {_official_name(name)} has shape {shape}")
+    return shape
+
+
+def _read_config(state: dict[str, Tensor], mask_ratio: float, decode_layers: int) -> dict:
+    hidden, channels, patch, _ = _shape(state, "patch_embed.proj.weight", 4)
+    _, tokens, _ = _shape(state, "pos_embed", 3)
+    _, heads = _shape(state, "blocks.0.attn.position_bias.table", 2)
+    _, pose_width = _shape(state, "canet.pose_projection.linear.weight", 2)
+    _, pose_tokens, _ = _shape(state, "canet.pose_pool.conv.weight", 3)
+    _, source_width = _shape(state, "canet.source_projection.linear.weight", 2)
+    _, source_tokens, _ = _shape(state, "canet.source_pool.conv.weight", 3)
+    blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
+    return {
+        "sample_size": math.isqrt(tokens) * patch,
+        "in_channels": channels,
+        "patch_size": patch,
+        "hidden_size": hidden,
+        "depth": max(blocks) + 1,
+        "num_heads": heads,
+        "decode_layers": decode_layers,
+        "mask_ratio": mask_ratio,
+        "mip_attention": "self_cross" if "mipnet.mask_token" in state else "none",
+        "pose_tokens": pose_tokens,
+        "pose_width": pose_width,
+        "source_tokens": source_tokens,
+        "source_width": source_width,
+    }
+
+
+def from_official(
+    state_dict: dict[str, Tensor], mask_ratio: float = 0.3, decode_layers: int = 2
+) -> XMDPTTransformer2DModel:
+    """The authors' state dict as a model in evaluation mode, equal to theirs in every output.
+
+    mask_ratio and decode_layers leave no trace in the tensors; their released values are the
+    defaults. Raises ValueError naming tensors that are missing, unknown or of another shape.
+    """
+    state = _rename(state_dict)
+    model = XMDPTTransformer2DModel(**_read_config(state, mask_ratio, decode_layers))
+    expected = model.state_dict()
+    wrong = {
+        "missing": sorted(expected.keys() - state.keys()),
+        "unknown": sorted(state.keys() - expected.keys()),
+        "of another shape": sorted(
+            name
+            for name in expected.keys() & state.keys()
+            if expected[name].shape != state[name].shape
+        ),
+    }
+    complaints = [
+        f"{what}: {', '.join(_official_name(name) for name in names[:5])}"
+        for what, names in wrong.items()
+        if names
+    ]
+    if complaints:
+        raise ValueError("not an X-MDPT state dict; tensors " + "; ".join(complaints))
+    for name, index in state_dict.items():
+        if name.endswith(_INDEX_SUFFIX) and not index.equal(
+            model.blocks[0].attn.position_bias.index
+        ):
+            raise ValueError(f"{name} orders the relative positions in an unknown way")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def to_official(model: XMDPTTransformer2DModel) -> dict[str, Tensor]:
+    """The inverse of `from_official`, bit for bit: a model's tensors by the authors' names."""
+    if model.mipnet is None or model.mipnet.order != ("self", "cross"):
+        raise ValueError("the authors' code knows only mip_attention self_cross")
+    config = model.config
+    if config.canet_sources != "both" or config.aggregation != "mlp":
+        raise ValueError("the authors' code knows only canet_sources both and aggregation mlp")
+    state: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if ".attn.to_kv." in name and "mipnet.blocks.cross." not in name:
+            continue
+        if ".attn.to_q." in name and "mipnet.blocks.cross." not in name:
+            key_value = model.state_dict()[name.replace(".to_q.", ".to_kv.")]
+            name, tensor = name.replace(".to_q.", ".qkv."), torch.cat([tensor, key_value])
+        name = _official_name(name)
+        state[name] = tensor.clone()
+        if name.endswith(_TABLE_SUFFIX):
+            index = model.blocks[0].attn.position_bias.index.clone()
+            state[name.removesuffix(_TABLE_SUFFIX) + _INDEX_SUFFIX] = index
+    return state
+
+
+def _official_name(name: str) -> str:
+    for pattern, ours in _RENAMES:
+        theirs = pattern.replace("\\.", ".").strip("^$")
+        if pattern.startswith("^"):
+            if name.startswith(ours):
+                name = theirs + name.removeprefix(ours)
+        else:
+            name = name.replace(ours, theirs)
+    return name
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a published file; nothing in it is run.
+
+    Raises CheckpointError, one line, for a file that is absent, cut off, of another kind, or
+    holds code, and for tensors that are not numbers.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512).lstrip().lower()
+        if start.startswith((b"<!doctype", b"<html")):
+            raise CheckpointError(
+                f"{path}: is a web page, not weights; the download has to be confirmed in a browser"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about TorchScript, which is refused
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: is a folder, not a checkpoint file") from None
+    except pickle.UnpicklingError as error:
+        unsafe = "Unsupported" in str(error) or "WeightsUnpickler" in str(error)
+        what = "holds more than tensors, perhaps code; it was not run" if unsafe else "is damaged"
+        raise CheckpointError(f"{path}: {what}; take the authors' ema_*.pt") from None
+    except CheckpointError:
+        raise
+    except Exception as error:  # zip, pickle and storage each raise their own
+        raise CheckpointError(
+            f"{path}: not a whole checkpoint file ({reason(error)}); download it again"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
+        raise CheckpointError(f"{path}: is not a plain state dict; take the authors' ema_*.pt")
+    for name, tensor in state.items():
+        if tensor.dtype not in (torch.float32, *_INTEGERS):
+            raise CheckpointError(f"{path}: {name} is {tensor.dtype}, not torch.float32")
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+    return state
+
+
+def convert_official(
+    checkpoint: str | Path, out: str | Path, vae: str | Path | None = None, verify: bool = False
+) -> None:
+    """Write the authors' checkpoint as a new folder: a pipeline, or, without `vae`, a model.
+
+    verify: hold the conversion against golden numbers, and the file read back against the
+    checkpoint, before the folder takes its name.
+    """
+    state = read_checkpoint(checkpoint)
+    if verify:
+        verify_golden()
+    try:
+        model = from_official(state)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from None
+    if verify:
+        _require_equal(to_official(model), state, checkpoint)
+    origin = f"Converted from the authors' published `{Path(checkpoint).name}`, bit for bit."
+    if vae is None:
+        with new_folder(out) as folder:
+            model.save_pretrained(folder)
+            (folder / "README.md").write_text(
+                f"# X-MDPT: the transformer alone\n\n{origin}\n", encoding="utf-8"
+            )
+        return
+    pipe = XMDPTPipeline(
+        _read_vae(vae, model.config.in_channels),
+        model,
+        make_scheduler(),
+        source_encoder=SOURCE_ENCODER,
+        pose_encoder=POSE_ENCODER,
+        encoder_precision="auto",  # the authors run DINOv2 under bf16 autocast
+    )
+    export_pipeline(pipe, out, title="X-MDPT, the authors' weights", origin=origin)
+
+
+def _read_vae(folder: str | Path, channels: int) -> AutoencoderKL:
+    if not (Path(folder) / "config.json").is_file():
+        raise CheckpointError(f"{folder}: no folder of a VAE, with a config.json")
+    try:
+        vae = AutoencoderKL.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # JSON, safetensors, shapes: each raises its own
+        raise CheckpointError(f"{folder}: not a folder of a VAE ({reason(error)})") from None
+    if vae.config.latent_channels != channels:
+        made = f"makes latents of {vae.config.latent_channels} channels"
+        raise CheckpointError(f"{folder}: {made}, and the model takes {channels}; name its own VAE")
+    return vae
+
+
+def convert_to_official(folder: str | Path, out: str | Path) -> None:
+    """Write a model folder, or the transformer of a pipeline folder, as the authors' file."""
+    folder, out = Path(folder), Path(out)
+    inner = folder / "transformer" if (folder / "transformer").is_dir() else folder
+    if not (inner / "config.json").is_file():
+        raise CheckpointError(f"{folder}: no folder of a model or a pipeline, with a config.json")
+    try:
+        model = XMDPTTransformer2DModel.from_pretrained(
+            inner, local_files_only=True, use_safetensors=True
+        )
+        state = to_official(model)
+    except Exception as error:
+        raise CheckpointError(f"{folder}: cannot be converted ({reason(error)})") from None
+    if out.exists():
+        raise CheckpointError(f"{out}: is there already; name a file that is not, or remove it")
+    with atomic_path(out) as partial:
+        torch.save(state, partial)
+
+
+def _require_equal(made: dict[str, Tensor], given: dict[str, Tensor], name: object) -> None:
+    given = {key: value for key, value in given.items() if not key.endswith(_INDEX_SUFFIX)}
+    changed = [key for key, value in given.items() if key not in made or not made[key].equal(value)]
+    if changed:
+        raise CheckpointError(f"{name}: does not come back as it was: {', '.join(changed[:5])}")
+
+
+@torch.no_grad()
+def verify_golden(path: Path = GOLDEN) -> None:
+    """Hold conversion and model against outputs of the authors' code, to 1e-5 of the largest.
+
+    Raises CheckpointError naming the output that differs.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: the golden numbers come with a clone of the repository")
+    golden = load_file(path)
+    model = from_official(
+        {name.removeprefix("model."): t for name, t in golden.items() if name.startswith("model.")}
+    )
+    condition = model.encode_condition(
+        golden["in.pose_tokens"].float(), golden["in.source_tokens"].float(),
+        golden["in.source_latent"],
+    )  # fmt: skip
+    x, t = golden["in.x"], golden["in.t"]
+    made = {
+        "condition_vector": condition,
+        "cond": model(x, t, condition).sample,
+        "uncond": model(x, t, torch.zeros_like(condition)).sample,
+        "masked_cond": model(
+            x, t, condition, golden["in.source_latent"], golden["in.mask_noise"]
+        ).sample,
+    }
+    for name, value in made.items():
+        expected = golden[f"out.{name}"]
+        if not (value - expected).abs().max() <= 1e-5 * expected.abs().max():  # or NaN
+            raise CheckpointError(f"{path}: {name} differs from the authors' on this machine")
