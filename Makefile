@@ -1,8 +1,8 @@
 # `make` lists what can be made. Everything happens in .venv/, made from requirements.lock.
 
+SUITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
-	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	&& echo $$p && break; done),false)
+	$$p -c '$(SUITS)' 2>/dev/null && echo $$p && break; done),false)
 UV ?= uv
 BIN := $(CURDIR)/.venv/bin
 PIP_INSTALL := "$(BIN)/python" -m pip --disable-pip-version-check install
@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 IN_VENV := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 MADE := data/synthetic data/index data/cache/features data/cache/lessons data/cache/statistics data/samples data/baselines models wandb build \
 	reports/exhibits reports/figures reports/notebooks reports/pages reports/scores \
-	reports/tables reports/costs.json reports/index.html
+	reports/costs.json reports/index.html
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-slow lab pretrained lock clean
@@ -22,8 +22,8 @@ help:  ## Show this list
 setup: $(STAMP)  ## Install everything into .venv/ (once; again when the lock changes)
 
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-		|| { echo "error: no Python >= 3.11 with venv and pip found; install one (Debian:" \
+	@$(PYTHON) -c '$(SUITS)' 2>/dev/null \
+		|| { echo "error: no Python from 3.11 to 3.13 with venv and pip found; install one (Debian:" \
 		"apt install python3 python3-venv) or name it: make setup PYTHON=..."; exit 2; }
 	"$(BIN)/python" -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	$(PIP_INSTALL) -r requirements.lock
@@ -35,7 +35,8 @@ repro: setup  ## Carry out the whole graph of params.yaml, and say where the pag
 	@echo "Done. Open file://$(CURDIR)/reports/index.html"
 
 test: setup  ## Run the fast tests
-	$(IN_VENV) python -m pytest -m "not slow"
+	$(IN_VENV) python -m pytest -m "not slow" --cov=xmdpt --cov-report=
+	@$(IN_VENV) sh -c 'echo "The tests reach $$(coverage report --format=total) % of the lines of xmdpt."'
 
 test-slow: setup  ## Run the tests that take long
 	$(IN_VENV) python -m pytest -m slow

@@ -1,6 +1,5 @@
 """Where networks compute, and in which format: as in training, and on a GPU where there is one."""
 
-import copy
 import json
 from contextlib import nullcontext
 
@@ -8,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers.pipelines import pipeline_utils
-from helpers.networks import make_model, tiny_dinov2
+from helpers.networks import make_model, make_pipeline, tiny_dinov2
 from helpers.people import SIZE, body
 from helpers.repository import NOTEBOOKS, code_of
 
 from xmdpt import XMDPTPipeline
 from xmdpt.config import ConfigError, load_config
-from xmdpt.diffusion import make_scheduler
 from xmdpt.features.make import Encoders
 from xmdpt.lessons.people import features_of
 from xmdpt.lessons.studies import with_transformer
@@ -25,11 +23,6 @@ from xmdpt.weights.runs import load_run
 
 POSE = body(0.18, (4, 4))
 PHOTO = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
-
-
-def new_pipeline(vae, *settings):
-    model = make_model(mip_attention="none")
-    return XMDPTPipeline(copy.deepcopy(vae), model, make_scheduler(), *settings)
 
 
 # A GPU where there is one
@@ -57,7 +50,7 @@ def test_a_run_is_loaded_onto_the_gpu(tiny_vae, tmp_path, monkeypatch, there, pl
 
 def test_a_checkpoint_that_a_run_never_gets_is_named(tmp_path):
     config = load_config("profiles/smoke.yaml", "no_mask")
-    with pytest.raises(ConfigError, match=r"no_mask: has no checkpoint 'main' .*, but ablation"):
+    with pytest.raises(ConfigError, match=r"no_mask: has no checkpoint 'main' .*, only ablation"):
         load_run(config, "no_mask", "main", tmp_path)
 
 
@@ -76,7 +69,7 @@ def without_memory(monkeypatch):
 
 
 def test_inputs_follow_the_pipeline_and_generators_stay_on_the_cpu(tiny_vae, without_memory):
-    pipeline = new_pipeline(tiny_vae).to(without_memory)
+    pipeline = make_pipeline(tiny_vae).to(without_memory)
     generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
     condition = pipeline.encode_condition(PHOTO, [POSE, POSE[:, ::-1]], generators)
     assert condition.device.type == "meta" and len(condition) == 2
@@ -84,7 +77,7 @@ def test_inputs_follow_the_pipeline_and_generators_stay_on_the_cpu(tiny_vae, wit
 
 
 def test_one_network_at_a_time_is_on_the_gpu_when_offloading(tiny_vae, without_memory, monkeypatch):
-    pipeline = new_pipeline(tiny_vae)
+    pipeline = make_pipeline(tiny_vae)
     pipeline.enable_model_cpu_offload(device=without_memory)
     there, order, move = {}, [], torch.nn.Module.to
 
@@ -117,7 +110,7 @@ def test_tokens_are_those_of_training(tiny_vae, dinov2):
     pixels = to_signed(PHOTO[None])
     tokens = {}
     for precision in ("bf16", "fp32"):
-        pipeline = new_pipeline(tiny_vae, dinov2, dinov2, False, precision)
+        pipeline = make_pipeline(tiny_vae, dinov2, dinov2, False, precision)
         with torch.autocast("cpu", enabled=False):
             tokens[precision] = pipeline.encode_tokens("photo", pixels)
         settings = load_config("profiles/smoke.yaml").features.model_copy(
@@ -129,7 +122,7 @@ def test_tokens_are_those_of_training(tiny_vae, dinov2):
 
 
 def test_the_format_goes_with_the_pipeline(tiny_vae, tmp_path):
-    pipeline = new_pipeline(tiny_vae, "efficientnet_lite0", "efficientnet_lite0", False, "bf16")
+    pipeline = make_pipeline(tiny_vae, "efficientnet_lite0", "efficientnet_lite0", False, "bf16")
     pipeline.save_pretrained(tmp_path / "saved")
     export_pipeline(pipeline, tmp_path / "exported")
     for name in ("saved", "exported"):
@@ -141,7 +134,7 @@ def test_the_format_goes_with_the_pipeline(tiny_vae, tmp_path):
 
 
 def test_pipelines_saved_before_compute_tokens_in_fp32(tiny_vae, tmp_path):
-    export_pipeline(new_pipeline(tiny_vae), tmp_path / "old")
+    export_pipeline(make_pipeline(tiny_vae), tmp_path / "old")
     path = tmp_path / "old/model_index.json"
     index = json.loads(path.read_text())
     del index["encoder_precision"]

@@ -126,7 +126,7 @@ def test_stochastic_sampler_is_repeatable_and_differs():
 def test_settings_that_the_sampler_does_not_have_are_refused(setting):
     scheduler = XMDPTScheduler.from_config(make_scheduler().config, **setting)
     scheduler.set_timesteps(2)
-    with pytest.raises(ValueError, match="is for predicted noise"):
+    with pytest.raises(ValueError, match="needs predicted noise"):
         scheduler.step(torch.zeros(1, 4, 2, 2), 999, torch.zeros(1, 4, 2, 2))
 
 

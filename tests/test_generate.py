@@ -1,38 +1,23 @@
 """`generate`: from files to pictures, the weights it takes, and the command that runs it."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
+from helpers.commands import xmdpt
 from helpers.networks import make_model
-from helpers.people import SIZE, body, draw_person, points_out
+from helpers.people import SIZE, NoFinder, body, draw_person
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from xmdpt import XMDPTPipeline, cli
+from xmdpt import XMDPTPipeline
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
 from xmdpt.diffusion import make_scheduler
 from xmdpt.generate import closeness, contact_sheet, draw, prepare
-from xmdpt.photos.framing import whole_frame
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK
 from xmdpt.photos.retarget import limb_lengths
-from xmdpt.photos.subjects import (
-    CANVAS,
-    Subject,
-    find_pose,
-    read_photo_subject,
-    squash_points,
-)
+from xmdpt.photos.subjects import Subject
 from xmdpt.weights import load
-
-
-class NoFinder:
-    """Stands where detectors would be loaded, and must not be asked."""
-
-    def __getattr__(self, name):
-        raise AssertionError(f"a detector was asked for its {name}")
 
 
 @pytest.fixture
@@ -65,85 +50,6 @@ def test_a_framed_photo_and_annotations_are_read_as_the_data_sets_are(person):
     assert np.array_equal(prepared.skeleton_at(SIZE), draw_skeleton(points, (SIZE, SIZE)))
     [line] = said
     assert "4 of 18 joints missing: right eye, left eye, right ear, left ear" in line
-
-
-def test_a_large_photo_is_cut_to_the_person(tmp_path):
-    photo = Image.new("RGB", (1000, 600), (0, 90, 0))
-    photo.save(tmp_path / "field.png")
-    points = body(1, (400, 200))
-    np.savetxt(tmp_path / "field.txt", points)
-    subject = Subject(tmp_path / "field.png", tmp_path / "field.txt")
-    framed = read_photo_subject(subject, NoFinder(), want_keypoints=True)
-    np.testing.assert_allclose(points_out(framed.frame, framed.keypoints, CANVAS), points)
-    height = np.ptp(framed.keypoints[:, 1]) / CANVAS[0]
-    assert 0.7 < height < 0.95
-    assert framed.picture.size == (framed.frame.width, framed.frame.height)
-    whole = Subject(tmp_path / "field.png", tmp_path / "field.txt", crop=False)
-    framed = read_photo_subject(whole, NoFinder(), want_keypoints=True)
-    assert framed.frame == whole_frame((1000, 600))
-    np.testing.assert_allclose(points_out(framed.frame, framed.keypoints, CANVAS), points)
-
-
-def test_of_several_people_on_a_framed_photo_one_is_taken(tmp_path):
-    Image.new("RGB", (750, 1101), "white").save(tmp_path / "two.png")
-
-    class TwoPeople(NoFinder):
-        def boxes(self, photo):
-            return [((50.0, 300.0, 250.0, 900.0), 0.9), ((450.0, 300.0, 650.0, 900.0), 0.8)]
-
-    for number, middle in ((1, 150), (2, 550)):
-        subject = Subject(tmp_path / "two.png", person=number)
-        frame = read_photo_subject(subject, TwoPeople(), want_keypoints=False).frame
-        assert abs(frame.left + frame.width / 2 - middle) <= 1
-        assert 600 < frame.height < 750
-    whole = read_photo_subject(Subject(tmp_path / "two.png"), NoFinder(), want_keypoints=False)
-    assert whole.frame == whole_frame((750, 1101))
-
-
-def test_a_pose_photo_is_framed_alike_by_command_and_pipeline(tmp_path):
-    photo = Image.new("RGB", (750, 1101), "white")
-    photo.save(tmp_path / "two.png")
-
-    class TwoPeople(NoFinder):
-        def boxes(self, photo):
-            return [((50.0, 300.0, 250.0, 900.0), 0.9), ((450.0, 300.0, 650.0, 900.0), 0.8)]
-
-        def keypoints(self, photo, box):
-            return body(2.0, box[:2])
-
-    subject = Subject(tmp_path / "two.png", person=2)
-    ours = read_photo_subject(subject, TwoPeople(), want_keypoints=True).keypoints
-    found = find_pose(photo, SIZE, TwoPeople(), person=2)
-    np.testing.assert_allclose(found, squash_points(ours, SIZE))
-
-
-@pytest.mark.parametrize("size", [(750, 1101), (900, 600)])
-def test_the_background_goes_before_the_picture_is_cut(size, tmp_path):
-    class OnePerson(NoFinder):
-        def boxes(self, photo):
-            return [((300.0, 100.0, 450.0, 550.0), 0.9)]
-
-        def cut_out(self, photo, box, name):
-            assert photo.size == size and box[0] == 300
-            return Image.new("RGB", photo.size, (0, 0, 200))
-
-    Image.new("RGB", size, (0, 90, 0)).save(tmp_path / "me.png")
-    framed = read_photo_subject(
-        Subject(tmp_path / "me.png"), OnePerson(), want_keypoints=False, remove_background=True
-    )
-    assert framed.picture.getpixel((framed.frame.width // 2, framed.frame.height // 2)) == (
-        0,
-        0,
-        200,
-    )
-    assert (framed.frame == whole_frame(size)) == (size == (750, 1101)), (
-        "a framed photo stays whole"
-    )
-
-
-def test_units_without_joints_are_refused(tmp_path):
-    with pytest.raises(PhotoError, match="units are those of joints"):
-        Subject(tmp_path / "me.png", units="annotation")
 
 
 def test_a_pose_in_the_sources_proportions(tmp_path):
@@ -200,26 +106,17 @@ def folder(pipe, tmp_path_factory):
     return folder
 
 
-def run(monkeypatch, *words) -> int:
-    monkeypatch.setattr(sys, "argv", ["xmdpt", *map(str, words)])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return stop.code or 0
-    return 0
-
-
 def test_the_command_draws(folder, person, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("xmdpt.photos.people.PeopleFinder.boxes", NoFinder().__getattr__)
     out, sheet = tmp_path / "out/out.png", tmp_path / "out/sheet.jpg"
     words = ["generate", "--source", person[0], "--pose", person[1], "--pose-units", "annotation",
              "--out", out, "--weights", folder, "--steps", 2, "--num", 2]  # fmt: skip
-    assert run(monkeypatch, *words, "--sheet", sheet) == 0
+    assert xmdpt(monkeypatch, *words, "--sheet", sheet) == 0
     assert "the best of 2: seed" in capsys.readouterr().out
     with Image.open(out) as made:
         assert made.size == (SIZE, round(SIZE * 1101 / 750)) and made.info["Software"] == MARK
     assert sorted(path.name for path in out.parent.iterdir()) == ["out.png", "sheet.jpg"]
-    assert run(monkeypatch, *words, "--no-mark") == 0
+    assert xmdpt(monkeypatch, *words, "--no-mark") == 0
     with Image.open(out) as made:
         assert "Software" not in made.info
 
@@ -228,13 +125,13 @@ def test_the_command_draws(folder, person, tmp_path, monkeypatch, capsys):
     (["--source", "none.jpg"], "no such picture"),
     (["--pose", "none.json"], "no such key point file"),
     (["--out", "out.bmp"], "written as"),
-    (["--out", "me.png"], "what you gave"),
-    (["--sheet", "out.png"], "what you gave"),
-    (["--out", "me.png/out.png"], "no folder that can be written to"),
-    (["--device", "abacus"], "there are: cpu"),
+    (["--out", "me.png"], "files you gave"),
+    (["--sheet", "out.png"], "files you gave"),
+    (["--out", "me.png/out.png"], "not a writable folder"),
+    (["--device", "abacus"], "choose cpu"),
     (["--weights", "nowhere"], "model_index.json"),
-    (["--source", "me.txt"], "is a photo"),
-    (["--pose-units", "pixels", "--pose-keypoints", "me.txt"], "too many"),
+    (["--source", "me.txt"], "must be a photo"),
+    (["--pose-units", "pixels", "--pose-keypoints", "me.txt"], "leave out me.txt"),
 ])  # fmt: skip
 def test_bad_input_is_one_line(folder, person, tmp_path, monkeypatch, capsys, bad, text):
     monkeypatch.chdir(tmp_path)
@@ -242,7 +139,7 @@ def test_bad_input_is_one_line(folder, person, tmp_path, monkeypatch, capsys, ba
              "--out": "out.png", "--weights": folder, "--steps": 2}  # fmt: skip
     words |= dict(zip(bad[::2], bad[1::2], strict=True))
     before = sorted(tmp_path.iterdir())
-    assert run(monkeypatch, "generate", *[w for pair in words.items() for w in pair]) == 2
+    assert xmdpt(monkeypatch, "generate", *[w for pair in words.items() for w in pair]) == 2
     error = capsys.readouterr().err
     assert text in error and error.startswith("error: ") and len(error.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
@@ -254,14 +151,14 @@ def test_a_strip_that_would_fill_the_memory_is_refused(
     Image.new("1", (100_000, 32)).save(tmp_path / "strip.png")  # 59 GB with white to the aspect
     words = ("--source", tmp_path / "strip.png", "--no-crop", "--pose", person[1])
     words += ("--pose-units", "annotation", "--out", tmp_path / "out.png", "--weights", folder)
-    assert run(monkeypatch, "generate", *words) == 2
+    assert xmdpt(monkeypatch, "generate", *words) == 2
     error = capsys.readouterr().err
-    assert "with white to the aspect of 750x1101" in error and len(error.splitlines()) == 1
+    assert "padded with white to 750:1101" in error and len(error.splitlines()) == 1
 
 
 def test_one_step_alone_is_refused(folder, monkeypatch, capsys):
     words = ("--source", "me.png", "--pose", "me.txt", "--out", "out.png", "--weights", folder)
-    assert run(monkeypatch, "generate", *words, "--steps", 1) == 2
+    assert xmdpt(monkeypatch, "generate", *words, "--steps", 1) == 2
     assert "--steps" in capsys.readouterr().err
 
 

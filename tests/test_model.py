@@ -216,6 +216,15 @@ def test_no_masked_pass_without_mipnet():
         )  # fmt: skip
 
 
+def test_the_masked_pass_asks_for_the_source_that_mipnet_attends_to():
+    cross, own = make_model(mip_attention="cross"), make_model(mip_attention="self")
+    given = inputs(own)
+    arguments = (given["sample"], given["timestep"], torch.zeros(2, 32), None, given["mask_noise"])
+    assert own(*arguments).sample.shape == (2, 8, 8, 8)
+    with pytest.raises(ValueError, match="needs source_latent"):
+        cross(*arguments)
+
+
 @pytest.mark.slow
 @torch.no_grad()
 def test_compiled_blocks_equal_eager_ones():

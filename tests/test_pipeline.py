@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers.networks import make_model
+from helpers.networks import make_pipeline
 from helpers.people import SIZE
 from PIL import Image
 
@@ -15,7 +15,6 @@ from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DeepFashion, read_picture
 from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.data.pairs import result_name
-from xmdpt.diffusion import make_scheduler
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import keyed_generator
 from xmdpt.weights.runs import sample_pairs
@@ -23,9 +22,7 @@ from xmdpt.weights.runs import sample_pairs
 
 @pytest.fixture
 def pipeline(tiny_vae):
-    pipeline = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return make_pipeline(tiny_vae)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +150,7 @@ def test_a_fresh_process_loads_what_was_saved(pipeline, tmp_path):
 
 
 def test_sources_and_poses_that_do_not_go_together(pipeline, photo, data):
-    with pytest.raises(ValueError, match="2 sources do not go with 3 poses"):
+    with pytest.raises(ValueError, match="2 sources for 3 poses"):
         pipeline([photo] * 2, poses(data, 3))
 
 

@@ -1,6 +1,5 @@
 """diffusers' conventions: schedulers, outputs, formats of poses, errors."""
 
-import copy
 import json
 import math
 from typing import ClassVar
@@ -16,13 +15,12 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from diffusers.callbacks import PipelineCallback
-from helpers.networks import make_model
+from helpers.networks import make_pipeline
 from helpers.people import SIZE, body
 from PIL import Image
 
 from xmdpt import XMDPTPipeline
 from xmdpt.config import ConfigError
-from xmdpt.diffusion import make_scheduler
 from xmdpt.photos.poses import as_list, draw_pose, read_picture
 
 POSE = body(0.18, (4, 4))
@@ -31,10 +29,8 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
 
 @pytest.fixture
 def pipeline(tiny_vae):
-    model = make_model(mip_attention="none")
-    torch.nn.init.normal_(model.final_layer.linear.weight, std=0.02)
-    pipeline = XMDPTPipeline(copy.deepcopy(tiny_vae), model, make_scheduler())
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = make_pipeline(tiny_vae)
+    torch.nn.init.normal_(pipeline.transformer.final_layer.linear.weight, std=0.02)
     return pipeline
 
 
@@ -209,12 +205,15 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
         ({"pose": []}, "pose: an empty list"),
         ({"source": []}, "source: an empty list"),
         ({"source": "me.png"}, "not str"),
-        ({"pose": {"people": None}}, "is a list of"),
-        ({"pose": {"people": [3]}}, "is a list of"),
-        ({"pose": {"people": [{}, {}]}}, "of 2 people; give one"),
-        ({"pose": body(0.18, (4, 44))}, "outside the 64x64 picture: .*squared picture"),
-        ({"pose": POSE * 1e300}, "is no pixel"),
-        ({"pose": PHOTO, "pose_finder": lambda photo, size: POSE * 9}, "pose_finder answers in"),
+        ({"pose": {"people": None}}, "must be a list of"),
+        ({"pose": {"people": [3]}}, "must be a list of"),
+        ({"pose": {"people": [{}, {}]}}, "with 2 people; it must hold one"),
+        ({"pose": body(0.18, (4, 44))}, "outside the 64x64 picture: .*square picture"),
+        ({"pose": POSE * 1e300}, "cannot be a pixel"),
+        (
+            {"pose": PHOTO, "pose_finder": lambda photo, size: POSE * 9},
+            "pose_finder must return pixels",
+        ),
         ({"guidance_scale": math.nan}, "finite"),
         ({"guidance_power": math.inf}, "finite"),
         ({"source": np.zeros((0, 0, 3), np.uint8)}, "0x0 pixels"),

@@ -1,4 +1,8 @@
-"""X-MDPT: cross-view masked diffusion transformers for person image synthesis."""
+"""X-MDPT: cross-view masked diffusion transformers for person image synthesis.
+
+The network is in `model`, its diffusion process in `diffusion`, drawing in `pipeline`, settings in
+`config`. docs/architecture.md maps all folders and says which may import which.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +14,7 @@ __all__ = ["XMDPTPipeline", "XMDPTTransformer2DModel"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the two classes on first use: the command line should not wait for torch."""
+    """Import the two classes on first use, so that the command line does not wait for torch."""
     if name == "XMDPTTransformer2DModel":
         from xmdpt.model import XMDPTTransformer2DModel
 

@@ -1,4 +1,4 @@
-"""The settings of a run: one typed tree that mirrors params.yaml; unknown keys are errors."""
+"""The settings of a run: one typed tree that mirrors params.yaml. Unknown keys are errors."""
 
 import math
 import re
@@ -13,12 +13,12 @@ CANetSources = Literal["local", "global", "both"]
 Aggregation = Literal["mlp", "add", "concat"]
 Checkpoint = Literal["ablation", "main"]
 CostModel = Literal[
-    *("x_mdpt_s", "x_mdpt_b", "x_mdpt_l", "pixel_unet", "latent_unet"),
-    *("vae", "dinov2_giant", "dinov2_base"),
-]
+    "x_mdpt_s", "x_mdpt_b", "x_mdpt_l", "pixel_unet", "latent_unet",
+    "vae", "dinov2_giant", "dinov2_base",
+]  # fmt: skip
 """Networks whose cost is measured (xmdpt.costs.full_size)."""
 Precision = Literal["auto", "bf16", "fp32"]
-"""auto: bf16 where the machine multiplies it in hardware, else fp32 (xmdpt.support.precision)."""
+"""auto: bf16 where the hardware makes it faster, else fp32 (xmdpt.support.precision)."""
 
 
 class ConfigError(ValueError):
@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 
 class RenderedConfig(Section):
-    """People that the stage `prepare` renders."""
+    """The people that the stage `prepare` renders."""
 
     identities: int = Field(ge=2)
     test_identities: int = Field(ge=1)
@@ -49,13 +49,13 @@ class RenderedConfig(Section):
 
 class DataConfig(Section):
     root: str
-    """Folder that the stage `prepare` makes: rendered people, or the index of `raw`."""
+    """Folder made by the stage `prepare`: rendered people, or the index of `raw`."""
     raw: str
-    """Folder of a data set that exists, never written to; for rendered people data/raw/none."""
+    """Folder of an existing data set, never written to; data/raw/none for rendered people."""
     size: PositiveInt
-    """Side in pixels of the squared picture that the networks see."""
+    """Side in pixels of the square pictures that the networks see."""
     rendered: RenderedConfig | None = None
-    """Without, the data set in `raw` is used."""
+    """Null means the data set in `raw`."""
 
     @model_validator(mode="after")
     def _check(self) -> "DataConfig":
@@ -64,18 +64,18 @@ class DataConfig(Section):
         root, raw = Path(self.root).resolve(), Path(self.raw).resolve()
         if raw.is_relative_to(root) or root.is_relative_to(raw):
             raise ValueError(
-                f"root {self.root} is made anew by each run, so it cannot share a folder with "
-                f"raw {self.raw}"
+                f"root {self.root} is replaced by each run, so neither it nor raw {self.raw} may "
+                "contain the other"
             )
         return self
 
 
 MOST_UNTRAINED = 0.05
-"""Share of the starting weights that an average may still hold where they are untrained."""
+"""Largest share of untrained starting weights that a moving average (EMA) may keep."""
 
 
 def _check_average(decay: float, steps: int) -> None:
-    """Raise ValueError where the average of a run from scratch is in good part its beginning."""
+    """Raise ValueError if the EMA of a run from scratch would keep too much of its start."""
     share = decay**steps
     if steps and share > MOST_UNTRAINED:
         fits = math.floor(MOST_UNTRAINED ** (1 / steps) * 1e4) / 1e4
@@ -89,14 +89,14 @@ class VAEConfig(Section):
     init: str | None
     """Folder or hub name of a diffusers `AutoencoderKL`; null starts from untrained weights."""
     train_encoder: bool
-    """Train all of it; else, as in the paper, the decoder alone, and latents stay valid."""
+    """Also train the encoder; the paper trains only the decoder, so that latents stay valid."""
     steps: int = Field(ge=0)
     batch_size: PositiveInt
     crop: PositiveInt
-    """Side in pixels of the random crop trained on; `data.size` means whole pictures."""
+    """Side in pixels of the random crops to train on; `data.size` means whole pictures."""
     learning_rate: float = Field(gt=0)
     decay_steps: int = Field(ge=0)
-    """Over that many last steps the learning rate falls linearly to 0."""
+    """Over this many last steps the learning rate falls linearly to 0."""
     ema_decay: float = Field(ge=0, lt=1)
     precision: Precision
     reconstruction: Literal["mse", "l1"]
@@ -105,10 +105,10 @@ class VAEConfig(Section):
     perceptual_weight: float = Field(ge=0)
     kl_weight: float = Field(ge=0)
     gradient_checkpointing: bool
-    """Keep the inputs of blocks alone and compute each again backwards: slower, far less memory."""
+    """Recompute the inside of blocks in the backward pass: slower, but far less memory."""
     save_every: PositiveInt
-    """Steps between the states that an interrupted training resumes from."""
-    # Of an untrained autoencoder; `init` brings its own.
+    """Steps between the saved states that an interrupted training resumes from."""
+    # Shape of an untrained autoencoder; `init` has its own.
     block_out_channels: list[PositiveInt]
     layers_per_block: PositiveInt
     latent_channels: PositiveInt
@@ -119,7 +119,7 @@ class VAEConfig(Section):
         if self.crop % factor:
             raise ValueError(f"crop must be a multiple of {factor}")
         if self.init is None and not self.train_encoder:
-            raise ValueError("train_encoder must be true where init is null")
+            raise ValueError("train_encoder must be true if init is null")
         if self.init is None:
             _check_average(self.ema_decay, self.steps)
         return self
@@ -127,17 +127,17 @@ class VAEConfig(Section):
 
 class FeaturesConfig(Section):
     source_encoder: str
-    """Token encoder of the source photo, and below of the skeleton picture: `efficientnet_lite0`,
-    a DINOv2 by hub name or folder, or `timm/NAME`; see `xmdpt.features.encoders.make_encoder`."""
+    """Token encoder of the source photo (below, of the skeleton picture): `efficientnet_lite0`, a
+    DINOv2 by hub name or folder, or `timm/NAME`; see `xmdpt.features.encoders.make_encoder`."""
     pose_encoder: str
     imagenet_normalization: bool
-    """Bring what DINOv2 and timm see to ImageNet's mean and deviation; the authors do not."""
+    """Normalise inputs of DINOv2 and timm by ImageNet's mean and deviation; the authors do not."""
     precision: Precision
     """Of DINOv2 and timm encoders; the VAE always encodes in fp32."""
     source_tokens: Literal["stored", "on_the_fly"]
-    """On the fly, photos are stored in place of their many times larger tokens."""
+    """On the fly: photos are stored instead of their tokens, which are many times larger."""
     storage: Literal["fp32", "fp16", "bf16", "fp8"]
-    """Of stored tokens; moments of latents are always stored in fp32."""
+    """Format of stored tokens; the moments of latents are always stored in fp32."""
     batch_size: PositiveInt
 
 
@@ -163,34 +163,34 @@ class ModelConfig(Section):
 
 class TrainConfig(Section):
     seed: int | None = Field(ge=0)
-    """Of fresh weights, order of pairs and noise; null is the profile's `seed`."""
+    """Seeds new weights, the order of pairs and noise; null means the profile's `seed`."""
     init: str | None
     """Folder of a trained model to start from; null starts from scratch."""
     resume: str | None
-    """A state.pt that an interrupted run with other settings left, to go on from with these; the
-    checkpoints that it kept lie beside it."""
+    """A state.pt of an interrupted run with other settings, to be continued with these. The
+    checkpoints that it kept are read from the same folder."""
     checkpoints: dict[Checkpoint, PositiveInt] = Field(min_length=1)
     """Step counts at which the EMA weights are kept; the largest ends the run."""
     batch_size: PositiveInt
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
-    """Steps of linear warm-up; 0, as in the paper, is none."""
+    """Steps of linear warm-up; the paper has 0."""
     decay_steps: int = Field(ge=0)
-    """Last steps, over which the rate falls linearly to 0; 0, as in the paper, is none."""
+    """Over this many last steps the learning rate falls linearly to 0; the paper has 0."""
     weight_decay: float = Field(ge=0)
     grad_clip: float | None = Field(gt=0)
-    """Largest gradient norm; null, as in the paper, leaves gradients alone."""
+    """Largest gradient norm; null, as in the paper, does not clip."""
     snr_gamma: float | None = Field(gt=0)
-    """Weighs the squared error by min(SNR, gamma) / SNR (Min-SNR); null, as in the paper, by 1."""
+    """Min-SNR: weight the squared error by min(SNR, gamma) / SNR; null, as in the paper, by 1."""
     ema_decay: float = Field(ge=0, lt=1)
     condition_dropout: float = Field(ge=0, le=1)
     precision: Precision
     gradient_checkpointing: bool
-    """Keep the inputs of blocks alone and compute each again backwards: slower, far less memory."""
+    """Recompute the inside of blocks in the backward pass: slower, but far less memory."""
     compile: bool
-    """Compile the blocks by torch.compile; needs a C++ compiler on the machine."""
+    """Compile the blocks with torch.compile; needs a C++ compiler."""
     save_every: PositiveInt
-    """Steps between the states that an interrupted run resumes from."""
+    """Steps between the saved states that an interrupted run resumes from."""
     log_every: PositiveInt
 
     @property
@@ -207,7 +207,7 @@ class TrainConfig(Section):
 
 
 MIN_STEPS = 2
-"""Denoising steps: one alone has the timestep 0, where noise is taken for the finished picture."""
+"""Fewest denoising steps: a single one would be at timestep 0 and take noise for the picture."""
 
 
 class SampleConfig(Section):
@@ -217,16 +217,16 @@ class SampleConfig(Section):
     batch_size: PositiveInt
     precision: Precision
     checkpoints: dict[Checkpoint, PositiveInt | None] = Field(min_length=1)
-    """How many test pairs are drawn from each, spread evenly over all; null means all."""
+    """How many test pairs to draw from each, spread evenly; null means all."""
 
 
 class EvaluateConfig(Section):
     protocol: Literal["synthetic", "pidm", "cfld", "cfld-512", "pcdms", "patn", "leffa", "clean"]
-    """Whose rules score the pictures; docs/evaluation.md has them."""
+    """Whose rules score the pictures; see docs/evaluation.md."""
 
 
 class CostsConfig(Section):
-    """What `costs` measures; sizes are always the paper's full ones."""
+    """What the stage `costs` measures, always at the paper's full sizes."""
 
     models: list[CostModel] = Field(min_length=1)
     repeats: PositiveInt
@@ -237,7 +237,7 @@ class CostsConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> "CostsConfig":
         if "x_mdpt_s" not in self.models:
-            raise ValueError("models must hold x_mdpt_s: times are told relative to its own")
+            raise ValueError("models must include x_mdpt_s, to which times are relative")
         return self
 
 
@@ -254,7 +254,7 @@ class Config(Section):
     profile: str
     seed: int = Field(ge=0)
     runs: list[str]
-    """The experiments that the graph carries out."""
+    """The experiments that the graph runs."""
     data: DataConfig
     vae: VAEConfig
     features: FeaturesConfig
@@ -270,13 +270,13 @@ class Config(Section):
         return self.seed if self.train.seed is None else self.train.seed
 
     @property
-    def last_checkpoint(self) -> str:
-        """The longest trained of the checkpoints that pictures are drawn from."""
+    def last_checkpoint(self) -> Checkpoint:
+        """Of the checkpoints that pictures are drawn from, the one with the most training."""
         return max(self.sample.checkpoints, key=lambda name: self.train.checkpoints[name])
 
 
 class Loader(yaml.SafeLoader):
-    """YAML 1.1 that, like 1.2, reads 1e-4 as a number, so that DVC and we agree."""
+    """YAML 1.1, but like YAML 1.2, and so like DVC, it reads 1e-4 as a number."""
 
 
 Loader.add_implicit_resolver(
@@ -297,7 +297,7 @@ def _validate(tree: dict[str, Any], path: Path, prefix: str = "") -> Config:
 
 
 def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> Config:
-    """The settings with the differences of one experiment."""
+    """The settings with the differences of one experiment applied."""
     if name not in config.experiments:
         known = ", ".join(config.experiments)
         raise ConfigError(f"{path}: runs: '{name}' is not in experiments ({known})")
@@ -318,7 +318,7 @@ def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> 
 def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Config:
     """Read `path`; with `run`, apply that experiment's differences to the base.
 
-    Every experiment that is to run is checked. Raises `ConfigError` naming the file and the key
+    All experiments in `runs` are checked. Raises `ConfigError`, which names the file and the key,
     for anything missing, unknown or out of range.
     """
     path = Path(path)
@@ -329,7 +329,8 @@ def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Con
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must hold named sections")
+        raise ConfigError(f"{path}: must be a mapping of sections")
     config = _validate(tree, path)
-    merged = {name: _experiment(tree, config, path, name) for name in {*config.runs, run} - {None}}
+    names = config.runs if run is None else [*config.runs, run]
+    merged = {name: _experiment(tree, config, path, name) for name in names}
     return config if run is None else merged[run]

@@ -1,6 +1,6 @@
 """The diffusion process: schedule, training losses, guidance weight, DDIM (Sections 3.1, 3.4).
 
-All of it is defined for T = 1000 steps and linear betas from 1e-4 to 2e-2.
+It has T = 1000 steps and linear betas from 1e-4 to 2e-2.
 """
 
 import math
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import cache
 
 import torch
-from diffusers import DDIMScheduler, SchedulerMixin
-from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler, DDIMSchedulerOutput
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
@@ -20,7 +20,7 @@ _BETAS = torch.linspace(BETA_START, BETA_END, NUM_TIMESTEPS, dtype=torch.float64
 _ALPHA_BARS = torch.cumprod(1 - _BETAS, 0)
 _PREVIOUS = torch.cat([torch.ones(1, dtype=torch.float64), _ALPHA_BARS[:-1]])
 _POSTERIOR_VARIANCE = _BETAS * (1 - _PREVIOUS) / (1 - _ALPHA_BARS)
-# The posterior variance of the first step is 0; its logarithm takes the second's.
+# The posterior variance of the first step is 0; its logarithm uses that of the second step.
 _POSTERIOR_LOG_VARIANCE = torch.cat([_POSTERIOR_VARIANCE[1:2], _POSTERIOR_VARIANCE[1:]]).log()
 _SCHEDULE = {
     "alpha_bar": _ALPHA_BARS,
@@ -36,13 +36,13 @@ _SCHEDULE = {
 
 @cache
 def _schedule_on(device: torch.device) -> dict[str, Tensor]:
-    """The schedule's tables on a device, copied once: a GPU stops at each copy from the CPU."""
+    """The schedule's tables on a device, copied once, since each copy from the CPU stalls a GPU."""
     with torch.inference_mode(False):
         return {name: table.to(device) for name, table in _SCHEDULE.items()}
 
 
 def _at(name: str, t: Tensor, like: Tensor) -> Tensor:
-    """Entries (B, 1, 1, 1) of a schedule table at timesteps t (B,), in the type of `like`."""
+    """Entries (B, 1, 1, 1) of a schedule table at timesteps t (B,), in the dtype of `like`."""
     table = _schedule_on(like.device)[name]
     return table[t].to(like.dtype).view(-1, *[1] * (like.ndim - 1))
 
@@ -60,7 +60,7 @@ def _mean(x: Tensor) -> Tensor:
 
 
 def _normal_cdf(x: Tensor) -> Tensor:
-    """The tanh approximation that the field's likelihoods are computed with."""
+    """The tanh approximation with which the field computes likelihoods."""
     return 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
@@ -111,7 +111,7 @@ def training_losses(
     """Loss terms of one pass (Eq. 1): `mse` and `vb` (bits) and their sum `loss`, each (B,).
 
     `model(x_t, t)` returns (B, 2C, H, W), noise then variance; x_start and noise (B, C, H, W),
-    t (B,) in 0..999. The bound trains the variance alone: the noise enters it detached.
+    t (B,) in 0..999. The bound trains only the variance: the noise enters it detached.
     """
     x_t = add_noise(x_start, noise, t)
     eps, variance = model(x_t, t).float().chunk(2, dim=1)
@@ -121,7 +121,7 @@ def training_losses(
 
 
 def min_snr_weight(t: Tensor, gamma: float) -> Tensor:
-    """min(SNR, gamma) / SNR at timesteps t (B,): less where little noise is left (Min-SNR)."""
+    """Min-SNR weight min(SNR, gamma) / SNR at timesteps t (B,): low where little noise is left."""
     snr = _schedule_on(t.device)["snr"][t].float()
     return snr.clamp(max=gamma) / snr
 
@@ -138,22 +138,22 @@ def guide(conditional: Tensor, unconditional: Tensor, weight: Tensor | float) ->
     return unconditional + weight * (conditional - unconditional)
 
 
-# Loading a saved pipeline, diffusers asks this module, by name, for the mixin that its class has.
-class XMDPTScheduler(DDIMScheduler, SchedulerMixin):
-    """DDIM whose step goes to the next timestep of its own list, as the authors' sampler.
+# To load a saved pipeline, diffusers looks for the name `SchedulerMixin` in this module.
+class XMDPTScheduler(DDIMScheduler, SchedulerMixin):  # type: ignore[misc]  # two config_name
+    """DDIM that steps to the next timestep of its own list, like the authors' sampler.
 
-    `DDIMScheduler` steps by T // num_inference_steps instead, which leaves the list when the
-    timesteps are a rounded linspace from 0 to T - 1.
+    `DDIMScheduler` steps by T // num_inference_steps, which leaves the list if the timesteps are a
+    rounded linspace from 0 to T - 1.
     """
 
     def set_timesteps(
         self, num_inference_steps: int, device: str | torch.device | None = None
     ) -> None:
-        """Choose the timesteps, see `DDIMScheduler`."""
-        super().set_timesteps(num_inference_steps, device)
-        self._list = self.timesteps.tolist()  # a GPU would have to stop for `step` to search there
+        """Choose the timesteps as `DDIMScheduler` does."""
+        super().set_timesteps(num_inference_steps, device or "cpu")
+        self._list = self.timesteps.tolist()  # searching on a GPU would stall it in `step`
 
-    def step(
+    def step(  # type: ignore[override]  # without the options that it does not support
         self,
         model_output: Tensor,
         timestep: int | Tensor,
@@ -162,16 +162,16 @@ class XMDPTScheduler(DDIMScheduler, SchedulerMixin):
         generator: torch.Generator | None = None,
         return_dict: bool = True,
     ) -> DDIMSchedulerOutput | tuple[Tensor, Tensor]:
-        """x at the next lower timestep of the list from the noise predicted at `timestep`.
+        """x at the next lower timestep of the list, given the noise predicted at `timestep`.
 
-        model_output and sample (B, C, H, W); eta 0 is deterministic, 1 has DDPM's variance.
+        model_output and sample (B, C, H, W); eta 0 is deterministic, eta 1 has DDPM's variance.
         """
         if self.num_inference_steps is None:
             raise ValueError("call set_timesteps before step")
-        config = self.config
-        if config.prediction_type != "epsilon" or config.clip_sample or config.thresholding:
+        clips = self.config["clip_sample"] or self.config["thresholding"]
+        if clips or self.config["prediction_type"] != "epsilon":
             raise ValueError(
-                "this sampler is for predicted noise, without clip_sample and thresholding, as "
+                "this sampler needs predicted noise, without clip_sample and thresholding, as "
                 "make_scheduler() sets it"
             )
         now = int(timestep)
@@ -194,7 +194,7 @@ class XMDPTScheduler(DDIMScheduler, SchedulerMixin):
 
 def make_scheduler() -> XMDPTScheduler:
     """The authors' sampler: DDIM over rounded linspace(0, 999, steps), ending at alpha-bar 1."""
-    return XMDPTScheduler(
+    scheduler: XMDPTScheduler = XMDPTScheduler(
         num_train_timesteps=NUM_TIMESTEPS,
         beta_start=BETA_START,
         beta_end=BETA_END,
@@ -203,3 +203,4 @@ def make_scheduler() -> XMDPTScheduler:
         set_alpha_to_one=True,
         timestep_spacing="linspace",
     )
+    return scheduler

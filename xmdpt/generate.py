@@ -1,5 +1,9 @@
-"""`generate`: the person of one file in the pose of another, several seeds, the best of them."""
+"""`generate`: the person of one file in the pose of another, for several seeds, and the best one.
 
+`xmdpt generate` and the page of `xmdpt demo` call it; docs/photos.md explains the steps.
+"""
+
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from xmdpt.config import ConfigError
 from xmdpt.data.keypoints import draw_skeleton
@@ -30,14 +35,14 @@ from xmdpt.support.pictures import to_signed
 from xmdpt.weights.load import load_pipeline
 
 Ranking = Literal["tokens", "st_lpips"]
-"""Cosine similarity of class tokens, or minus the ST-LPIPS distance, to the source."""
+"""Closeness to the source: cosine similarity of class tokens, or minus the ST-LPIPS distance."""
 
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A source and a pose, framed, for a model of any size.
+    """A framed source and pose, for a model of any size.
 
     picture: RGB of DeepFashion's aspect. keypoints: (18, 2) in pixels of CANVAS, -1 missing.
     """
@@ -50,19 +55,19 @@ class Prepared:
         return squash(self.picture, size)
 
     def keypoints_at(self, size: int) -> np.ndarray:
-        """(18, 2) in pixels of a picture squashed to a square of `size`."""
+        """(18, 2) in pixels of the square picture."""
         return squash_points(self.keypoints, size)
 
     def skeleton_at(self, size: int) -> np.ndarray:
-        """uint8 (size, size, 3), by the rule of the data sets."""
+        """uint8 (size, size, 3), drawn as for training."""
         return draw_skeleton(self.keypoints_at(size), (size, size))
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures in DeepFashion's aspect, one for each seed; `best` is the index of the best.
+    """Pictures in DeepFashion's aspect, one per seed; `best` is the index of the best.
 
-    scores: closeness to the source, higher is better; source and skeleton: what the model saw.
+    scores: closeness to the source, higher is closer; source and skeleton: what the model saw.
     """
 
     pictures: list[Image.Image]
@@ -90,10 +95,10 @@ def generate(
 ) -> Drawn:
     """Draw the person of `source` in the pose of `pose`: `load_pipeline`, `prepare`, `draw`.
 
-    Raises PhotoError, one line, for whatever cannot be used.
+    Raises PhotoError, in one line, for whatever cannot be used.
     """
     finder = finder or PeopleFinder()
-    pipe = load_pipeline(weights, device)  # first: a wrong name is to cost no detector's work
+    pipe = load_pipeline(weights, device)  # first, so that a wrong name fails before detection
     prepared = prepare(source, pose, finder, rescale, remove_background, say)
     return draw(pipe, prepared, seeds, ranking, num_inference_steps, guidance_scale)
 
@@ -106,18 +111,20 @@ def prepare(
     remove_background: bool = False,
     say: Callable[[str], None] = print,
 ) -> Prepared:
-    """Read and frame both; `say` hears which joints of the pose are missing.
+    """Read and frame both; `say` is told which joints of the pose are missing.
 
     With `rescale` the pose takes the source's limb lengths (`rescale_pose`). Raises PhotoError.
     """
     if not source.is_photo:
-        raise PhotoError(f"{source.path}: the source is a photo, not key points")
+        raise PhotoError(f"{source.path}: the source must be a photo, not key points")
     person = read_photo_subject(source, finder, rescale, remove_background)
     target = (
         read_photo_subject(pose, finder, True) if pose.is_photo else read_keypoints_subject(pose)
     )
     points = target.keypoints
+    assert person.picture is not None and points is not None, "both were asked for"
     if rescale:
+        assert person.keypoints is not None, "they were asked for"
         try:
             points = rescale_pose(points, person.keypoints)
         except ValueError as error:
@@ -136,16 +143,18 @@ def draw(
     guidance_scale: float = 2.0,
     progress: Callable[[int], None] | None = None,
 ) -> Drawn:
-    """Draw one picture for each seed; a seed gives the same picture whatever the others are.
+    """Draw one picture per seed; a seed gives the same picture whatever the others are.
 
     `progress` is called after every denoising step with the number of steps done so far. Raises
-    PhotoError where the networks that see photo and pose are not there.
+    PhotoError if the weights of the token encoders are missing.
     """
     source, keypoints = prepared.source_at(pipe.size), prepared.keypoints_at(pipe.size)
     made: list[np.ndarray] = []
     done = 0
 
-    def step(_pipe: XMDPTPipeline, _index: int, _t: object, tensors: dict) -> dict:
+    def step(
+        _pipe: XMDPTPipeline, _index: int, _t: object, tensors: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         nonlocal done
         done += 1
         if progress is not None:
@@ -163,7 +172,7 @@ def draw(
                 generator=[torch.Generator().manual_seed(seed) for seed in chunk],
                 callback_on_step_end=step,
             ).images
-        except ConfigError as error:  # a token encoder that is not there
+        except ConfigError as error:  # a token encoder is missing
             raise PhotoError(str(error)) from None
         made += [np.array(image) for image in images]
     scores = closeness(pipe, source, made, ranking)
@@ -181,11 +190,7 @@ def draw(
 def closeness(
     pipe: XMDPTPipeline, source: np.ndarray, pictures: Sequence[np.ndarray], ranking: Ranking
 ) -> list[float]:
-    """How close pictures are to the source, all uint8 (size, size, 3); higher is closer.
-
-    "tokens": cosine similarity of the class tokens that `pipe` sees of photos; "st_lpips": minus
-    the distance.
-    """
+    """How close pictures are to the source by `ranking`; all are uint8 (size, size, 3)."""
     reference = to_signed(source[None]).to(pipe.device)
     candidates = to_signed(np.stack(pictures)).to(pipe.device)
     if ranking == "st_lpips":
@@ -196,9 +201,9 @@ def closeness(
 
 
 def contact_sheet(drawn: Drawn, columns: int = 6) -> Image.Image:
-    """Source, skeleton and all pictures, best first, each with its seed and score below.
+    """Source, skeleton and all pictures, best first, each above its seed and score.
 
-    A strip at the bottom is left for the mark.
+    A strip at the bottom leaves room for the mark.
     """
     order = sorted(range(len(drawn.seeds)), key=lambda index: -drawn.scores[index])
     cells = [(drawn.source, "source"), (drawn.skeleton, "pose")]
@@ -206,7 +211,7 @@ def contact_sheet(drawn: Drawn, columns: int = 6) -> Image.Image:
     columns = min(columns, len(cells))
     width, height = drawn.source.size
     caption = max(round(height / 14), 12)
-    rows = -(-len(cells) // columns)
+    rows = math.ceil(len(cells) / columns)
     sheet = Image.new("RGB", (columns * width, rows * (height + caption) + caption), "white")
     canvas = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(caption * 0.72)

@@ -1,12 +1,14 @@
-"""X-MDPT in one file: TDNet denoises, CANet joins the conditions, MIPNet predicts what is masked.
+"""X-MDPT in one file: TDNet denoises, CANet joins the conditions, MIPNet predicts masked tokens.
 
 Shapes: B batch, C latent channels, H x W latent size, p patch size, N = (H/p)(W/p) tokens,
 K kept tokens, D width, M condition tokens. Section numbers are those of the paper.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +20,9 @@ from diffusers.models.embeddings import (
     get_2d_sincos_pos_embed,
 )
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
-from timm.layers import Mlp
+from diffusers.utils.outputs import BaseOutput
+from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 
@@ -35,7 +37,7 @@ class XMDPTOutput(BaseOutput):
 
 
 def relative_position_index(grid: int) -> Tensor:
-    """(N, N) rows of the bias table for each pair of positions on a grid x grid square, as BEiT."""
+    """(N, N) row of the bias table for each pair of positions on a grid x grid square, as BEiT."""
     rows, columns = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
     rows, columns = rows.flatten(), columns.flatten()
     row_offset = rows[:, None] - rows[None, :] + grid - 1
@@ -44,7 +46,9 @@ def relative_position_index(grid: int) -> Tensor:
 
 
 class RelativePositionBias(nn.Module):
-    """One learned number per head and offset; three extra rows are BEiT's, kept for its format."""
+    """One learned number per head and offset; three extra rows keep BEiT's format."""
+
+    index: Tensor
 
     def __init__(self, grid: int, num_heads: int):
         super().__init__()
@@ -56,12 +60,12 @@ class RelativePositionBias(nn.Module):
         index = self.index[None]
         if keep is not None:
             index = self.index[keep[:, :, None], keep[:, None, :]]
-        # A GPU's fused attention takes masks with a dense last dimension only.
+        # Fused attention on a GPU takes only masks that are dense in the last dimension.
         return F.embedding(index, self.table).permute(0, 3, 1, 2).contiguous()
 
 
 class Attention(nn.Module):
-    """Multi-head attention of `x` (B, N, D) to itself or to `context` (B, N, D), with bias."""
+    """Multi-head attention, with bias, of `x` (B, N, D) to itself or to `context` (B, N, D)."""
 
     def __init__(self, dim: int, num_heads: int, grid: int):
         super().__init__()
@@ -71,13 +75,16 @@ class Attention(nn.Module):
         self.to_out = nn.Linear(dim, dim)
         self.position_bias = RelativePositionBias(grid, num_heads)
 
-    def forward(self, x: Tensor, context: Tensor | None = None, keep: Tensor | None = None):
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, keep: Tensor | None = None
+    ) -> Tensor:
         query = self.to_q(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         key_value = self.to_kv(x if context is None else context)
         key, value = key_value.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self.position_bias(keep).to(query.dtype)
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self.to_out(out.transpose(1, 2).flatten(2))
+        out: Tensor = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        out = self.to_out(out.transpose(1, 2).flatten(2))
+        return out
 
 
 # TDNet (Section 3.1)
@@ -95,7 +102,8 @@ class TDNetBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
         self.attn = Attention(dim, num_heads, grid)
         self.norm2 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
-        self.mlp = Mlp(dim, 4 * dim, act_layer=lambda: nn.GELU(approximate="tanh"))
+        gelu = partial(nn.GELU, approximate="tanh")
+        self.mlp = Mlp(dim, 4 * dim, act_layer=gelu)  # type: ignore[arg-type]  # timm calls it
         self.modulation = nn.Linear(dim, 6 * dim)
 
     def forward(
@@ -111,7 +119,8 @@ class TDNetBlock(nn.Module):
         )
         attended = self.attn(modulate(self.norm1(x), shift1, scale1), context, keep)
         x = x + gate1[:, None] * attended
-        return x + gate2[:, None] * self.mlp(modulate(self.norm2(x), shift2, scale2))
+        x = x + gate2[:, None] * self.mlp(modulate(self.norm2(x), shift2, scale2))
+        return x
 
 
 class FinalLayer(nn.Module):
@@ -125,7 +134,8 @@ class FinalLayer(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         shift, scale = self.modulation(F.silu(condition)).chunk(2, dim=-1)
-        return self.linear(modulate(self.norm(x), shift, scale))
+        x = self.linear(modulate(self.norm(x), shift, scale))
+        return x
 
 
 # CANet (Section 3.2)
@@ -140,7 +150,8 @@ class TokenPool(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=1e-12)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.norm(F.gelu(self.conv(tokens).squeeze(1)))
+        pooled: Tensor = self.norm(F.gelu(self.conv(tokens).squeeze(1)))
+        return pooled
 
 
 class Projection(nn.Module):
@@ -152,15 +163,16 @@ class Projection(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=1e-12)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(F.gelu(self.linear(x)))
+        x = self.norm(F.gelu(self.linear(x)))
+        return x
 
 
 class CANet(nn.Module):
     """Pose, global source features and local source latent become one condition vector.
 
-    `sources` says which of the two views of the source photo take part (Table 2e); `aggregation`
-    how the vectors are joined: their sum through an MLP (default), the plain sum, or a 1x1
-    convolution over them stacked.
+    `sources` says which of the two views of the source photo are used (Table 2e), `aggregation` how
+    the vectors are joined: an MLP on their sum (default), their plain sum, or a 1x1 convolution
+    over their stack.
     """
 
     def __init__(
@@ -176,13 +188,15 @@ class CANet(nn.Module):
         self.aggregation = aggregation
         self.pose_projection = Projection(pose_shape[1], dim)
         self.pose_pool = TokenPool(pose_shape[0], dim)
-        self.source_projection = self.source_pool = self.local_pool = None
+        self.source_projection: Projection | None = None
+        self.source_pool: TokenPool | None = None
+        self.local_pool: TokenPool | None = None
         if sources != "local":
             self.source_projection = Projection(source_shape[1], dim)
             self.source_pool = TokenPool(source_shape[0], dim)
         if sources != "global":
             self.local_pool = TokenPool(num_patches, dim)
-        self.join = None
+        self.join: nn.Module = nn.Identity()
         if aggregation == "mlp":
             self.join = Projection(dim, dim)
         elif aggregation == "concat":
@@ -193,22 +207,25 @@ class CANet(nn.Module):
         vectors = [self.pose_pool(self.pose_projection(pose_tokens))]
         if self.local_pool is not None:
             vectors.append(self.local_pool(local_tokens))
-        if self.source_pool is not None:
+        if self.source_projection is not None and self.source_pool is not None:
             vectors.append(self.source_pool(self.source_projection(source_tokens)))
         if self.aggregation == "concat":
-            return self.join(torch.stack(vectors, dim=1))
-        total = torch.stack(vectors).sum(0)
-        return total if self.join is None else self.join(total)
+            joined: Tensor = self.join(torch.stack(vectors, dim=1))
+        else:
+            joined = self.join(torch.stack(vectors).sum(0))
+        return joined
 
 
-# MIPNet (Section 3.3), used in training only
+# MIPNet (Section 3.3), used only in training
 
 
 def _call_block(owner: nn.Module, block: nn.Module, *inputs: Tensor | None) -> Tensor:
-    """Call one of `owner`'s blocks, through diffusers' checkpointing where that is switched on."""
+    """Call one of `owner`'s blocks, with gradient checkpointing if that is enabled."""
     if torch.is_grad_enabled() and owner.gradient_checkpointing:
-        return owner._gradient_checkpointing_func(block, *inputs)
-    return block(*inputs)
+        checkpoint = cast(Callable[..., Tensor], owner._gradient_checkpointing_func)
+        return checkpoint(block, *inputs)
+    out: Tensor = block(*inputs)
+    return out
 
 
 class MIPNet(nn.Module):
@@ -233,12 +250,12 @@ class MIPNet(nn.Module):
         return "cross" in self.order
 
     def restore(self, kept: Tensor, keep: Tensor, num_tokens: int) -> Tensor:
-        """Put kept tokens (B, K, D) at positions `keep` (B, K), the mask token elsewhere."""
+        """Put kept tokens (B, K, D) at positions `keep` (B, K) and the mask token elsewhere."""
         full = self.mask_token.to(kept.dtype).expand(kept.shape[0], num_tokens, -1)
         return full.scatter(1, keep[..., None].expand(-1, -1, kept.shape[-1]), kept)
 
     def forward(self, x: Tensor, condition: Tensor, context: Tensor | None, keep: Tensor) -> Tensor:
-        """x (B, N, D) with mask tokens, context (B, N, D); the kept positions pass unchanged."""
+        """x (B, N, D) with mask tokens, context (B, N, D); kept positions pass unchanged."""
         predicted = x
         for name in self.order:
             block_context = context if name == "cross" else None
@@ -250,13 +267,14 @@ class MIPNet(nn.Module):
 # The whole model
 
 
-class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
+# diffusers declares less than it allows, hence the ignored types below.
+class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """The cross-view masked diffusion transformer: TDNet with CANet and, for training, MIPNet.
 
     Args:
         sample_size: side of the square latent. in_channels: its channels C.
         patch_size: p. hidden_size, depth, num_heads: D, blocks, heads (S 384/12/6, B 768/12/12,
-            L 1024/24/16). decode_layers: how many of the last blocks are the decoder.
+            L 1024/24/16). decode_layers: how many of the last blocks form the decoder.
         mask_ratio: share of target tokens hidden in the masked pass (Table 2b).
         mip_attention: none (a plain diffusion transformer), self (MDT), cross, cross_self or
             self_cross (Table 2d). Inference does not need MIPNet: `none` drops it.
@@ -265,12 +283,17 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = True
-    _supports_group_offloading = False  # its hooks wait for `forward`, not for `encode_condition`
-    _no_split_modules: ClassVar[list[str]] = ["TDNetBlock"]
-    _repeated_blocks: ClassVar[list[str]] = ["TDNetBlock"]
-    _skip_layerwise_casting_patterns: ClassVar[list[str]] = ["pos_embed", "norm", "time_embedding"]
+    _supports_group_offloading = False  # it works for `forward`, but not for `encode_condition`
+    _no_split_modules: ClassVar[list[str]] = ["TDNetBlock"]  # type: ignore[misc, assignment]
+    _repeated_blocks: ClassVar[list[str]] = ["TDNetBlock"]  # type: ignore[misc]
+    _skip_layerwise_casting_patterns: ClassVar[list[str]] = [  # type: ignore[misc, assignment]
+        "pos_embed",
+        "norm",
+        "time_embedding",
+    ]
+    config: Any  # settings are both keys and attributes
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         sample_size: int = 32,
@@ -289,13 +312,13 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
         source_tokens: int = 257,
         source_width: int = 1536,
     ):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._check_config()
         grid = sample_size // patch_size
         self.num_patches = grid * grid
         self.gradient_checkpointing = False
 
-        self.patch_embed = PatchEmbed(
+        self.patch_embed = PatchEmbed(  # type: ignore[no-untyped-call]
             sample_size, sample_size, patch_size, in_channels, hidden_size, pos_embed_type=None
         )
         self.pos_embed = nn.Parameter(torch.zeros(1, self.num_patches, hidden_size))
@@ -311,7 +334,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
             aggregation,
         )
         self.blocks = nn.ModuleList(TDNetBlock(hidden_size, num_heads, grid) for _ in range(depth))
-        self.mipnet = None
+        self.mipnet: MIPNet | None = None
         if mip_attention != "none":
             self.mipnet = MIPNet(hidden_size, num_heads, grid, mip_attention)
         self.final_layer = FinalLayer(hidden_size, patch_size**2 * 2 * in_channels)
@@ -347,8 +370,8 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
                 raise ValueError(f"{name} '{config[name]}' is not one of {', '.join(allowed)}")
 
     def initialize_weights(self) -> None:
-        """As in the authors' code: Xavier linears, sin-cos positions, and zero for all that gates
-        or ends (adaLN-Zero); a std of 0.02 in CANet, the time embedding and the position biases.
+        """As in the authors' code: Xavier for linear layers, sin-cos positions, zero for modulation
+        and the last layer (adaLN-Zero), std 0.02 for CANet, time embedding and position biases.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -358,7 +381,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
                 nn.init.normal_(module.table, std=0.02)
         self._initialize_attention()
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))
-        nn.init.zeros_(self.patch_embed.proj.bias)
+        nn.init.zeros_(cast(Tensor, self.patch_embed.proj.bias))
         grid = math.isqrt(self.num_patches)
         positions = get_2d_sincos_pos_embed(
             self.config.hidden_size, grid, base_size=grid, output_type="pt"
@@ -378,7 +401,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.final_layer.linear.weight)
 
     def _initialize_attention(self) -> None:
-        """Self-attention as Xavier has it for query, key and value in one matrix of 3D x D."""
+        """Xavier for self-attention as if query, key and value were one matrix of 3D x D."""
         blocks = [*self.blocks]
         if self.mipnet is not None and "self" in self.mipnet.order:
             blocks.append(self.mipnet.blocks["self"])
@@ -396,34 +419,40 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
         return self.blocks[: -self.config.decode_layers]
 
     def _embed(self, latent: Tensor) -> Tensor:
-        return self.patch_embed(latent) + self.pos_embed
+        tokens: Tensor = self.patch_embed(latent) + self.pos_embed
+        return tokens
 
     def _condition(self, timestep: Tensor, condition: Tensor) -> Tensor:
         """c = timestep embedding + y, (B, D)."""
         timestep = torch.as_tensor(timestep, device=condition.device).expand(condition.shape[0])
         waves = self.time_proj(timestep).to(self.time_embedding.linear_1.weight.dtype)
-        return self.time_embedding(waves) + condition
+        c: Tensor = self.time_embedding(waves) + condition
+        return c
 
     def _decode(self, x: Tensor, c: Tensor) -> Tensor:
         """Decoder blocks and final layer: tokens (B, N, D) -> (B, 2C, H, W)."""
         x = self._run(self.blocks[-self.config.decode_layers :], x, c)
         grid, p = math.isqrt(self.num_patches), self.config.patch_size
-        patches = self.final_layer(x, c).unflatten(1, (grid, grid)).unflatten(-1, (p, p, -1))
+        patches: Tensor = (
+            self.final_layer(x, c).unflatten(1, (grid, grid)).unflatten(-1, (p, p, -1))
+        )
         return patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
-    @apply_forward_hook  # an offloaded model comes back for `forward`; here it must be told to
+    # By itself, an offloaded model returns to the device only for `forward`.
+    @apply_forward_hook  # type: ignore[untyped-decorator]
     def encode_condition(
         self, pose_tokens: Tensor, source_tokens: Tensor, source_latent: Tensor
     ) -> Tensor:
         """The condition vector y (B, D) of CANet; it does not depend on the timestep.
 
         pose_tokens (B, M, width), source_tokens (B, M', width'), source_latent (B, C, H, W) as
-        scaled for diffusion. The vector of zeros is the unconditional one.
+        scaled for diffusion. A vector of zeros means no condition.
         """
-        return self.canet(pose_tokens, source_tokens, self._embed(source_latent))
+        y: Tensor = self.canet(pose_tokens, source_tokens, self._embed(source_latent))
+        return y
 
     def kept_tokens(self, mask_noise: Tensor) -> Tensor:
-        """Positions (B, K) of the int(N (1 - mask_ratio)) smallest of mask_noise (B, N), rising."""
+        """Sorted positions (B, K) of the int(N (1 - mask_ratio)) smallest of mask_noise (B, N)."""
         count = int(self.num_patches * (1 - self.config.mask_ratio))
         return mask_noise.argsort(dim=1)[:, :count].sort(dim=1).values
 
@@ -440,7 +469,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
         sample: Tensor,
         timestep: Tensor,
         condition: Tensor,
-        source_latent: Tensor,
+        source_latent: Tensor | None,
         mask_noise: Tensor,
     ) -> XMDPTOutput:
         """The training pass with part of the target hidden (Eq. 2-4); arguments as `forward`."""
@@ -452,7 +481,11 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):
         x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
         x = self._run(self._encoder, x, c, None, keep)
         x = self.mipnet.restore(x, keep, self.num_patches) + self.decoder_pos_embed
-        context = self.source_context(source_latent, c) if self.mipnet.uses_source else None
+        context = None
+        if self.mipnet.uses_source:
+            if source_latent is None:
+                raise ValueError("the masked pass of this model needs source_latent")
+            context = self.source_context(source_latent, c)
         x = self.mipnet(x, c, context, keep)
         return XMDPTOutput(sample=self._decode(x, c))
 

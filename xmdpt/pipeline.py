@@ -7,15 +7,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, ImagePipelineOutput
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.schedulers import KarrasDiffusionSchedulers
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
-import xmdpt.model  # noqa: F401 - from_pretrained finds its class among imported modules alone
+import xmdpt.model  # from_pretrained finds its class only among imported modules
 from xmdpt.config import MIN_STEPS, ConfigError
 from xmdpt.diffusion import guidance_weight, guide
 from xmdpt.features.cache import sample_latent
@@ -24,6 +26,8 @@ from xmdpt.photos.poses import Picture, Pose, PoseFinder, as_list, draw_pose, re
 from xmdpt.support.pictures import to_signed, to_uint8
 
 Generators = torch.Generator | list[torch.Generator] | None
+Images = Tensor | np.ndarray | list[Image.Image]
+Callback = Callable[["XMDPTPipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
@@ -31,15 +35,19 @@ class XMDPTPipeline(DiffusionPipeline):
     """Guided sampling of X-MDPT (Section 3.4).
 
     Args:
-        vae, transformer, scheduler: as trained (`XMDPTTransformer2DModel`); `make_scheduler()` is
-            the authors' sampler, and any of diffusers' that predict noise can take its place.
+        vae, transformer, scheduler: the trained networks (`XMDPTTransformer2DModel`) and a sampler:
+            `make_scheduler()` is the authors', any in diffusers that takes predicted noise will do.
         source_encoder, pose_encoder: names of the token encoders, see `xmdpt.features.encoders`.
-        imagenet_normalization, encoder_precision: as the features were made that the model was
-            trained on; "auto" is bf16 on a device that multiplies it (`xmdpt.support.precision`).
+        imagenet_normalization, encoder_precision: as for the features that the model was trained
+            on; "auto" is bf16 on a device where that is faster (`xmdpt.support.precision`).
     """
 
-    model_cpu_offload_seq = "transformer->vae"
+    model_cpu_offload_seq = "transformer->vae"  # type: ignore[assignment]  # declared None
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "condition"]
+    config: Any  # settings are both keys and attributes
+    vae: AutoencoderKL
+    transformer: "xmdpt.model.XMDPTTransformer2DModel"
+    scheduler: Any  # diffusers' schedulers share no base class that declares what they do
 
     def __init__(
         self,
@@ -52,8 +60,10 @@ class XMDPTPipeline(DiffusionPipeline):
         encoder_precision: str = "fp32",  # a Precision; diffusers warns of other annotations
     ):
         super().__init__()
-        self.register_modules(vae=vae, transformer=transformer, scheduler=scheduler)
-        self.register_to_config(
+        self.register_modules(  # type: ignore[no-untyped-call]
+            vae=vae, transformer=transformer, scheduler=scheduler
+        )
+        self.register_to_config(  # type: ignore[no-untyped-call]
             source_encoder=source_encoder,
             pose_encoder=pose_encoder,
             imagenet_normalization=imagenet_normalization,
@@ -66,33 +76,35 @@ class XMDPTPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> "XMDPTPipeline":
-        """Another pipeline of the same components and settings, see `DiffusionPipeline`."""
-        # diffusers passes on what is of exactly the annotated type, and ours is of a base class.
-        return super().from_pipe(pipeline, **{"transformer": pipeline.transformer} | kwargs)
+        """A pipeline with the components and settings of another, see `DiffusionPipeline`."""
+        # diffusers passes on only components of exactly the annotated type, here a base class.
+        kwargs = {"transformer": pipeline.transformer} | kwargs
+        made: XMDPTPipeline = super().from_pipe(pipeline, **kwargs)  # type: ignore[no-untyped-call]
+        return made
 
     @property
     def size(self) -> int:
         """Side in pixels of the pictures made."""
-        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        return self.transformer.config.sample_size * factor
+        factor = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+        return int(self.transformer.config.sample_size * factor)
 
     @property
     def interrupt(self) -> bool:
-        """Whether a callback set `_interrupt`: the steps that are left are left out."""
+        """Whether a callback set `_interrupt`, which skips all remaining steps."""
         return self._interrupt
 
     @property
     def guidance_scale(self) -> float:
-        """That of the next step; a callback may set `_guidance_scale`."""
+        """The scale of the next step; a callback may change it by `_guidance_scale`."""
         return self._guidance_scale
 
     @property
     def num_timesteps(self) -> int:
-        """How many steps the call at hand takes."""
+        """How many steps the current call takes."""
         return self._num_timesteps
 
     def encode_tokens(self, kind: Kind, pictures: Tensor) -> Tensor:
-        """Tokens (B, M, width) of pictures (B, 3, H, W) in [-1, 1]; the network is loaded once."""
+        """Tokens (B, M, width) of pictures (B, 3, H, W) in [-1, 1]; loads the encoder once."""
         if kind not in self._encoders:
             config = self.config
             field = "source_encoder" if kind == "photo" else "pose_encoder"
@@ -104,27 +116,27 @@ class XMDPTPipeline(DiffusionPipeline):
                 f"{field} in model_index.json",
             )
         encoder = self._encoders[kind].to(pictures.device)
-        tokens = encoder(pictures)
-        # The encoders are no components, so diffusers' hooks, which offload those, pass them by.
+        tokens: Tensor = encoder(pictures)
+        # The encoders are no components, so diffusers' hooks do not offload them.
         if hasattr(self.vae, "_hf_hook"):
             encoder.to("cpu")
         return tokens
 
     def _check_tokens(self, kind: Kind, tokens: Tensor) -> None:
-        """Raise ConfigError where an encoder is not the one that the model was trained on."""
+        """Raise ConfigError if an encoder cannot be the one that the model was trained with."""
         name, model = ("source" if kind == "photo" else "pose"), self.transformer.config
         wanted = (model[f"{name}_tokens"], model[f"{name}_width"])
         if tuple(tokens.shape[1:]) != wanted:
             raise ConfigError(
                 f"{name}_encoder in model_index.json: {self.config[f'{name}_encoder']} makes "
-                f"{tokens.shape[1]} tokens of {tokens.shape[2]} numbers, and the transformer was "
-                f"trained on {wanted[0]} of {wanted[1]}: name the encoder that it was trained on"
+                f"{tokens.shape[1]} tokens of {tokens.shape[2]} numbers, but the transformer was "
+                f"trained on {wanted[0]} of {wanted[1]}: name the encoder that it was trained with"
             )
 
     def _encode_moments(self, pixels: Tensor) -> Tensor:
         """Mean and log-variance (B, 2C, H, W) of pictures (B, 3, size, size) in [-1, 1]."""
-        moments = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.parameters
-        # A hook sends a network away when the next in the sequence comes; after this one, none.
+        moments: Tensor = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.parameters
+        # The VAE is last in the offload sequence: no later network would make its hook offload it.
         for hook in getattr(self, "_all_hooks", []):
             hook.offload()
         return moments
@@ -138,7 +150,7 @@ class XMDPTPipeline(DiffusionPipeline):
         num_images_per_prompt: int = 1,
         pose_finder: PoseFinder | None = None,
     ) -> Tensor:
-        """The condition vectors (B, D), B poses times images; one source is encoded once."""
+        """The condition vectors (B, D), B poses times images; a single source is encoded once."""
         device, size = self._execution_device, self.size
         sources, poses = as_list(source), as_list(pose)
         if not sources or not poses:
@@ -147,11 +159,11 @@ class XMDPTPipeline(DiffusionPipeline):
         skeletons = np.stack([draw_pose(item, size, pose_finder) for item in poses])
         count = len(skeletons) * num_images_per_prompt
         if len(photos) not in (1, len(skeletons)):
-            raise ValueError(f"{len(photos)} sources do not go with {len(skeletons)} poses")
+            raise ValueError(f"{len(photos)} sources for {len(skeletons)} poses; give 1 or as many")
         if isinstance(generator, list) and len(generator) != count:
-            raise ValueError(f"{len(generator)} generators do not go with {count} pictures")
-        # Outside of autocast, as the features that the model was trained on: the VAE in full
-        # precision, the encoders in theirs.
+            raise ValueError(f"{len(generator)} generators for {count} pictures; give 1 or as many")
+        # Without autocast, like the features that the model was trained on: the VAE in full
+        # precision, the encoders in their own.
         with torch.autocast(device.type, enabled=False):
             pixels = to_signed(photos).to(device)
             moments = self._encode_moments(pixels)
@@ -163,16 +175,17 @@ class XMDPTPipeline(DiffusionPipeline):
         moments = moments.repeat_interleave(repeats, 0)
         source_tokens = source_tokens.repeat_interleave(repeats, 0)
         pose_tokens = pose_tokens.repeat_interleave(num_images_per_prompt, 0)
-        # In float32 whatever the weights are in: a seed means one picture.
+        # In float32 whatever the dtype of the weights, so that a seed means one picture.
         noise = randn_tensor(moments.chunk(2, dim=1)[0].shape, generator, device)
-        latent = sample_latent(moments, noise, self.vae.config.scaling_factor)
+        latent = sample_latent(moments, noise, self.vae.config["scaling_factor"])
         dtype = self.transformer.dtype
-        return self.transformer.encode_condition(
+        condition: Tensor = self.transformer.encode_condition(
             pose_tokens.to(dtype), source_tokens.to(dtype), latent.to(dtype)
         )
+        return condition
 
     def _step_arguments(self, generator: Generators, eta: float) -> dict[str, Any]:
-        """What of generator and eta the scheduler takes."""
+        """Those of generator and eta that the scheduler takes."""
         known = inspect.signature(self.scheduler.step).parameters
         return {
             name: value
@@ -181,28 +194,31 @@ class XMDPTPipeline(DiffusionPipeline):
         }
 
     def _learns_variance(self) -> bool:
-        """Whether the scheduler takes the variance; ValueError where it would take a part of it."""
+        """Whether the scheduler takes the learned variance; ValueError if it would misuse it."""
         kind = self.scheduler.config.get("variance_type") or ""
         asks = "variance_type" in inspect.signature(type(self.scheduler).__init__).parameters
         if not (asks and kind.startswith("learned")):
             return False
         if not isinstance(self.scheduler, DDPMScheduler):
             raise ValueError(
-                f"{type(self.scheduler).__name__} cannot use this model's learned variance: make "
+                f"{type(self.scheduler).__name__} cannot use this model's learned variance: create "
                 "it by from_config(..., variance_type=None)"
             )
         return True
 
     def _predict(self, latents: Tensor, t: Tensor, condition: Tensor, power: float) -> Tensor:
-        """Guided noise and variance (B, 2C, H, W); both halves of the guidance are one batch."""
+        """Guided noise and variance (B, 2C, H, W), from both guidance passes in one batch."""
         scale = self._guidance_scale
         scaled = self.scheduler.scale_model_input(latents, t).to(self.transformer.dtype)
+        if scale != 1:
+            scaled = torch.cat([scaled, scaled])
+            condition = torch.cat([condition, torch.zeros_like(condition)])
+        output: Tensor = self.transformer(scaled, t, condition).sample.to(latents.dtype)
         if scale == 1:
-            return self.transformer(scaled, t, condition).sample.to(latents.dtype)
-        both = torch.cat([condition, torch.zeros_like(condition)])
-        output = self.transformer(torch.cat([scaled, scaled]), t, both).sample.to(latents.dtype)
+            return output
+        conditional, unconditional = output.chunk(2)
         weight = guidance_weight(t, scale, power)
-        return guide(*output.chunk(2), weight.to(output.dtype))
+        return guide(conditional, unconditional, weight.to(output.dtype))
 
     @torch.no_grad()
     def denoise(
@@ -212,7 +228,7 @@ class XMDPTPipeline(DiffusionPipeline):
         num_inference_steps: int,
         guidance_scale: float,
         guidance_power: float,
-        callback_on_step_end: Callable | None = None,
+        callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         generator: Generators = None,
         eta: float = 0.0,
@@ -242,9 +258,10 @@ class XMDPTPipeline(DiffusionPipeline):
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, C, H, W) -> pictures (B, 3, size, size), about -1 to 1."""
-        scaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
+        scaled = (latents / self.vae.config["scaling_factor"]).to(self.vae.dtype)
         with torch.autocast(latents.device.type, enabled=False):
-            return self.vae.decode(scaled).sample
+            pictures: Tensor = self.vae.decode(scaled).sample
+        return pictures
 
     def _check(self, steps: int, images: int, output_type: str, names: Sequence[str]) -> None:
         if steps < MIN_STEPS:
@@ -274,24 +291,24 @@ class XMDPTPipeline(DiffusionPipeline):
         latents: Tensor | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-        callback_on_step_end: Callable | None = None,
+        callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         pose_finder: PoseFinder | None = None,
-    ) -> ImagePipelineOutput | tuple:
+    ) -> ImagePipelineOutput | tuple[Images]:
         """Draw the person of `source` in each `pose`.
 
         Args:
-            source: a photo, or one for each pose: PIL or uint8 (H, W, 3), squashed to a square.
-            pose: skeleton pictures; key points (18 or 17, 2) in pixels of the squared picture, -1
+            source: a photo, or one for each pose: PIL or uint8 (H, W, 3), resized to a square.
+            pose: skeleton pictures; key points (18 or 17, 2) in pixels of the square picture, -1
                 missing; OpenPose JSON; or photos, with `pose_finder`. One or a list.
-            generator: one for all, or one for each picture, which makes it independent of the
-                batch that it is in.
+            generator: one for all, or one for each picture, which makes a picture independent of
+                the others in its batch.
             guidance_scale, guidance_power: w(t) of Eq. 6; a scale of 1 switches guidance off.
             eta: of DDIM. latents: noise (B, C, H, W) to start from.
             output_type: "pil"; "np" (B, H, W, 3) or "pt" (B, 3, H, W) in [0, 1]; or "latent".
-            pose_finder: finds the joints where poses are photos, see `photos.subjects.find_pose`.
+            pose_finder: finds the joints if poses are photos, see `photos.subjects.find_pose`.
 
-        Raises ValueError for what cannot be used. The pictures of one pose lie side by side.
+        Raises ValueError for bad arguments. The pictures of one pose follow each other.
         """
         names = callback_on_step_end_tensor_inputs
         if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
@@ -304,7 +321,7 @@ class XMDPTPipeline(DiffusionPipeline):
         )
         config = self.transformer.config
         shape = (len(condition), config.in_channels, config.sample_size, config.sample_size)
-        # Half precision, of the model or of autocast, is too coarse to sum up over the steps.
+        # Half precision, of the model or of autocast, is too coarse to add up over the steps.
         precise = torch.promote_types(condition.dtype, torch.float32)
         if latents is None:
             latents = randn_tensor(shape, generator, condition.device)
@@ -322,10 +339,12 @@ class XMDPTPipeline(DiffusionPipeline):
             eta,
         )
         images = self._output(latents, output_type)
-        self.maybe_free_model_hooks()
-        return ImagePipelineOutput(images=images) if return_dict else (images,)
+        self.maybe_free_model_hooks()  # type: ignore[no-untyped-call]
+        if not return_dict:
+            return (images,)
+        return ImagePipelineOutput(images=images)  # type: ignore[arg-type]  # tensors for pt, latent
 
-    def _output(self, latents: Tensor, output_type: str) -> Tensor | np.ndarray | list[Image.Image]:
+    def _output(self, latents: Tensor, output_type: str) -> Images:
         if output_type == "latent":
             return latents
         decoded = self.decode(latents)

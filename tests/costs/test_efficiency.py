@@ -1,6 +1,5 @@
-"""What networks cost: sizes of the stand-ins, closed forms of the counts, timing in rounds."""
+"""What networks cost: sizes of the stand-ins, closed-form counts, timing in rounds."""
 
-import sys
 import time
 from functools import partial
 from typing import get_args
@@ -8,9 +7,9 @@ from typing import get_args
 import pytest
 import torch
 from accelerate import init_empty_weights
-from helpers.networks import make_model
+from helpers.commands import xmdpt
+from helpers.networks import make_model, make_pipeline
 
-from xmdpt import cli
 from xmdpt.config import CostModel
 from xmdpt.costs import efficiency
 from xmdpt.costs.efficiency import (
@@ -22,9 +21,7 @@ from xmdpt.costs.efficiency import (
     training_batch,
 )
 from xmdpt.costs.full_size import NETWORKS, STEPS
-from xmdpt.diffusion import make_scheduler
 from xmdpt.model import relative_position_index
-from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.training.train import TrainingModule
 
 CPU = torch.device("cpu")
@@ -74,12 +71,12 @@ def test_memory_counts_what_is_alive_at_once():
     assert alive.now == 0
 
 
-def test_a_guided_picture_takes_the_forwards_that_the_table_says(tiny_vae, monkeypatch):
-    model = make_model()
+def test_a_guided_picture_takes_the_forwards_that_the_table_says(tiny_vae):
     rows = []
-    model.register_forward_hook(lambda module, inputs, output: rows.append(len(inputs[0])))
-    pipe = XMDPTPipeline(tiny_vae, model, make_scheduler())
-    pipe.set_progress_bar_config(disable=True)
+    pipe = make_pipeline(tiny_vae)
+    pipe.transformer.register_forward_hook(
+        lambda module, inputs, output: rows.append(len(inputs[0]))
+    )
     latents = torch.randn(3, 4, 8, 8)
     pipe.denoise(torch.randn(3, 32), latents, STEPS, guidance_scale=2.0, guidance_power=0.01)
     assert sum(rows) / 3 == NETWORKS["x_mdpt_l"].forwards == 100
@@ -114,11 +111,9 @@ def test_a_training_batch_is_what_the_training_module_reads():
     [(("--models", "x_mdpt_s,pidm"), "pidm"), (("--device", "nonesuch"), "--device")],
 )
 def test_bench_refuses_in_one_line(monkeypatch, capsys, words, named):
-    monkeypatch.setattr(sys, "argv", ["xmdpt", "bench", *words])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
+    assert xmdpt(monkeypatch, "bench", *words) == 2
     error = capsys.readouterr().err
-    assert stop.value.code == 2 and named in error and len(error.splitlines()) == 1
+    assert named in error and len(error.splitlines()) == 1
 
 
 @pytest.mark.slow

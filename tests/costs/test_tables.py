@@ -144,7 +144,7 @@ def test_tables_and_figure_of_the_smallest_model_alone_are_written(tmp_path):
         Exhibit("table_3", "Table 3.", "", provenance(costs), tables=tables, figures=figures),
         tmp_path,
     )
-    assert (tmp_path / "reports/tables/table_3.csv").is_file()
+    assert (tmp_path / "reports/exhibits/table_3/table_3.csv").is_file()
 
 
 # Claims

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
+from helpers.people import SIZE
 from helpers.repository import ROOT
 from safetensors.numpy import load_file
+from transformers import Dinov2Config, Dinov2Model
 
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
+from xmdpt.features.encoders import make_encoder, network_input
+from xmdpt.support.pictures import to_signed
 
 GOLDEN = load_file(ROOT / "tests/golden/pose_small.safetensors")
 
@@ -32,6 +37,19 @@ def test_no_joint_is_a_black_picture_without_nan():
     skeleton = draw_skeleton(np.full((18, 2), -1), (64, 48))
     assert skeleton.shape == (64, 48, 3)
     assert skeleton.max() == 0
+
+
+def test_a_skeleton_without_joints_gives_numbers():
+    """The authors' code divides by the picture's maximum: 0 / 0."""
+    black = draw_skeleton(np.full((18, 2), -1.0), (SIZE, SIZE))
+    assert black.max() == 0
+    assert torch.isfinite(make_encoder("efficientnet_lite0")(to_signed(black[None]))).all()
+    config = Dinov2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=224
+    )
+    pose = network_input(to_signed(black[None]), "skeleton", imagenet_normalization=False)
+    tokens = Dinov2Model(config).eval()(pose).last_hidden_state
+    assert (pose == 0).all() and torch.isfinite(tokens).all()
 
 
 def test_joint_outside_the_picture_is_clipped():

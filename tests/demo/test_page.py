@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from helpers.browser import browse
-from helpers.networks import make_model
+from helpers.networks import make_pipeline
 from helpers.people import SIZE, draw_person
 from PIL import Image
 
@@ -20,11 +20,9 @@ pytest.importorskip("gradio", reason="the extra `demo` is not installed")
 
 import httpx
 
-from xmdpt import XMDPTPipeline
 from xmdpt.data.keypoints import JOINTS, missing
 from xmdpt.demo import page
 from xmdpt.demo.page import parse_pose, serve, stored_poses
-from xmdpt.diffusion import make_scheduler
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK
 from xmdpt.photos.people import PeopleFinder
@@ -51,10 +49,10 @@ def is_here(host: str) -> bool:
 @pytest.fixture(scope="module")
 def address(tiny_vae):
     heard.clear()
-    pipe = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("http_proxy", "http://127.0.0.1:9")  # which nothing is to go through
-        with serve(pipe, PeopleFinder("./none", "./none", "./none")) as address:
+        patch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing may go through it
+        finder = PeopleFinder("./none", "./none", "./none")
+        with serve(make_pipeline(tiny_vae), finder) as address:
             yield address.rstrip("/")
 
 
@@ -119,7 +117,7 @@ def test_stored_poses_are_whole_people():
     (json.dumps([[1, 2]] * 17 + [[5000, 2]]), "outside"),
     ("[" + "[NaN, 1]," * 17 + "[1, 2]]", "NaN"), (json.dumps([["a", "b"]] * 18), "18"),
 ])  # fmt: skip
-def test_a_pose_that_is_none_is_refused(text, says):
+def test_what_is_not_a_pose_is_refused(text, says):
     with pytest.raises(PhotoError, match=says):
         parse_pose(text)
 
@@ -154,7 +152,7 @@ def test_a_person_is_drawn_and_the_pictures_are_marked(client, photo):
 
 @pytest.mark.slow
 def test_a_rendered_person_is_drawn(client):
-    """The number is anybody's: any number is a person."""
+    """Any number is a person."""
     for number in (3, 10**12, None):
         done, output = call(client, 1, 2, [number], "rendered")
         assert done, output
@@ -236,7 +234,7 @@ def test_no_file_outside_the_temporary_folder_is_reachable(client, tmp_path, pho
             assert not done and SECRET not in json.dumps(output)
 
 
-def test_nothing_is_fetched_for_anybody(client):
+def test_the_server_fetches_no_url_for_a_client(client):
     for prefix in ("/gradio_api/file=", "/file=", "/gradio_api/proxy="):
         answer = client.get(prefix + "http://example.invalid/a.png")
         assert answer.status_code in (400, 404)
@@ -247,7 +245,7 @@ def test_nothing_is_fetched_for_anybody(client):
     assert not [host for host in heard if "example" in host]
 
 
-def test_the_page_names_nobody_else(client):
+def test_the_page_loads_nothing_from_other_servers(client):
     """Fonts and scripts are this server's, and the browser is told to accept no others."""
     start = client.get("/")
     policy = start.headers["content-security-policy"]
@@ -261,7 +259,7 @@ def test_the_page_names_nobody_else(client):
     assert not config.get("stylesheets")
 
 
-def test_this_process_spoke_to_nobody_else(client):
+def test_this_process_contacted_no_other_machine(client):
     """Last of the quick tests: all that the server did until here stayed on this machine."""
     assert client.get("/").status_code == 200 and heard
     assert [host for host in heard if not is_here(host)] == []

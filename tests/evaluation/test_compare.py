@@ -109,7 +109,7 @@ def test_pairs_may_be_chosen(people, copies, tmp_path):
     found = compare_pixels({"fine": copies / "fine"}, people, pairs_file=chosen)
     assert found.scores["fine"]["count"] == 2
     text = " ".join(found.notes)
-    assert "4 results in" in text and "are of no test pair" in text
+    assert "4 results in" in text and "belong to no test pair" in text
     assert "1 pictures in" in text and "are not named" in text and "grid.png" in text
 
 
@@ -258,11 +258,11 @@ def test_bad_results_are_one_line(people, copies, tmp_path, monkeypatch, capsys,
         ("--weights", "nowhere", "no such folder"),
         ("--pairs", "nowhere.txt", "no such file"),
         ("--train", "nowhere", "no such folder"),
-        ("--train", ".", "no distribution"),
+        ("--train", ".", "needs two training pictures"),
         ("--reference", "nowhere", "no such folder"),
-        ("--table", ".", "name a file"),
-        ("--table", "a file/scores.md", "name a file"),
-        ("--device", "cude", "--device cude: PyTorch has none here; there are: cpu"),
+        ("--table", ".", "is a folder"),
+        ("--table", "a file/scores.md", "not a writable folder"),
+        ("--device", "cude", "--device cude: not available here; choose cpu"),
     ],
 )
 def test_bad_options_are_one_line(

@@ -1,7 +1,6 @@
 """Cached features: exact, resumable, shared out, and every damage named."""
 
 import json
-import os
 import re
 import shutil
 from functools import partial
@@ -12,6 +11,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 from helpers.people import SIZE
+from helpers.processes import note_share
 from safetensors.torch import load_file, save_file
 
 from xmdpt.config import load_config
@@ -186,11 +186,6 @@ def test_a_killed_run_resumes_without_doing_work_twice(data, names, encoders, tm
     assert files(again) == files(folder)
 
 
-def note_share(folder, shards):
-    (folder / f"{os.getpid()}.json").write_text(json.dumps([*shards]))
-    return iter(shards)
-
-
 def test_processes_share_out_the_shards(data, names, encoders, tmp_path, folder):
     target, note = tmp_path / "features", partial(note_share, tmp_path)
     cache_features(target, names, data, encoders, SETTINGS, note, shard_size=4, processes=2)
@@ -205,7 +200,7 @@ def test_an_error_of_a_process_says_what_it_says_alone(data, names, encoders, tm
     (tmp_path / "people" / names[-1]).write_bytes(b"no picture")
     broken, write = DeepFashion(tmp_path / "people", SIZE), partial(cache_features, processes=2)
     with pytest.raises(
-        DataError, match=r"not a readable picture \(unknown format\); copy it anew$"
+        DataError, match=r"not a readable picture \(unknown format\); copy it again$"
     ):
         write(tmp_path / "out", names, broken, encoders, SETTINGS, iter, shard_size=4)
     assert not (tmp_path / "out").exists()
@@ -268,10 +263,10 @@ def test_a_changed_byte_is_found_by_its_checksum(copy):
 
 
 def test_missing_and_short_shards_are_found_on_opening(copy, tmp_path):
-    with pytest.raises(DataError, match="the stage `features` makes it"):
+    with pytest.raises(DataError, match="the stage `features`"):
         FeatureCache(tmp_path)
     (copy / "00002.safetensors").write_bytes(b"short")
-    with pytest.raises(DataError, match=r"00002\.safetensors: has 5 bytes in place of \d+; make"):
+    with pytest.raises(DataError, match=r"00002\.safetensors: has 5 bytes instead of \d+; make"):
         FeatureCache(copy)
     (copy / "00002.safetensors").unlink()
     with pytest.raises(DataError, match=r"00002\.safetensors: no such file"):
@@ -282,7 +277,7 @@ def test_a_shard_of_the_right_length_that_is_none(copy):
     length = (copy / "00000.safetensors").stat().st_size
     (copy / "00000.safetensors").write_bytes(b"\xff" * length)
     cache = FeatureCache(copy)
-    with pytest.raises(DataError, match=r"00000\.safetensors: not a shard of features"):
+    with pytest.raises(DataError, match=r"00000\.safetensors: not a readable shard"):
         cache.read("moments", rows(0), rows(0))
 
 

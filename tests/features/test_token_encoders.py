@@ -193,13 +193,13 @@ def test_a_folder_without_weights_or_with_half_of_them(folder, tmp_path):
     fails(str(tmp_path), "holds no readable weights")
     weights = (folder / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    fails(str(tmp_path), "holds no readable weights", "copy it anew")
+    fails(str(tmp_path), "holds no readable weights", "copy it again")
     config = (folder / "config.json").read_text()
     (tmp_path / "model.safetensors").write_bytes(weights)
     (tmp_path / "config.json").write_text(config.replace('"hidden_size": ', '"hidden_size": 2'))
-    fails(str(tmp_path), "features.source_encoder", "copy it anew")  # they do not fit it
+    fails(str(tmp_path), "features.source_encoder", "copy it again")  # they do not fit it
     (tmp_path / "config.json").write_text(config[: len(config) // 2])
-    fails(str(tmp_path), "config.json is not JSON", "copy it anew")
+    fails(str(tmp_path), "config.json is not JSON", "copy it")
 
 
 def test_another_network_is_refused(tmp_path):

@@ -8,13 +8,19 @@ import lmdb
 import numpy as np
 from PIL import Image
 
-from helpers.people import SIZE
+from helpers.people import SIZE, draw_person
+from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import mangle
+from xmdpt.data.prepare import make_index
+from xmdpt.data.survey import Survey, survey
 
 SPLITS = ("train", "test")
-
-
 NAME = "img/WOMEN/Tees_Tanks/id_00000000/01_0_front.jpg"
+TEST_NAME = "img/WOMEN/Tees_Tanks/id_00000003/01_0_front.jpg"
+POSE = NAME.replace("img/", "pose/").replace(".jpg", ".txt")
+LISTS = tuple(f"{split}{end}" for split in SPLITS for end in (".lst", "_pairs.txt"))
+WHOLE = ("img", "pose", *LISTS)
+ONE_SPLIT = ("img", "pose", "train.lst", "train_pairs.txt")
 
 
 def everyone(data):
@@ -28,6 +34,22 @@ def copy_of(people, root, *parts):
         else:
             shutil.copy(people / part, root / part)
     return root
+
+
+def own_data_set(root, names) -> Survey:
+    """Survey drawn people with names of one's own, the first two of which are paired."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        draw_person(root / name, root / "pose" / f"{name[:-3]}txt", (9, 99, 199), 0)
+    for split in SPLITS:
+        (root / f"pairs-{split}.csv").write_text(f"from,to\n{names[0]},{names[1]}\n")
+    return survey(root, SIZE)
+
+
+def index_of(root, out) -> DeepFashion:
+    """The data set `root`, read through an index written to `out`."""
+    make_index(survey(root, SIZE), out, progress=iter)
+    return DeepFashion(out, SIZE)
 
 
 def write_lmdb(folder, people, names, length=True, size=None):
@@ -71,13 +93,13 @@ def write_highres(root, people, data):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (256, 256)).save(path)
-    copy_of(people, root, "pose", *(f"{split}{end}" for split in SPLITS for end in ENDS))
+    copy_of(people, root, "pose", *LISTS)
 
 
 def write_named_lmdb(name):
     def write(root, people, data):
         write_lmdb(root / name, people, everyone(data))
-        copy_of(people, root, "pose", *(f"{split}{end}" for split in SPLITS for end in ENDS))
+        copy_of(people, root, "pose", *LISTS)
 
     return write
 
@@ -111,12 +133,6 @@ def write_several_sources(root, people, data):
             sources.setdefault(target, []).append(source)
         lines = [",".join([target, *names]) for target, names in sources.items()]
         (root / f"{split}_pairs.txt").write_text("\r\n".join(lines))
-
-
-ENDS = (".lst", "_pairs.txt")
-
-
-WHOLE = ("img", "pose", *(f"{split}{end}" for split in SPLITS for end in ENDS))
 
 
 FORMATS = {
@@ -167,9 +183,6 @@ def too_small(root):
 
 def nothing_to_pair(root):
     (root / "train_pairs.txt").unlink()
-
-
-POSE = NAME.replace("img/", "pose/").replace(".jpg", ".txt")
 
 
 BAD = {

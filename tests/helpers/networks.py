@@ -1,10 +1,14 @@
 """Real networks at tiny size."""
 
+import copy
+
 import lpips
 import pytest
 import torch
 from transformers import Dinov2Config, Dinov2Model
 
+from xmdpt import XMDPTPipeline
+from xmdpt.diffusion import make_scheduler
 from xmdpt.metrics.perceptual import TRUNKS
 from xmdpt.model import XMDPTTransformer2DModel
 
@@ -28,6 +32,20 @@ def make_model(randomize=True, **changes):
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
     return model.eval()
+
+
+def make_pipeline(vae, *settings) -> XMDPTPipeline:
+    """A quiet pipeline of a tiny model without MIPNet and a copy of `vae`."""
+    model = make_model(mip_attention="none")
+    pipeline = XMDPTPipeline(copy.deepcopy(vae), model, make_scheduler(), *settings)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def assert_same_tensors(actual, expected) -> None:
+    """Two state dicts hold the same names and numbers."""
+    assert actual.keys() == expected.keys()
+    assert [name for name in expected if not torch.equal(actual[name], expected[name])] == []
 
 
 def untrained_inception() -> torch.nn.Module:

@@ -9,19 +9,13 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from helpers.networks import make_model
+from helpers.networks import make_model, make_pipeline
 from helpers.people import SIZE
 from helpers.repository import ROOT
 
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.diffusion import make_scheduler
 from xmdpt.lessons import figures
-from xmdpt.lessons.people import (
-    _make_once,
-    condition_of,
-    encode_pairs,
-    training_features,
-)
+from xmdpt.lessons.people import _make_once, condition_of, encode_pairs, training_features
 from xmdpt.lessons.sampling import SOLVERS, distance, draw_latents, forward_passes, start_noise
 from xmdpt.lessons.studies import (
     Study,
@@ -45,9 +39,7 @@ def data(people) -> DeepFashion:
 
 @pytest.fixture
 def pipe(tiny_vae) -> XMDPTPipeline:
-    pipe = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return make_pipeline(tiny_vae)
 
 
 @pytest.fixture
@@ -127,7 +119,7 @@ def test_forward_passes_are_those_that_happen(pipe, pairs, scale):
 # Studies
 
 
-def test_a_variant_takes_over_what_has_a_place():
+def test_a_variant_takes_over_the_weights_that_it_has_a_place_for():
     model = make_model()
     state = model.state_dict()
     without = variant(model, mip_attention="none")

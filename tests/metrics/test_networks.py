@@ -16,6 +16,18 @@ from xmdpt.metrics.perceptual import TRUNKS, published_lpips
 from xmdpt.support.hub import MissingWeights
 
 
+@pytest.mark.parametrize(
+    ("net", "weights"),
+    [
+        ("alex", models.AlexNet_Weights.IMAGENET1K_V1),
+        ("vgg", models.VGG16_Weights.IMAGENET1K_V1),
+        ("squeeze", models.SqueezeNet1_1_Weights.IMAGENET1K_V1),
+    ],
+)
+def test_trunks_are_torchvisions(net, weights):
+    assert TRUNKS[net].url == weights.url
+
+
 @pytest.mark.parametrize("net", TRUNKS)
 def test_lpips_equals_the_package(net, hub):
     theirs = package_lpips(net, hub)
@@ -87,4 +99,4 @@ def test_damaged_weights_are_named(content, no_hub):
         path.write_bytes(content)
     with pytest.raises(MissingWeights, match=r"inception_v3_google-0cc3c7bd\.pth") as caught:
         frechet_network(get_protocol("pidm").frechet[0])
-    assert "anew" in str(caught.value) and "\n" not in str(caught.value)
+    assert "download" in str(caught.value) and "\n" not in str(caught.value)

@@ -35,15 +35,15 @@ def test_what_is_written_reads_back_in_the_papers_order(tmp_path):
     assert second["claims"] == [
         {"text": "Ours is faster.", "status": "cannot tell", "evidence": "1.0 (0.5 to 1.5)"}
     ]
-    assert (tmp_path / "reports/figures/table_3_bars.png").read_bytes()[:4] == b"\x89PNG"
-    read = pd.read_csv(tmp_path / "reports/tables/table_3.csv", dtype=str)
+    assert (tmp_path / "reports/exhibits/table_3/table_3_bars.png").read_bytes()[:4] == b"\x89PNG"
+    read = pd.read_csv(tmp_path / "reports/exhibits/table_3/table_3.csv", dtype=str)
     assert read["FID"].tolist()[0] == "6.3670" and read["FID"].isna()[1]
 
 
 def test_a_markdown_table_keeps_digits_and_leaves_gaps_empty(tmp_path):
     frame = pd.DataFrame({"method": ["PIDM", "ours"], "FID": ["6.3670", None], "steps": [1, 2]})
     write_exhibit(exhibit(tables={"table_3": frame}), tmp_path)
-    lines = (tmp_path / "reports/tables/table_3.md").read_text().splitlines()
+    lines = (tmp_path / "reports/exhibits/table_3/table_3.md").read_text().splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["method", "FID", "steps"]
     assert cells[2:] == [["PIDM", "6.3670", "1"], ["ours", "", "2"]]
@@ -68,7 +68,7 @@ def test_names_are_the_papers(wrong):
 
 def test_a_record_is_plain_json(tmp_path):
     write_exhibit(exhibit(), tmp_path)
-    record = json.loads((tmp_path / "reports/exhibits/table_3.json").read_text())
+    record = json.loads((tmp_path / "reports/exhibits/table_3/exhibit.json").read_text())
     assert record["provenance"] == "On nothing."
 
 

@@ -1,18 +1,17 @@
-"""Pieces of the paper's figures: grids, whom they show, and why a pair failed."""
+"""Pieces of the paper's figures: grids, the people in them, and why a pair failed."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.networks import make_model
+from helpers.networks import make_pipeline
 from helpers.people import SIZE
 from helpers.repository import ROOT
+from helpers.results import results_of
 from PIL import Image
 
-from xmdpt import XMDPTPipeline
 from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import item, mangle, result_name, views_of_people
-from xmdpt.diffusion import make_scheduler
 from xmdpt.metrics.images import silhouette
 from xmdpt.paper.drawing import draw_cases
 from xmdpt.paper.exhibits import DPI
@@ -76,7 +75,6 @@ def test_large_pictures_keep_their_pixels():
 
 
 def test_scaling_shows_the_intervals_of_ours(monkeypatch, tmp_path):
-    (tmp_path / "params.yaml").write_text((ROOT / "profiles/synthetic.yaml").read_text())
     row = {
         "st_lpips": 0.3,
         "fd_effnet": 90.0,
@@ -84,7 +82,7 @@ def test_scaling_shows_the_intervals_of_ours(monkeypatch, tmp_path):
         "high": {"st_lpips": 0.33},
     }
     monkeypatch.setattr(Results, "rows", lambda self, run: {"main": row} if run == "base_b" else {})
-    figure = scaling_figure(Results(tmp_path / "params.yaml"))
+    figure = scaling_figure(results_of(tmp_path, "synthetic"))
     axes = {axes.get_title(): axes for axes in figure.axes}
     (bar,) = [one for one in axes["st_lpips ↓"].containers if one[0].get_xdata().size]
     assert list(bar[0].get_ydata()) == [0.3]
@@ -97,8 +95,6 @@ def test_scaling_shows_the_intervals_of_ours(monkeypatch, tmp_path):
 def test_scaling_sets_no_distances_over_different_numbers_of_pictures_side_by_side(
     monkeypatch, tmp_path
 ):
-    params = tmp_path / "params.yaml"
-    params.write_text((ROOT / "profiles/synthetic.yaml").read_text())
     interval = {"low": {"st_lpips": 0.2}, "high": {"st_lpips": 0.4}}
     counts = {"size_s": 280, "base_b": 280, "size_l": 40}
     rows = {
@@ -106,7 +102,8 @@ def test_scaling_sets_no_distances_over_different_numbers_of_pictures_side_by_si
         for run, count in counts.items()
     }
     monkeypatch.setattr(Results, "rows", lambda self, run: rows[run])
-    axes = {axes.get_title(): axes for axes in scaling_figure(Results(params)).axes}
+    figure = scaling_figure(results_of(tmp_path, "synthetic"))
+    axes = {axes.get_title(): axes for axes in figure.axes}
     for title, points in {"st_lpips ↓": 3, "fd_effnet ↓": 2}.items():
         assert [len(one[0].get_xdata()) for one in axes[title].containers] == [0, points]
 
@@ -143,7 +140,7 @@ def test_the_truth_scores_best():
     assert turned["psnr"] < same["psnr"] and turned["silhouette_iou"] == 1
 
 
-def test_a_stranger_differs_by_what_is_said_alone():
+def test_a_stranger_differs_only_in_what_its_kind_names():
     usual = stranger(0, 0, "as in training", 64)
     wall = stranger(0, 0, "grey wall", 64)
     assert usual.shape == (64, 64, 3)
@@ -168,8 +165,7 @@ def test_photos_of_any_size_are_shown_whole(tmp_path):
 
 
 def test_all_views_and_the_control_are_drawn_in_one_pose_with_one_noise(people, tiny_vae):
-    pipe = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
-    pipe.set_progress_bar_config(disable=True)
+    pipe = make_pipeline(tiny_vae)
     config = load_config(ROOT / "profiles/smoke.yaml", "base_b")
     sample = config.sample.model_copy(update={"num_inference_steps": 2, "precision": "fp32"})
     config = config.model_copy(update={"sample": sample})
@@ -223,7 +219,7 @@ def test_joints_off_the_person_are_counted():
     assert joints_off(person((200, 0, 0)), np.full((18, 2), -1.0)) == 0
 
 
-def test_joints_outside_of_the_picture_are_off_the_person():
+def test_joints_outside_the_picture_are_off_the_person():
     joints = np.full((18, 2), -1.0)
     joints[:4] = [[-5, 16], [16, -5], [36, 16], [16, 36]]
     assert joints_off(person((200, 0, 0)), joints) == 1

@@ -1,5 +1,7 @@
 """A finished run kept for readers, and the README's table made from it."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import yaml
@@ -9,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from xmdpt.config import ConfigError
-from xmdpt.paper.exhibits import NOTEBOOK_OF, Claim, Exhibit, write_exhibit
+from xmdpt.paper.exhibits import EXHIBITS, Claim, Exhibit, write_exhibit
 from xmdpt.paper.reference import (
     BEGIN,
     END,
@@ -24,7 +26,7 @@ from xmdpt.paper.reference import (
 @pytest.fixture
 def made(tmp_path):
     (tmp_path / "params.yaml").write_text((ROOT / "profiles/smoke.yaml").read_text())
-    for name in NOTEBOOK_OF:
+    for name in EXHIBITS:
         claims = (Claim(f"{name} is so", "cannot tell", "0 (-1 to 1)"),)
         frame, figure = pd.DataFrame({"method": [name], "FID": ["1.0"]}), Figure(figsize=(20, 1))
         write_exhibit(
@@ -41,10 +43,10 @@ def test_the_page_has_every_exhibit_in_order_and_its_files(made):
     assert "Profile `smoke`, seed 0. Somewhere, a minute." in text
     assert "one training seed" in text
     headings = [line[3:-1] for line in text.splitlines() if line.startswith("## ")]
-    assert headings == list(NOTEBOOK_OF)
+    assert headings == list(EXHIBITS)
     assert "| [table_1 is so](#table-1) | cannot tell | 0 (-1 to 1) |" in text
     assert 'id="table-1"' in text and "| table_1  | 1.0   |" in text
-    for name in NOTEBOOK_OF:
+    for name in EXHIBITS:
         assert f"![{name}.]({name}.jpg)" in text
         assert max(Image.open(page.with_name(f"{name}.jpg")).size) <= 1400
         assert page.with_name(f"{name}.csv").is_file()
@@ -68,14 +70,14 @@ def test_the_numbers_of_its_runs_are_kept(made):
 
 
 def test_a_run_that_is_not_finished_is_not_kept(made):
-    (made / "reports/exhibits/figure_9.json").unlink()
+    shutil.rmtree(made / "reports/exhibits/figure_9")
     with pytest.raises(ConfigError, match="figure_9 not made yet"):
         keep_reference(made, "")
     assert not (made / "reports/reference").exists()
 
 
 def test_a_part_of_the_graph_is_kept_by_name(made):
-    (made / "reports/exhibits/figure_9.json").unlink()
+    shutil.rmtree(made / "reports/exhibits/figure_9")
     page = keep_reference(made, "", ["table_2a", "figure_8"])
     assert page == made / "reports/reference/smoke/README.md"
     assert [one["name"] for one in read_kept(made)["smoke"]] == ["table_2a", "figure_8"]
@@ -106,7 +108,7 @@ def test_only_what_lies_between_the_marks_changes(tmp_path):
 
 def test_the_readme_is_of_the_runs_that_are_kept():
     kept = read_kept(ROOT)
-    assert [exhibit["name"] for exhibit in kept["synthetic"]] == list(NOTEBOOK_OF)
+    assert [exhibit["name"] for exhibit in kept["synthetic"]] == list(EXHIBITS)
     assert f"{BEGIN}\n{readme_table(kept)}\n{END}" in (ROOT / "README.md").read_text()
 
 

@@ -132,12 +132,12 @@ def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path):
     rendering.render_dataset(root, **settings, **SMALL | {"seed": 1})  # its own it may
     extra = root / "photo.jpg"
     extra.touch()
-    with pytest.raises(DataError, match="something else than rendered people"):
+    with pytest.raises(DataError, match="something other than rendered people"):
         rendering.render_dataset(root, **settings, **SMALL)
     extra.unlink()
     for path in (root / "pose").rglob("*.txt"):
         np.savetxt(path, np.loadtxt(path))  # NTED's format
-    with pytest.raises(DataError, match="something else than rendered people"):
+    with pytest.raises(DataError, match="something other than rendered people"):
         rendering.render_dataset(root, **settings, **SMALL)
     assert len([*root.rglob("*.jpg")]) == 2 * SMALL["views"]
 

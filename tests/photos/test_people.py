@@ -184,7 +184,7 @@ def test_a_photo_is_framed_by_what_was_found(finder, photo, tmp_path):
     photo.save(tmp_path / "two.png")
     see_people(finder, BOXES)
     see_joints(finder, CELLS, np.full(17, 0.9))
-    with pytest.raises(PhotoError, match=r"two.png: shows 2 people, choose one with person N: "
+    with pytest.raises(PhotoError, match=r"two.png: shows 2 people; choose one with person N: "
                        r"1: 100,5 to 190,95 .*; 2: 20,10 to 60,90"):  # fmt: skip
         read_photo_subject(Subject(tmp_path / "two.png"), finder, want_keypoints=True)
     subject = Subject(tmp_path / "two.png", person=2)
@@ -248,7 +248,7 @@ def test_models_that_cannot_be_loaded_are_one_line(folders, photo, tmp_path, mon
         (PeopleFinder(folders[1]), lambda f: f.boxes(photo), "--detector .*joints as a file"),
         (PeopleFinder(pose_estimator=folders[0]), lambda f: f.keypoints(photo, box),
          "--pose-estimator .*is a rt_detr, not a vitpose"),
-        (PeopleFinder(segmenter=nowhere), lambda f: f.cut_out(photo, box), "leave the background"),
+        (PeopleFinder(segmenter=nowhere), lambda f: f.cut_out(photo, box), "keep the background"),
     ):  # fmt: skip
         with pytest.raises(PhotoError, match=says) as error:
             ask(finder)

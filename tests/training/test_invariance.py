@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from helpers.people import SIZE
 
-from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import outfit, views_of_people
-from xmdpt.training.invariance import mean_cosines
+from xmdpt.features.cache import FeatureCache
+from xmdpt.training.invariance import InvarianceProbe, mean_cosines
+from xmdpt.training.run import build_model
 
 
 def test_cosines_of_known_vectors():
@@ -17,8 +17,8 @@ def test_cosines_of_known_vectors():
     assert between == pytest.approx((0 + 0 + half - half) / 4)
 
 
-def test_views_are_of_one_person_each(people):
-    views = views_of_people(DeepFashion(people, SIZE).pictures("train"), people=2, views=2)
+def test_views_are_of_one_person_each(data):
+    views = views_of_people(data.pictures("train"), people=2, views=2)
     assert [len(pictures) for pictures in views] == [2, 2]
     assert all(len({outfit(name) for name in pictures}) == 1 for pictures in views)
     assert outfit(views[0][0]) != outfit(views[1][0])
@@ -29,3 +29,21 @@ def test_people_with_one_picture_do_not_count():
     assert views_of_people([*names, names[0].replace("front", "back")]) == [
         [names[0].replace("front", "back"), names[0]]
     ]
+
+
+def test_the_probe_sees_the_source_and_a_fixed_pose(features, data, config):
+    cache = FeatureCache(features)
+    views = views_of_people(data.pictures("train"), people=2, views=2)
+    model = build_model(config, cache)
+    with torch.no_grad():
+        for weight in model.canet.parameters():
+            weight.normal_()
+    probe = InvarianceProbe(cache, views)
+    assert torch.equal(probe.pose[0], probe.pose[-1])
+    cosines = probe(model)
+    assert set(cosines) == {"cosine_person", "cosine_people"}
+    assert all(-1 <= value <= 1 for value in cosines.values())
+    twice = InvarianceProbe(cache, [[views[0][0]] * 2, [views[1][0]] * 2])(model)
+    assert twice["cosine_person"] == pytest.approx(1, abs=1e-6)
+    assert twice["cosine_people"] < 1 - 1e-6
+    assert InvarianceProbe(cache, views[:1])(model) == {}, "nobody to compare with"

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
-from helpers.people import SIZE
+from helpers.networks import assert_same_tensors
 from huggingface_hub import constants
 
 from xmdpt.config import ConfigError, load_config
-from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.metrics.perceptual import LPIPS, make_perceptual
 from xmdpt.support.files import forget, resumable_dir
 from xmdpt.support.pictures import to_signed
@@ -33,12 +32,8 @@ SETTINGS = load_config("profiles/smoke.yaml").vae.model_copy(
 )  # fmt: skip
 
 
-COMMIT = "0123abcd" * 5
-
-
 @pytest.fixture(scope="module")
-def pictures(people):
-    data = DeepFashion(people, SIZE)
+def pictures(data):
     return np.stack([data.picture(name) for name in data.pictures("train")])
 
 
@@ -84,8 +79,7 @@ def test_what_is_saved_is_the_average_and_loads(pictures, tiny_vae, tmp_path):
         "diffusion_pytorch_model.safetensors",
         STATE,
     ]
-    for name, value in loaded.state_dict().items():
-        assert torch.equal(value, vae.state_dict()[name]), name
+    assert_same_tensors(loaded.state_dict(), vae.state_dict())
     slow = copy.deepcopy(tiny_vae)
     [*train(slow, pictures, tmp_path / "slow", ema_decay=1 - 1e-9)]
     for name, value in slow.state_dict().items():
@@ -210,30 +204,14 @@ def test_losses_are_as_named(pictures, tiny_vae):
 # LPIPS as the perceptual loss
 
 
-def test_lpips_takes_alexnet_from_the_hubs_folder(tmp_path, monkeypatch):
-    pytest.importorskip("lpips")
-    from torchvision.models import alexnet
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    folder = tmp_path / "hub/checkpoints"
-    folder.mkdir(parents=True)
-    torch.manual_seed(0)
-    features = {f"features.{k}": v for k, v in alexnet().features.state_dict().items()}
-    torch.save(features, folder / "alexnet-owt-7be5be79.pth")
+def test_lpips_takes_alexnet_from_the_hubs_folder(hub):
     distance = make_perceptual("lpips")
     assert isinstance(distance, LPIPS)
-    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert (distance(x, x) == 0).all() and (distance(x, -x) > 0).all()
 
 
-def test_missing_alexnet_is_named(tmp_path, monkeypatch):
-    pytest.importorskip("lpips")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-
-    def no_network(*arguments, **settings):
-        raise OSError("no network")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+def test_missing_alexnet_is_named(no_hub):
     with pytest.raises(ConfigError, match=r"hub/checkpoints/alexnet-owt-7be5be79\.pth.*st_lpips"):
         make_perceptual("lpips")
 
@@ -242,7 +220,7 @@ def test_missing_alexnet_is_named(tmp_path, monkeypatch):
 
 
 def test_the_start_is_taken_from_a_folder_or_the_hubs_cache(tiny_vae, tmp_path, monkeypatch):
-    name = "stabilityai/sd-vae-ft-mse"
+    name, commit = "stabilityai/sd-vae-ft-mse", "0123abcd" * 5
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     settings = SETTINGS.model_copy(update={"init": name})
@@ -253,17 +231,15 @@ def test_the_start_is_taken_from_a_folder_or_the_hubs_cache(tiny_vae, tmp_path, 
     assert "\n" not in str(caught.value)
 
     repository = tmp_path / "models--stabilityai--sd-vae-ft-mse"
-    tiny_vae.save_pretrained(repository / "snapshots" / COMMIT)
+    tiny_vae.save_pretrained(repository / "snapshots" / commit)
     (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT)
-    for place in (name, str(repository / "snapshots" / COMMIT)):
+    (repository / "refs" / "main").write_text(commit)
+    for place in (name, str(repository / "snapshots" / commit)):
         loaded = load_vae(SETTINGS.model_copy(update={"init": place}), 256, 0)
-        for key, value in loaded.state_dict().items():
-            assert torch.equal(value, tiny_vae.state_dict()[key])
+        assert_same_tensors(loaded.state_dict(), tiny_vae.state_dict())
 
 
-def test_the_key_names_all_that_weights_depend_on(people, tiny_vae):
-    data = DeepFashion(people, SIZE)
+def test_the_key_names_all_that_weights_depend_on(data, tiny_vae):
     names = data.pictures("train")
     other = copy.deepcopy(tiny_vae)
     other.decoder.conv_out.bias.data += 1

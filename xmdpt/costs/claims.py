@@ -1,4 +1,4 @@
-"""What the paper says of time and memory, and whether the measured costs bear it out."""
+"""The paper's claims on time and memory, and whether our measurements bear them out."""
 
 from xmdpt.costs.tables import (
     NETWORK_OF,
@@ -15,7 +15,7 @@ from xmdpt.paper.published import costs
 
 
 def _faster(measured: Costs, text: str, above: str, below: str) -> Claim:
-    """That `below` takes less time than `above`, all of an inference counted."""
+    """Whether a whole inference takes less time with `below` than with `above`."""
     whole = time_ratio(measured, above, below, whole=True)
     steps = time_ratio(measured, above, below)
     if steps is None:
@@ -24,17 +24,14 @@ def _faster(measured: Costs, text: str, above: str, below: str) -> Claim:
     if whole is None:
         evidence += ", but what an inference runs beside it was not measured"
         return Claim(text, "cannot tell", evidence)
-    status: Status = "cannot tell"
-    if whole.low > 1:
-        status = "supported"
-    elif whole.high < 1:
-        status = "not supported"
+    supported, refuted = whole.low > 1, whole.high < 1  # in every round
+    status: Status = "supported" if supported else "not supported" if refuted else "cannot tell"
     evidence += f", a whole inference with VAE and DINOv2 {whole} times"
     return Claim(text, status, evidence)
 
 
 def speed_claims(measured: Costs) -> tuple[Claim, ...]:
-    """The speed of Table 2(f), against the network that stands for PIDM."""
+    """Table 2(f): speed, compared with the network that stands in for PIDM."""
     return tuple(
         _faster(
             measured,
@@ -48,7 +45,7 @@ def speed_claims(measured: Costs) -> tuple[Claim, ...]:
 
 
 def _leaner(measured: Costs) -> Claim:
-    """That L needs less memory than PIDM's stand-in, all of an inference counted."""
+    """Whether a whole inference needs less memory with L than with PIDM's stand-in."""
     text = "X-MDPT-L needs less memory than PIDM (6438 MB against 9572 MB in the paper)"
     if not measured["networks"].keys() >= {"pixel_unet", "x_mdpt_l"}:
         return Claim(text, "not run", "one of the two networks was not measured")
@@ -57,7 +54,7 @@ def _leaner(measured: Costs) -> Claim:
         return Claim(text, "cannot tell", "what an inference runs beside it was not measured")
     status: Status = "supported" if large > small else "not supported"
     if measured["settings"]["memory_pictures"] != measured["settings"]["pictures"]:
-        status = "cannot tell"  # weights weigh more beside fewer pictures
+        status = "cannot tell"  # with fewer pictures, weights are a larger share of the memory
     evidence = (
         f"{large:,.0f} MB of the stand-in against {small:,.0f} MB with VAE and DINOv2 "
         f"({measured['networks']['x_mdpt_l']['memory_mb']:,.0f} MB of the denoiser alone), for "
@@ -67,16 +64,16 @@ def _leaner(measured: Costs) -> Claim:
 
 
 def efficiency_claims(measured: Costs) -> tuple[Claim, ...]:
-    """What Section 1 and Table 3 say beside speed over PIDM, where it can turn out otherwise.
+    """Claims of Section 1 and Table 3, other than the speed-up over PIDM, that could be refuted.
 
-    Forwards follow from the guidance, and the stand-ins were built to the printed parameters.
+    Forward passes follow from the guidance, and parameters from how the stand-ins were built.
     """
     text = "X-MDPT-L draws faster than PoCoLD (3.124 s against 3.215 s in the paper)"
     return _faster(measured, text, "latent_unet", "x_mdpt_l"), _leaner(measured)
 
 
 def training_claims(measured: Costs) -> tuple[Claim, ...]:
-    """Table 5, which only the paper's own GPU can tell."""
+    """Table 5; only the GPU that the paper used can decide it."""
     text = "X-MDPT-L trains for 800k steps in 15.7 days on one A100"
     if "x_mdpt_l" not in measured["training"]:
         return (Claim(text, "not run", "X-MDPT-L was not measured"),)

@@ -1,4 +1,4 @@
-"""What networks cost: parameters, operations, memory and time, side by side (Tables 2f, 3, 5)."""
+"""Count and time what networks cost: parameters, operations, memory, seconds (Tables 2f, 3, 5)."""
 
 import gc
 import platform
@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import init_empty_weights
@@ -26,24 +26,31 @@ from xmdpt.support.precision import autocast, multiplies_bf16
 
 MIB = 2**20
 LEAST_SECONDS = 1.0
-"""A quick call is repeated for so long, and the median counts."""
+"""A quick call is repeated for this long, and the median is taken."""
 
+Module = TypeVar("Module", bound=nn.Module)
 TrainingStep = Callable[[XMDPTTransformer2DModel], nn.Module]
-"""Wraps the model into the module whose forward takes a batch and returns losses."""
+"""Wraps the model in a module whose forward pass takes a batch and returns losses."""
 
 
-# Counted: without data, without weights, the same on every machine
+# Counted: without data or weights, so the same on every machine
 
 
 class TensorsAlive(TorchDispatchMode):
-    """Counts the bytes of tensors made inside it; `peak` is the most at any one time."""
+    """Counts the bytes of tensors made inside it; `peak` is the most that were alive at once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.peak = self.now = 0
         self._bytes: dict[int, int] = {}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         made = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):
@@ -67,19 +74,19 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def count_inference(name: CostModel, pictures: int = PICTURES) -> dict[str, Any]:
-    """Parameters, operations and memory of one guided step (or the one call) of a network.
+    """Parameters, operations and memory of a network in one guided step (or its only call).
 
-    `flops`: floating-point operations that one row, a forward of one picture, costs, a
-    multiplication with its addition as two. `memory_mb`: MiB of float32 weights and of all tensors
-    alive at once, with `pictures` pictures and all passes of the guidance in one batch. Nothing is
-    computed.
+    `flops`: floating-point operations per row, that is, per forward pass of one picture; a
+    multiplication and its addition count as two. `memory_mb`: MiB of float32 weights and of the
+    tensors alive at once, with `pictures` pictures and all passes of the guidance in one batch.
+    Nothing is computed.
     """
     network = NETWORKS[name]
     rows = pictures * network.passes
     with init_empty_weights(include_buffers=False):
         module = network.build().eval()
     with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
-        # Not on the meta device, for which PyTorch picks other, hungrier kernels of attention.
+        # Not on the meta device: PyTorch picks other kernels of attention there, with more memory.
         weights = {name: torch.empty(p.shape) for name, p in module.named_parameters()}
         inputs = network.inputs(rows)
         with FlopCounterMode(display=False) as counter, TensorsAlive() as alive:
@@ -97,7 +104,7 @@ def count_inference(name: CostModel, pictures: int = PICTURES) -> dict[str, Any]
 
 
 def training_batch(model: XMDPTTransformer2DModel, rows: int) -> dict[str, Tensor]:
-    """A random batch, on the default device, of all that a training step reads."""
+    """A random batch with everything that a training step reads, on the default device."""
     config = model.config
     latent = (rows, config.in_channels, config.sample_size, config.sample_size)
     return {
@@ -118,7 +125,7 @@ def _total(losses: dict[str, Tensor]) -> Tensor:
 
 
 def count_training(name: CostModel, wrap: TrainingStep) -> dict[str, Any]:
-    """Parameters to train and operations of a training step (both passes, forward and back)."""
+    """Parameters and operations of a training step: both passes, forward and backward."""
     with FakeTensorMode(allow_non_fake_inputs=True):
         model = build_x_mdpt(name[-1], "self_cross").train()
         batch = training_batch(model, 1)
@@ -136,7 +143,7 @@ def _synchronize(device: torch.device) -> None:
 
 
 def time_call(call: Callable[[], Any], device: torch.device) -> float:
-    """Seconds that `call` takes: the median of as many as fit, without the first."""
+    """Seconds that `call` takes: the median over LEAST_SECONDS of calls, but for the first."""
     least = 3 if device.type == "cuda" else 2
     taken: list[float] = []
     while len(taken) < least or sum(taken) < LEAST_SECONDS:
@@ -148,8 +155,8 @@ def time_call(call: Callable[[], Any], device: torch.device) -> float:
     return median(taken[1:])
 
 
-def random_network(build: Callable[[], nn.Module], device: torch.device) -> nn.Module:
-    """A network with small random weights on `device`, without the time of its initialisation."""
+def random_network(build: Callable[[], Module], device: torch.device) -> Module:
+    """A network with small random weights on `device`, without its slow initialisation."""
     with init_empty_weights(include_buffers=False):
         module = build()
     for name, parameter in list(module.named_parameters()):
@@ -161,7 +168,7 @@ def random_network(build: Callable[[], nn.Module], device: torch.device) -> nn.M
 def time_inference(
     name: CostModel, batch_size: int, device: torch.device
 ) -> tuple[float, float | None]:
-    """Seconds of a guided step (or the one call) at `batch_size` pictures; a GPU's peak in MiB."""
+    """Seconds of a guided step (or the only call) at `batch_size` pictures; peak MiB of a GPU."""
     network = NETWORKS[name]
     module = random_network(network.build, device).eval()
     with torch.inference_mode(), torch.device(device):
@@ -177,10 +184,10 @@ def time_inference(
 def time_training(
     name: CostModel, wrap: TrainingStep, batch_size: int, device: torch.device
 ) -> float:
-    """Seconds of a training step; on a GPU with AdamW's update, elsewhere the gradients alone.
+    """Seconds of a training step, with AdamW's update on a GPU and without it elsewhere.
 
-    The update does not grow with the batch: at the one or two pictures that a CPU can take it
-    would count for far more than in real training.
+    The update takes the same time for any batch. At the one or two pictures that a CPU can take,
+    it would be a far larger share of the step than in real training.
     """
     model = random_network(lambda: build_x_mdpt(name[-1], "self_cross"), device).train()
     with torch.device(device):
@@ -199,11 +206,11 @@ def time_training(
     return time_call(step, device)
 
 
-# Both, for a list of networks
+# Counted and timed, for a list of networks
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """What was measured on, for whoever reads the numbers."""
+    """The machine that the numbers were measured on."""
     name = platform.machine()
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -225,21 +232,20 @@ def measure_costs(
     device: torch.device,
     progress: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Count, then time, each network; repeats go round (A B C A B C), one network at a time.
+    """Count each network, then time it in rounds (A B C A B C), one network at a time.
 
-    `wrap` makes the training module of a model; without it no training is measured. The result,
-    plain JSON: `machine`, `settings`, `networks` (of each `count_inference` and `seconds` of a
-    guided step, a number a round) and `training` (of each X-MDPT `count_training` and `seconds`
-    of a step). On a GPU `memory_mb` is the peak of the timed step, not the counted one;
-    `settings.memory_pictures` says of how many pictures at once it is.
+    `wrap` makes the training module of a model; without it no training is measured. The result is
+    plain JSON: `machine`, `settings`, `networks` (for each: `count_inference` and `seconds` of a
+    guided step in each round) and `training` (for each X-MDPT: `count_training` and `seconds` of a
+    step). On a GPU `memory_mb` is the peak of the timed step instead of the count;
+    `settings.memory_pictures` is the number of pictures that it is for.
     """
     names = sorted(set(models), key=list(NETWORKS).index)
     networks = {name: count_inference(name) | {"seconds": []} for name in names}
-    training = {
-        name: count_training(name, wrap) | {"seconds": []}
-        for name in names
-        if wrap is not None and name.startswith("x_mdpt")
-    }
+    training: dict[CostModel, dict[str, Any]] = {}
+    if wrap is not None:
+        trained = [name for name in names if name.startswith("x_mdpt")]
+        training = {name: count_training(name, wrap) | {"seconds": []} for name in trained}
     for index in range(repeats):
         for name in names:
             progress(f"round {index + 1} of {repeats}: {NETWORKS[name].title}")
@@ -247,21 +253,12 @@ def measure_costs(
             networks[name]["seconds"].append(seconds)
             if peak is not None:
                 networks[name]["memory_mb"] = peak
-            if name in training:
-                taken = time_training(name, wrap, train_batch_size, device)
-                training[name]["seconds"].append(taken)
-            gc.collect()  # a network holds circles of references, and the next one needs the memory
-    settings = {
-        "steps": STEPS,
-        "pictures": PICTURES,
-        "memory_pictures": batch_size if device.type == "cuda" else PICTURES,
-        "batch_size": batch_size,
-        "train_batch_size": train_batch_size,
-        "repeats": repeats,
-    }
-    return {
-        "machine": describe_machine(device),
-        "settings": settings,
-        "networks": networks,
-        "training": training,
-    }
+            if wrap is not None and name in training:
+                seconds = time_training(name, wrap, train_batch_size, device)
+                training[name]["seconds"].append(seconds)
+            gc.collect()  # networks hold reference cycles, and the next one needs the memory
+    settings = {"steps": STEPS, "pictures": PICTURES, "repeats": repeats, "batch_size": batch_size}
+    settings["train_batch_size"] = train_batch_size
+    settings["memory_pictures"] = batch_size if device.type == "cuda" else PICTURES
+    machine = describe_machine(device)
+    return {"machine": machine, "settings": settings, "networks": networks, "training": training}

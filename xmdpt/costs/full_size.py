@@ -1,7 +1,7 @@
-"""The networks whose cost is compared, at the paper's full size: 256x256, 32x32x4 latents.
+"""The networks whose costs are compared, at the paper's size: 256x256 pixels, 32x32x4 latents.
 
-X-MDPT as it draws, two U-Nets of diffusers that stand for PIDM and PoCoLD in cost alone (random
-weights, the parameter counts that the paper prints), and what X-MDPT runs once a picture.
+X-MDPT as it is at inference; two U-Nets from diffusers that stand in for the cost of PIDM and
+PoCoLD, with the parameter counts in the paper; and the networks that run once per picture.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from diffusers.models import AutoencoderKL, UNet2DConditionModel, UNet2DModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
@@ -26,32 +28,33 @@ SHAPES = {"s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16)}
 
 @dataclass(frozen=True)
 class Network:
-    """A network and how one inference calls it."""
+    """A network, and how an inference calls it."""
 
     title: str
     build: Callable[[], nn.Module]
     inputs: Callable[[int], tuple[Tensor, ...]]
-    """Random inputs of as many rows, on the default device."""
+    """Number of rows -> random inputs on the default device."""
     guidance: str | None = None
-    """CFG or D-CFG; None for what runs once a picture."""
+    """CFG or D-CFG; None for a network that runs once per picture."""
     passes: int = 1
-    """Rows a picture takes in a step: one for each pass that the guidance combines."""
+    """Rows per picture in a step: one for each pass that the guidance combines."""
     once: tuple[CostModel, ...] = ()
-    """What an inference needs beside it, once a picture."""
+    """The other networks of an inference, which run once per picture."""
     precision: Precision = "auto"
 
     @property
     def forwards(self) -> int:
-        """Forwards that a picture costs, as Table 3 counts them."""
+        """Forward passes per picture, as Table 3 counts them."""
         return self.passes * STEPS if self.guidance else 1
 
 
 def build_x_mdpt(size: str, mip_attention: str = "none") -> XMDPTTransformer2DModel:
-    """X-MDPT-S, -B or -L; without MIPNet, as inference uses it, unless `mip_attention` says so."""
+    """X-MDPT-S, -B or -L; by default without MIPNet, as at inference."""
     width, depth, heads = SHAPES[size]
-    return XMDPTTransformer2DModel(
+    model: XMDPTTransformer2DModel = XMDPTTransformer2DModel(
         hidden_size=width, depth=depth, num_heads=heads, mip_attention=mip_attention
     )
+    return model
 
 
 def _x_mdpt_inputs(size: str, rows: int) -> tuple[Tensor, ...]:
@@ -59,10 +62,10 @@ def _x_mdpt_inputs(size: str, rows: int) -> tuple[Tensor, ...]:
 
 
 def _pixel_unet() -> nn.Module:
-    """683 M parameters; how they are spread over resolutions decides the time.
+    """683 M parameters. How they are distributed over resolutions determines the time.
 
-    This way is cheap: the 128 channels of DDPM's network for 256x256 where pictures are large, and
-    most parameters at 16x16 and 8x8. A comparison with it errs on the U-Net's side.
+    This distribution is cheap: the 128 channels of DDPM's network for 256x256 at the high
+    resolutions, and most parameters at 16x16 and 8x8. So comparisons err in the U-Net's favour.
     """
     attention = (32, 16, 8)
     resolutions = (256, 128, 64, 32, 16, 8)
@@ -85,7 +88,7 @@ def _pixel_unet_inputs(rows: int) -> tuple[Tensor, ...]:
 
 
 def _latent_unet() -> nn.Module:
-    """The widths of latent diffusion's 400 M network for ImageNet, on 32x32 latents."""
+    """The widths of latent diffusion's 400 M network for ImageNet, for 32x32 latents."""
     return UNet2DConditionModel(
         sample_size=32,
         block_out_channels=(192, 384, 576, 960),
@@ -102,7 +105,7 @@ def _latent_unet_inputs(rows: int) -> tuple[Tensor, ...]:
 
 
 def _vae() -> nn.Module:
-    """Stable Diffusion's: a forward encodes one picture and decodes one."""
+    """Stable Diffusion's; a forward pass encodes a picture and decodes one."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -114,15 +117,14 @@ def _vae() -> nn.Module:
 
 
 def _dinov2(width: int, layers: int, heads: int, swiglu: bool) -> nn.Module:
-    return Dinov2Model(
-        Dinov2Config(
-            hidden_size=width,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            use_swiglu_ffn=swiglu,
-            image_size=224,
-        )
+    config = Dinov2Config(
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        use_swiglu_ffn=swiglu,
+        image_size=224,
     )
+    return Dinov2Model(config)
 
 
 def _pictures(side: int, rows: int) -> tuple[Tensor, ...]:

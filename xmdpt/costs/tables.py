@@ -1,22 +1,25 @@
-"""Tables 2(f), 3 and 5 and Figure 1, from what `xmdpt.costs.efficiency` measured.
+"""Tables 2(f), 3 and 5 and Figure 1, from the measurements of `xmdpt.costs.efficiency`.
 
-The paper's seconds are an A100's; ours are compared as ratios between networks that were timed in
-turns on one machine. Seconds of ours are shown where that machine is a GPU.
+The paper's seconds were measured on an A100. Ours are compared as ratios between networks that were
+timed in turns on one machine; our seconds are shown only if that machine is a GPU.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi, sqrt
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from xmdpt.paper.published import TRAINING_DAYS, Cost, costs, scores
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 Costs = dict[str, Any]
+"""What `measure_costs` returns."""
 
 NETWORK_OF = {
     "PIDM": "pixel_unet",
@@ -25,7 +28,7 @@ NETWORK_OF = {
     "X-MDPT-B": "x_mdpt_b",
     "X-MDPT-S": "x_mdpt_s",
 }
-"""Method of the paper -> the network that was measured for it."""
+"""Method in the paper -> the network that is measured for it."""
 ONCE = ("vae", "dinov2_giant", "dinov2_base")
 DAY = 86_400
 PAPER_BATCH = 32
@@ -50,10 +53,10 @@ def _ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
 
 
 def inference_seconds(measured: Costs, name: str, whole: bool = False) -> list[float] | None:
-    """Seconds, round by round, of `settings.pictures` pictures in `settings.steps` steps.
+    """Seconds for `settings.pictures` pictures in `settings.steps` steps, in each round.
 
-    With `whole`, the networks that run once a picture are added. None where something of it was
-    not measured.
+    With `whole`, the networks that run once per picture are included. None if a part was not
+    measured.
     """
     networks, settings = measured["networks"], measured["settings"]
     if name not in networks:
@@ -70,28 +73,32 @@ def inference_seconds(measured: Costs, name: str, whole: bool = False) -> list[f
 
 
 def time_ratio(measured: Costs, above: str, below: str, whole: bool = False) -> Ratio | None:
-    """How many times longer `above` takes than `below`; None where one was not measured."""
-    pair = [inference_seconds(measured, name, whole) for name in (above, below)]
-    return None if None in pair else _ratio(*pair)
+    """How many times as long `above` takes as `below`; None if one was not measured."""
+    slow, fast = (inference_seconds(measured, name, whole) for name in (above, below))
+    return None if slow is None or fast is None else _ratio(slow, fast)
 
 
 def inference_flops(measured: Costs, name: str) -> float | None:
-    """Operations of `settings.pictures` pictures, without what runs once a picture."""
+    """Operations for `settings.pictures` pictures, without networks that run once per picture."""
     network = measured["networks"].get(name)
     if network is None:
         return None
-    return network["flops"] * network["forwards"] * measured["settings"]["pictures"]
+    operations: float = network["flops"] * network["forwards"] * measured["settings"]["pictures"]
+    return operations
 
 
 def inference_memory(measured: Costs, name: str) -> float | None:
-    """MiB of all that an inference holds: every network's float32 weights, and the most that any
-    one of them needs beside its own. None where something of it was not measured."""
+    """MiB of a whole inference; None if a part was not measured.
+
+    That is every network's float32 weights, and the most that one of them needs in addition.
+    """
     networks = measured["networks"]
     names = [name, *networks[name]["once"]] if name in networks else [name]
     if not networks.keys() >= set(names):
         return None
-    weights = {one: 4 * networks[one]["parameters"] / MIB for one in names}
-    return sum(weights.values()) + max(networks[one]["memory_mb"] - weights[one] for one in names)
+    weights: dict[str, float] = {one: 4 * networks[one]["parameters"] / MIB for one in names}
+    working: float = max(networks[one]["memory_mb"] - weights[one] for one in names)
+    return sum(weights.values()) + working
 
 
 def pictures_at_once(measured: Costs) -> str:
@@ -100,7 +107,7 @@ def pictures_at_once(measured: Costs) -> str:
 
 
 def on_gpu(measured: Costs) -> bool:
-    return measured["machine"]["device"] == "cuda"
+    return bool(measured["machine"]["device"] == "cuda")
 
 
 def _text(value: object, form: str = "") -> str | None:
@@ -108,7 +115,7 @@ def _text(value: object, form: str = "") -> str | None:
 
 
 def _seconds(measured: Costs, name: str) -> dict[str, str | None]:
-    """The column of our seconds, which a CPU does not get."""
+    """The column of our seconds; on a CPU there is none."""
     if not on_gpu(measured):
         return {}
     taken = inference_seconds(measured, name)
@@ -126,11 +133,11 @@ def _millions(measured: Costs, name: str) -> str | None:
 
 
 def speed_table(measured: Costs) -> pd.DataFrame:
-    """Table 2(f): speed-up over PIDM as printed, and over the network that stands for it."""
+    """Table 2(f): the printed speed-up over PIDM, and ours over its stand-in."""
     rows = []
     for cost in (cost for cost in costs() if cost.table == "2f"):
         name = NETWORK_OF[cost.method]
-        flops = [inference_flops(measured, key) for key in ("pixel_unet", name)]
+        theirs, own = (inference_flops(measured, key) for key in ("pixel_unet", name))
         rows.append(
             {
                 "method": _label(cost),
@@ -144,7 +151,7 @@ def speed_table(measured: Costs) -> pd.DataFrame:
                 "speed-up, all of an inference": _text(
                     time_ratio(measured, "pixel_unet", name, whole=True)
                 ),
-                "operations saved": None if None in flops else f"{flops[0] / flops[1]:.3g}",
+                "operations saved": _text(theirs and own and theirs / own, ".3g"),
             }
         )
     return pd.DataFrame(rows)
@@ -181,7 +188,7 @@ def efficiency_table(measured: Costs) -> pd.DataFrame:
 
 
 def once_table(measured: Costs) -> pd.DataFrame:
-    """What an inference runs once a picture, as a share of the time of all denoising steps."""
+    """Networks that run once per picture, as a share of the time of all denoising steps."""
     sizes = ("X-MDPT-S", "X-MDPT-B", "X-MDPT-L")
     shares = [f"% of {size}'s steps" for size in sizes]
     rows = []
@@ -202,19 +209,22 @@ def once_table(measured: Costs) -> pd.DataFrame:
 
 
 def training_days(measured: Costs, name: str, steps: int) -> float:
-    """Days of `steps` steps at the paper's batch of 32, from the median step."""
-    step = median(measured["training"][name]["seconds"])
-    return step * PAPER_BATCH / measured["settings"]["train_batch_size"] * steps / DAY
+    """Days for `steps` steps at the paper's batch of 32, from the median step."""
+    step: float = median(measured["training"][name]["seconds"])
+    batch: int = measured["settings"]["train_batch_size"]
+    return step * PAPER_BATCH / batch * steps / DAY
 
 
 def training_table(measured: Costs) -> pd.DataFrame:
-    """Table 5 and Appendix A.6: a step relative to S, and on a GPU steps a second and days."""
+    """Table 5 and Appendix A.6: time of a step relative to S and, on a GPU, steps/s and days."""
     training = measured["training"]
     rows = []
     for size in ("S", "B", "L"):
         method, name = f"X-MDPT-{size}", f"x_mdpt_{size.lower()}"
         days = {steps: TRAINING_DAYS.get((method, steps)) for steps in (300_000, 800_000)}
-        row = {"method": method} | {f"days of {k // 1000}k, paper": v for k, v in days.items()}
+        row: dict[str, Any] = {"method": method} | {
+            f"days of {k // 1000}k, paper": v for k, v in days.items()
+        }
         row["steps/s, paper"] = days[300_000] and f"{300_000 / DAY / float(days[300_000]):.2f}"
         if name in training:
             record = training[name]
@@ -237,7 +247,7 @@ def training_table(measured: Costs) -> pd.DataFrame:
 
 
 def provenance(measured: Costs) -> str:
-    """What the numbers were computed on, in words."""
+    """The machine and settings behind the numbers, in words."""
     machine, settings = measured["machine"], measured["settings"]
     where = f"{machine['name']} ({machine['device']}"
     where += ")" if on_gpu(measured) else f", {machine['threads']} threads)"
@@ -260,11 +270,13 @@ def provenance(measured: Costs) -> str:
 # Figure 1
 
 
-def _bubbles(panel, points: list[tuple[str, float, float, float]]) -> None:
-    """Points (label, x, y, millions of parameters), an area in proportion to the last.
+def _bubbles(panel: "Axes", points: list[tuple[str, float, float, float]]) -> None:
+    """Draw points (label, x, y, millions of parameters), with an area in proportion to the last.
 
-    Ours are labelled below and the others above, so that near neighbours stay readable.
+    X-MDPT is labelled below and the others above, so that near neighbours stay readable.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     colors = {"X-MDPT": "#d1495b", "PIDM": "#3b6ea5", "PoCoLD": "#6a994e"}
     for label, x, y, parameters in points:
         method = next(name for name in colors if label.startswith(name))
@@ -287,20 +299,20 @@ def _bubbles(panel, points: list[tuple[str, float, float, float]]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def efficiency_figure(measured: Costs) -> Figure:
+def efficiency_figure(measured: Costs) -> "Figure":
     """Figure 1: FID over time as printed, and the denoisers' memory over time here."""
-    fids = {cost.method: cost.fid for cost in costs() if cost.table == "2f"}
+    from matplotlib.figure import Figure  # tables, without it, import in a third of the time
+
+    fids = {cost.method: cost.fid for cost in costs() if cost.table == "2f" and cost.fid}
     fids["PoCoLD"] = next(s.fid for s in scores() if s.method == "PoCoLD" and s.size == 256)
     printed = [cost for cost in costs() if cost.table == "3"]
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _bubbles(
-        left,
-        [
-            (cost.method, float(cost.seconds), float(fids[cost.method]), float(cost.parameters))
-            for cost in printed
-        ],
-    )
+    points = [
+        (cost.method, float(cost.seconds), float(fids[cost.method]), float(cost.parameters))
+        for cost in printed
+    ]
+    _bubbles(left, points)
     left.set(
         title="the paper, DeepFashion, an A100",
         xlabel="seconds for 8 pictures",

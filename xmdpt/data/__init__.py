@@ -1,0 +1,7 @@
+"""Data sets of people: DeepFashion In-shop, Market-1501, your own folder, or rendered people.
+
+`stores` finds pictures, `annotations` reads lists, pairs and key points, `pairs` and `keypoints`
+know names and joints, and `deepfashion` puts them together as one reader. `survey` says what a
+data set lacks, `prepare` checks it and writes its index (`index`), `overlap` compares the splits.
+Imports only `support` and `config` from this package. docs/data.md explains the layouts.
+"""

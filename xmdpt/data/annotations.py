@@ -1,13 +1,13 @@
-"""What is said about pictures: lists, pairs and key points, in the formats that the field uses.
+"""Annotations of pictures: lists, pairs and key points, in the formats that the field uses.
 
-    train.lst                          a picture a line
-    train_pairs.txt                    TARGET,SOURCE[,SOURCE2...] a line (NTED, PIDM, X-MDPT)
+    train.lst                          one picture per line
+    train_pairs.txt                    TARGET,SOURCE[,SOURCE2...] per line (NTED, PIDM, X-MDPT)
     fasion-resize-pairs-train.csv      columns from,to (PATN, CFLD; also spelled "fashion")
     pose/**.txt                        18 rows "x y" in the 256x256 padded frame (NTED)
     fasion-resize-annotation-train.csv name:keypoints_y:keypoints_x in the 256x176 picture (PATN)
 
-Files are looked for in the root of a data set and in the folders right below it. Names become
-canonical; key points come in the padded frame, see `xmdpt.data.keypoints`.
+Files may lie in the root of a data set or in the folders directly below it. Names are returned in
+canonical form, key points in the padded frame (see `xmdpt.data.keypoints`).
 """
 
 import csv
@@ -19,13 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from xmdpt.data.keypoints import (
-    FRAME_HEIGHT,
-    FRAME_MARGIN,
-    FRAME_WIDTH,
-    JOINTS,
-    missing,
-)
+from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_MARGIN, FRAME_WIDTH, JOINTS, missing
 from xmdpt.data.pairs import canonical
 from xmdpt.data.stores import DataError
 
@@ -33,18 +27,18 @@ Split = Literal["train", "test"]
 Pair = tuple[str, str]
 """(source, target) names."""
 Target = tuple[str, tuple[str, ...]]
-"""A target and the sources that its line of pairs names."""
+"""A target and the sources on its line of a pairs file."""
 Frame = tuple[int, int] | Literal["padded"] | None
-"""What coordinates are pixels of: a picture of (H, W), the padded frame, the picture as stored."""
+"""What coordinates refer to: a picture of (H, W), the padded frame, or None: as stored."""
 SizeOf = Callable[[str], tuple[int, int]]
-"""(H, W) of a picture as stored, by its name."""
+"""Gives (H, W) of a stored picture by its name."""
 SPLITS: tuple[Split, Split] = ("train", "test")
 KEYPOINT_CSV = r".*(annotation|keypoints).*\.csv"
 COLUMNS = ["name", "keypoints_y", "keypoints_x"]
 
 
 def _files(root: Path, pattern: str) -> list[Path]:
-    """Files in `root` and right below it whose names match, the root's first; none are hidden."""
+    """Matching files in `root`, then in its direct subfolders; hidden ones are excluded."""
     shown = "[!.]*"
     globs = (f"{shown}.[lct][sx]*", f"{shown}/{shown}.[lct][sx]*")
     found = [path for glob in globs for path in sorted(root.glob(glob))]
@@ -52,11 +46,11 @@ def _files(root: Path, pattern: str) -> list[Path]:
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """(number, text) of the lines of a text file that are not empty."""
+    """(number, text) of each line of a text file that is not empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not a text file; copy it anew") from None
+        raise DataError(f"{path}: not a text file; copy it again") from None
     stripped = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
     return [(number, line) for number, line in stripped if line]
 
@@ -65,12 +59,12 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def list_file(root: Path, split: Split) -> Path | None:
-    """The file that lists the pictures of a split, if there is one."""
+    """The file that lists the pictures of a split, if any."""
     return next(iter(_files(root, rf"{split}\.lst")), None)
 
 
 def read_list(path: Path) -> list[str]:
-    """Names of pictures, one a line."""
+    """Names of pictures, one per line."""
     return [canonical(line) for _, line in _lines(path)]
 
 
@@ -80,7 +74,7 @@ def read_list(path: Path) -> list[str]:
 def pair_files(root: Path, split: Split) -> list[Path]:
     """The files that hold the pairs of a split; the first is the one to use.
 
-    The text file is what the paper's code reads; of PATN's tables `resize` is the published one.
+    The paper's code reads the text file; of PATN's tables, the one with `resize` is published.
     """
     found = _files(
         root, rf"{split}_pairs\.txt|(.*[-_])?pairs[-_]{split}\.csv|{split}[-_]pairs\.csv"
@@ -121,7 +115,7 @@ def _targets_of_table(path: Path) -> list[Target]:
     if not {"from", "to"} <= set(header):
         raise DataError(f"{path}: the first line is '{','.join(header)}'; it must be 'from,to'")
     source, target = header.index("from"), header.index("to")
-    targets = []
+    targets: list[Target] = []
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header) or not (row[source] and row[target]):
             raise DataError(f"{path}: row {number} is '{','.join(row)}'; it must name from and to")
@@ -133,7 +127,7 @@ def _targets_of_table(path: Path) -> list[Target]:
 
 
 class PoseFolder:
-    """Text files, one a picture: 18 rows "x y" in the padded frame, -1 -1 missing."""
+    """Text files, one per picture: 18 rows "x y" in the padded frame, -1 -1 if missing."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -165,7 +159,7 @@ class PoseFolder:
 
 
 class KeypointTable:
-    """Key points (18, 2) by picture name, each with the frame that it is in."""
+    """Key points (18, 2) by picture name, each with its coordinate frame."""
 
     def __init__(self, rows: dict[str, tuple[np.ndarray, Frame]], size_of: SizeOf, label: str):
         self.rows = rows
@@ -192,18 +186,18 @@ Keypoints = PoseFolder | KeypointTable
 
 
 def to_padded(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pixels of a picture of `size` (H, W), (18, 2) -> the padded frame; missing joints are -1."""
+    """Pixels (18, 2) of a picture of `size` (H, W) -> the padded frame; missing joints are -1."""
     height, width = size
     padded = keypoints * [FRAME_WIDTH / width, FRAME_HEIGHT / height] + [FRAME_MARGIN, 0]
     return np.where(missing(keypoints)[:, None], -1.0, padded)
 
 
 def table_frame(path: Path) -> Frame:
-    """What the coordinates of a table of key points are, by the field's file names.
+    """The coordinate frame of a key point table, known by the field's file names.
 
-    PATN's `fasion-resize-annotation-*` are pixels of 256x176 (height x width), its
+    PATN's `fasion-resize-annotation-*` holds pixels of 256x176 (height x width),
     `fasion-annotation-*` of the 256x256 padded frame, `market-annotation-*` of 128x64; any other
-    table holds pixels of the pictures as stored.
+    table holds pixels of the stored pictures.
     """
     if re.match(r"fash?ion-resize-annotation", path.name):
         return (FRAME_HEIGHT, FRAME_WIDTH)
@@ -224,7 +218,7 @@ def _joint_row(text: str) -> list[float]:
 
 
 def read_keypoint_table(path: Path) -> dict[str, np.ndarray]:
-    """Name -> (18, 2) x, y, from lines `name: [y, ...]: [x, ...]`; y comes first in the file."""
+    """Name -> (18, 2) x, y, from lines `name: [y, ...]: [x, ...]` (y first)."""
     lines = _lines(path)
     header = [column.strip() for column in lines[0][1].split(":")] if lines else []
     if header != COLUMNS:
@@ -241,13 +235,13 @@ def read_keypoint_table(path: Path) -> dict[str, np.ndarray]:
 
 
 def open_keypoints(root: Path, size_of: SizeOf) -> Keypoints | None:
-    """The key points below `root`: text files, else all tables together; None without any."""
+    """The key points below `root`: text files, else all tables together, else None."""
     for folder in (root / "pose", *sorted(root.glob("*/pose"))):
         if folder.is_dir():
             return PoseFolder(folder)
     files = _files(root, KEYPOINT_CSV)
     rows: dict[str, tuple[np.ndarray, Frame]] = {}
-    for path in sorted(files, key=lambda path: "resize" in path.name):  # these win
+    for path in sorted(files, key=lambda path: "resize" in path.name):  # the last wins
         frame = table_frame(path)
         rows |= {name: (points, frame) for name, points in read_keypoint_table(path).items()}
     label = ", ".join(str(path) for path in files)

@@ -1,20 +1,18 @@
-"""Reader of DeepFashion In-shop and of data sets like it, real or rendered, in all their formats.
+"""Reader of DeepFashion In-shop and similar data sets, real or rendered, in all their formats.
 
-A root is either an index that the stage `prepare` made (`xmdpt.data.index`), or a folder with
-pictures (`xmdpt.data.stores`), lists, pairs and key points (`xmdpt.data.annotations`); which of
-these it holds, the reader finds out. docs/data.md shows the layouts.
+A root is either an index made by the stage `prepare` (`xmdpt.data.index`), or a folder with
+pictures (`xmdpt.data.stores`), lists, pairs and key points (`xmdpt.data.annotations`). The reader
+detects which. docs/data.md shows the layouts.
 """
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from xmdpt.data.annotations import (
-    Keypoints,
     Pair,
     Split,
     Target,
@@ -25,7 +23,7 @@ from xmdpt.data.annotations import (
     read_pairs,
     read_targets,
 )
-from xmdpt.data.index import INDEX, read_index
+from xmdpt.data.index import INDEX, Opened, read_index
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
 from xmdpt.data.stores import (
     SUFFIXES,
@@ -45,50 +43,42 @@ class DeepFashion:
     """The pictures, key points and pairs below `root`; names are relative: "img/WOMEN/..."."""
 
     def __init__(self, root: str | Path, size: int):
-        """`size`: side in pixels of the squared pictures and skeletons that are returned."""
+        """`size`: side in pixels of the square pictures and skeletons that are returned."""
         self.root = Path(root)
         self.size = size
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder; the stage `prepare` makes this data set")
 
     @cached_property
-    def _opened(self) -> tuple[Store, Keypoints | None, Path, Mapping[str, str]]:
+    def _opened(self) -> Opened:
         if (self.root / INDEX).is_file():
             return read_index(self.root)
         store = open_store(self.root, self.size)
-        return store, open_keypoints(self.root, store.size_of), self.root, {}
+        return Opened(store, open_keypoints(self.root, store.size_of), self.root, {})
 
     @property
     def store(self) -> Store:
-        """Where the pictures are, by name."""
-        return self._opened[0]
-
-    @property
-    def _keypoints(self) -> Keypoints | None:
-        return self._opened[1]
+        """Gives the pictures by name."""
+        return self._opened.store
 
     @property
     def raw(self) -> Path:
-        """Where the pictures are: `root`, or the folder that an index tells of."""
-        return self._opened[2]
-
-    @property
-    def _digests(self) -> Mapping[str, str]:
-        return self._opened[3]
+        """Where the pictures are: `root`, or the folder that its index points to."""
+        return self._opened.raw
 
     def pictures(self, split: Split) -> list[str]:
-        """Names of the pictures of a split; without a list, those in its pairs."""
+        """Names of the pictures of a split; without a list file, those in its pairs."""
         path = list_file(self.root, split)
         if path is not None:
             return read_list(path)
         return list(dict.fromkeys(name for pair in self.pairs(split) for name in pair))
 
     def pairs(self, split: Split) -> list[Pair]:
-        """(source, target) names; where a file names several sources, each makes a pair."""
+        """(source, target) names; each of several sources of a target makes a pair."""
         return read_pairs(self._pair_file(split))
 
     def targets(self, split: Split) -> list[Target]:
-        """(target, sources) names, one for each line: what the authors' training draws from."""
+        """(target, sources) names, one for each line, from which the authors' training draws."""
         return read_targets(self._pair_file(split))
 
     def _pair_file(self, split: Split) -> Path:
@@ -98,16 +88,17 @@ class DeepFashion:
         return files[0]
 
     def picture(self, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
-        """uint8 (size, size, 3), or (H, W, 3) of `size`: squashed by PIL's bicubic."""
+        """uint8 (size, size, 3), or (H, W, 3) of `size`, resized by PIL's bicubic filter."""
         return squash(self.store.image(name), size or (self.size, self.size))
 
     def keypoints(self, name: str) -> np.ndarray:
         """(18, 2) x, y in the annotation frame, -1 missing."""
-        if self._keypoints is None:
+        keypoints = self._opened.keypoints
+        if keypoints is None:
             raise DataError(
                 f"{self.root}: no key points: no folder pose/ and no table keypoints.csv"
             )
-        return self._keypoints.read(name)
+        return keypoints.read(name)
 
     def skeleton(self, name: str) -> np.ndarray:
         """The skeleton picture, uint8 (size, size, 3)."""
@@ -117,10 +108,10 @@ class DeepFashion:
     def digest(self, name: str) -> str:
         """SHA-256, in hexadecimal digits, of all that features of a picture depend on.
 
-        That is the bytes of the stored picture, which an index knows the digest of and need not
-        read again, and the key points.
+        That is the stored picture, whose own digest an index already holds, and its key points.
         """
-        content = self._digests.get(name) or hashlib.sha256(self.store.content(name)).hexdigest()
+        content = self._opened.digests.get(name)
+        content = content or hashlib.sha256(self.store.content(name)).hexdigest()
         digest = hashlib.sha256(content.encode())
         digest.update(self.keypoints(name).astype("<f8").tobytes())
         return digest.hexdigest()
@@ -128,10 +119,9 @@ class DeepFashion:
     def lay_out(self, folder: str | Path) -> Path:
         """Put all pictures as files into `folder`, in DeepFashion's layout with train.lst.
 
-        What lies in files is linked (copied where links cannot be made); an LMDB's pictures are
-        written as the PNG files that they are. What lies there of an earlier call is replaced.
-        Returns the folder: whoever reads files, as evaluation does, reads any data set there.
-        Raises DataError where the folder lies in the data set itself, which is never written to.
+        Picture files are linked (copied if links are impossible); an LMDB's pictures are written as
+        PNG files. Files of an earlier call are replaced. Returns the folder, for tools that read
+        only files. Raises DataError for a folder inside the data set, which is never written to.
         """
         folder = Path(folder)
         for split in ("train", "test"):
@@ -146,12 +136,14 @@ class DeepFashion:
         stem = name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
         place = folder / f"{stem}{stored.suffix if stored else '.png'}"
         if not place.parent.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{self.root}: {name} is not a name below it; run `xmdpt survey`")
+            raise DataError(f"{self.root}: {name} leads out of it; run `xmdpt survey`")
         for own in (self.root, self.raw):
             if place.parent.resolve().is_relative_to(own.resolve()):
-                raise DataError(f"{place.parent}: lies in the data set {own}; name another folder")
-        # What is there already may be a link to an original, even another data set's: it is
-        # replaced, since what is written to it would go through.
+                raise DataError(
+                    f"{place.parent}: lies in the data set {own}; choose another folder"
+                )
+        # An existing file may be a link to an original, even of another data set. Writing to it
+        # would change the original, so it is replaced.
         with atomic_path(place) as partial:
             if stored is None:
                 partial.write_bytes(self.store.content(name))

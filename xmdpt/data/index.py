@@ -1,12 +1,12 @@
-"""The index of a data set that exists: all but its pictures, in a small folder.
+"""The index of an existing data set: everything but its pictures, in a small folder.
 
     dataset.json                       where the pictures are, and in which form
-    pictures.tsv                       name, where it lies, SHA-256 of its bytes
-    keypoints.npz                      (N, 18, 2) in the padded frame, one entry a picture
+    pictures.tsv                       name, place and SHA-256 of each picture
+    keypoints.npz                      (N, 18, 2) in the padded frame, one entry per picture
     train.lst  test.lst  train_pairs.txt  test_pairs.txt    as in docs/architecture.md
 
-The stage `prepare` makes it, so that pictures by the ten thousand are neither copied nor put into
-DVC's cache, and every later stage depends on what they hold.
+The stage `prepare` makes it. It spares copying tens of thousands of pictures or putting them into
+DVC's cache, while every later stage still depends on their contents.
 """
 
 import csv
@@ -14,10 +14,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from xmdpt.data.annotations import SPLITS, KeypointTable, Split, Target
+from xmdpt.data.annotations import SPLITS, Frame, Keypoints, KeypointTable, Split, Target
 from xmdpt.data.stores import DataError, FolderStore, LmdbStore, Store
 from xmdpt.support.files import write_json
 
@@ -25,10 +26,21 @@ INDEX = "dataset.json"
 CURE = "run the stage `prepare` again"
 
 
+class Opened(NamedTuple):
+    """The parts of a data set that was opened."""
+
+    store: Store
+    keypoints: Keypoints | None
+    raw: Path
+    """Where the pictures are."""
+    digests: dict[str, str]
+    """SHA-256 of pictures by name, as far as an index holds them."""
+
+
 def write_lists(
     folder: Path, pictures: Mapping[Split, list[str]], targets: Mapping[Split, list[Target]]
 ) -> None:
-    """Write train.lst, test.lst, and train_pairs.txt, test_pairs.txt: a target, its sources."""
+    """Write train.lst, test.lst, train_pairs.txt, test_pairs.txt (a target, then its sources)."""
     for split in SPLITS:
         lines = {
             f"{split}.lst": pictures[split],
@@ -46,9 +58,9 @@ def write_index(
     digests: Mapping[str, str],
     keypoints: Mapping[str, np.ndarray],
 ) -> None:
-    """Write where the pictures of `raw` lie, their digests and key points to `folder`.
+    """Write the places, digests and key points of the pictures of `raw` to `folder`.
 
-    `root` is where the folder will be in the end: a relative `raw` is kept relative to it.
+    `root` is where `folder` will be moved: a relative `raw` is stored relative to it.
     """
     names = list(digests)
     pictures = store.folder if isinstance(store, LmdbStore) else store.root
@@ -63,8 +75,8 @@ def write_index(
     write_json(folder / INDEX, {"pictures": Path(where).as_posix(), "kind": kind})
 
 
-def read_index(root: Path) -> tuple[Store, KeypointTable, Path, dict[str, str]]:
-    """The pictures and key points that an index tells of, where the pictures are, their digests."""
+def read_index(root: Path) -> Opened:
+    """Open the data set that an index describes."""
     try:
         described = json.loads((root / INDEX).read_text())
         pictures, kind = root / described["pictures"], described["kind"]
@@ -75,11 +87,13 @@ def read_index(root: Path) -> tuple[Store, KeypointTable, Path, dict[str, str]]:
         with np.load(root / "keypoints.npz") as archive:
             keypoints = archive["keypoints"]
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{root}: not a whole index of a data set ({error}); {CURE}") from None
+        raise DataError(f"{root}: not a complete index of a data set ({error}); {CURE}") from None
     pictures = Path(os.path.normpath(pictures))
     if not pictures.is_dir():
         raise DataError(f"{pictures}: no such folder, but {root} is its index; {CURE}")
     store = LmdbStore(pictures) if kind == "lmdb" else FolderStore(pictures, places)
-    table = {name: (points, "padded") for name, points in zip(places, keypoints, strict=True)}
+    table: dict[str, tuple[np.ndarray, Frame]] = {
+        name: (points, "padded") for name, points in zip(places, keypoints, strict=True)
+    }
     keypoints_of = KeypointTable(table, store.size_of, str(root / "keypoints.npz"))
-    return store, keypoints_of, pictures, digests
+    return Opened(store, keypoints_of, pictures, digests)

@@ -1,8 +1,7 @@
 """The 18 body joints: their order, their coordinate frames, and the skeleton picture."""
 
-import json
 import math
-from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +40,7 @@ COLORS = (
 )  # fmt: skip
 
 FRAME_WIDTH, FRAME_HEIGHT, FRAME_MARGIN = 176, 256, 40
-"""Annotations live in a 256x256 frame: the picture, 176 wide, between margins of 40."""
+"""Annotations are in a 256x256 frame: the picture, 176 wide, between margins of 40 (padded)."""
 
 
 def _as_keypoints(keypoints: np.ndarray) -> np.ndarray:
@@ -54,27 +53,25 @@ def _as_keypoints(keypoints: np.ndarray) -> np.ndarray:
 
 
 def missing(keypoints: np.ndarray) -> np.ndarray:
-    """(..., 18, 2) -> (..., 18) whether a joint is missing.
-
-    The field's rule is that either coordinate is -1.
-    """
-    return (np.asarray(keypoints) == -1).any(axis=-1)
+    """(..., 18, 2) -> (..., 18) whether a joint is missing: in the field, if either value is -1."""
+    absent: np.ndarray = (np.asarray(keypoints) == -1).any(axis=-1)
+    return absent
 
 
 COCO17 = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
-"""Where COCO's 17 joints hold each of ours; COCO knows no neck."""
+"""For each of our joints, its index among COCO's 17, which have no neck."""
 
 BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
-"""Where OpenPose's 25 joints hold each of ours."""
+"""For each of our joints, its index among OpenPose's 25."""
 
 
 def from_coco17(
     points: np.ndarray, scores: np.ndarray | None = None, threshold: float = 0.3
 ) -> np.ndarray:
-    """COCO's joints (17, 2), with scores or visibilities (17,) or without -> ours (18, 2).
+    """COCO's joints (17, 2), optionally with scores or visibilities (17,) -> ours (18, 2).
 
-    Joints that score under `threshold` or have a coordinate of -1 are missing (-1); the neck is
-    the middle of the shoulders, and missing unless both are there.
+    Joints that score below `threshold` or have a coordinate of -1 are missing (-1). The neck is the
+    midpoint of the shoulders, and missing if either shoulder is.
     """
     points = np.asarray(points, dtype=np.float64)
     if points.shape != (17, 2):
@@ -89,17 +86,15 @@ def from_coco17(
     return _as_keypoints(keypoints)
 
 
-def from_openpose_json(content: str | Path | dict, person: int = 0) -> np.ndarray:
-    """Person `person` of OpenPose's JSON (a path, or what is in it) -> (18, 2), -1 missing.
+def from_openpose_json(content: dict[str, Any], person: int = 0) -> np.ndarray:
+    """Person `person` in the content of OpenPose's JSON -> (18, 2), -1 missing.
 
-    Reads `pose_keypoints_2d` of 18 (COCO) or 25 joints (BODY_25), x y confidence; a confidence of
-    0 is a missing joint.
+    Reads `pose_keypoints_2d` of 18 (COCO) or 25 joints (BODY_25): x, y, confidence. A confidence
+    of 0 means a missing joint.
     """
-    if not isinstance(content, dict):
-        content = json.loads(Path(content).read_text())
     people = content.get("people", [])
     if not 0 <= person < len(people):
-        raise ValueError(f"no person {person} among the {len(people)} of the OpenPose JSON")
+        raise ValueError(f"no person {person} in an OpenPose JSON of {len(people)} people")
     values = np.asarray(people[person].get("pose_keypoints_2d", []), dtype=np.float64).ravel()
     if values.size not in (54, 75):
         raise ValueError(f"pose_keypoints_2d must hold 18 or 25 x 3 numbers, not {values.size}")
@@ -114,7 +109,7 @@ def annotation_to_pixels(keypoints: np.ndarray, size: tuple[int, int]) -> np.nda
     keypoints = _as_keypoints(keypoints)
     height, width = size
     scale = np.array([width / FRAME_WIDTH, height / FRAME_HEIGHT])
-    pixels = (keypoints - [FRAME_MARGIN, 0]) * scale
+    pixels: np.ndarray = (keypoints - [FRAME_MARGIN, 0]) * scale
     pixels[missing(keypoints)] = -1
     return pixels
 
@@ -124,11 +119,11 @@ def draw_skeleton(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     keypoints (18, 2) are x, y in pixels of a picture of `size` (H, W), -1 missing. Joints are
     discs of radius 4; limbs are ellipses blended over them at 60%, so later limbs dim earlier
-    joints. Sizes do not scale with the picture. Without any joint the picture is black.
+    joints. These sizes do not scale with the picture. Without any joint, the picture is black.
     """
     keypoints = _as_keypoints(keypoints)
     absent = missing(keypoints)
-    canvas = np.zeros((*size, 3), np.uint8)
+    canvas: np.ndarray = np.zeros((*size, 3), np.uint8)
     for (x, y), color, skip in zip(keypoints, COLORS, absent, strict=True):
         if not skip:
             cv2.circle(canvas, (int(x), int(y)), 4, color, -1)
@@ -140,6 +135,6 @@ def draw_skeleton(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         length = math.hypot(x0 - x1, y0 - y1)
         angle = math.degrees(math.atan2(y0 - y1, x0 - x1))
         outline = cv2.ellipse2Poly(center, (int(length / 2), 4), int(angle), 0, 360, 1)
-        limb = cv2.fillConvexPoly(canvas.copy(), outline, color)
+        limb = cv2.fillConvexPoly(canvas.copy(), np.asarray(outline), color)
         canvas = cv2.addWeighted(canvas, 0.4, limb, 0.6, 0)
     return np.ascontiguousarray(canvas[..., ::-1])

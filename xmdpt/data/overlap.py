@@ -1,4 +1,4 @@
-"""What training and test pictures share, and pairs that ask for next to nothing.
+"""What training and test pictures share, and trivial pairs of nearly the same picture.
 
 DeepFashion's splits share no picture and no outfit, but more than half of the test items also
 occur in training in another colour, and about one test pair in a hundred shows nearly the same
@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from xmdpt.data.annotations import SPLITS, Pair, Split
@@ -19,40 +18,31 @@ from xmdpt.data.pairs import item, outfit
 
 THUMBNAIL = 16
 CANDIDATE = 4.0
-"""Root mean square in grey levels up to which thumbnails are taken for nearly the same picture."""
+"""Thumbnails up to this root mean square difference in grey levels are compared in full."""
 NEAR = 2.0
-"""Mean absolute difference in grey levels up to which pictures are nearly the same."""
+"""Pictures up to this mean absolute difference in grey levels are nearly the same."""
 CHUNK = 512
 SHOWN = 10
 REPORT = "overlap.json"
-"""The report's file in an index."""
+"""The report's file name in an index."""
 
 NearPair = tuple[str, str, float]
 """Two names and the mean absolute difference of their pictures in grey levels."""
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
-    """uint8 (16, 16): means of a picture's grey levels over the cells of a grid."""
+    """uint8 (16, 16): a picture's mean grey levels over the cells of a grid."""
     grey = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(grey)
-
-
-def shared(
-    train: Sequence[str], test: Sequence[str], key: Callable[[str], str]
-) -> tuple[list[str], int]:
-    """What `key` says of both splits' pictures, sorted, and of how many the test split holds."""
-    in_test = {key(name) for name in test}
-    return sorted(in_test & {key(name) for name in train}), len(in_test)
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.abs(first.astype(np.int16) - second).mean())
 
 
-def _checked(
-    candidates: Sequence[Pair], read: Callable[[str], np.ndarray], known: dict
-) -> list[NearPair]:
+def _nearly_same(candidates: Sequence[Pair], read: Callable[[str], np.ndarray]) -> list[NearPair]:
     """The candidates whose pictures are nearly the same, with their difference."""
+    known: dict[frozenset[str], float] = {}
     found = []
     for first, second in candidates:
         key = frozenset((first, second))
@@ -70,7 +60,7 @@ def near_pairs(
 ) -> list[NearPair]:
     """The (source, target) pairs whose two pictures are nearly the same.
 
-    thumbnails: of every picture, by name. read: a picture, uint8 (H, W, 3) of one size.
+    thumbnails: by name, of every picture. read: gives a picture, uint8 (H, W, 3) of one size.
     """
     if not pairs:
         return []
@@ -82,8 +72,8 @@ def near_pairs(
         part = index[start : start + 1024 * 16]
         squares = (stacked[part[:, 0]] - stacked[part[:, 1]]) ** 2
         close = np.flatnonzero(squares.mean(axis=(1, 2)) <= CANDIDATE**2)
-        candidates += [pairs[start + row] for row in close]
-    return _checked(candidates, read, {})
+        candidates += [pairs[start + row] for row in close.tolist()]
+    return _nearly_same(candidates, read)
 
 
 def near_across(
@@ -96,24 +86,26 @@ def near_across(
     seen = np.stack([thumbnails[name] for name in train]).astype(np.float32).reshape(len(train), -1)
     norms = (seen**2).sum(axis=1)
     limit = CANDIDATE**2 * THUMBNAIL**2
-    candidates = []
+    candidates: list[Pair] = []
     for start in range(0, len(test), CHUNK):
         names = test[start : start + CHUNK]
         asked = np.stack([thumbnails[name] for name in names]).astype(np.float32)
         asked = asked.reshape(len(names), -1)
         squares = norms - 2 * asked @ seen.T + (asked**2).sum(axis=1)[:, None]
-        # The sum of products is rounded: a little more is let in, and checked on the pictures.
+        # The matrix product is rounded, so a few more candidates are let in.
         candidates += [
             (train[column], names[row])
             for row, column in np.argwhere(squares <= limit + 256).tolist()
         ]
-    return _checked(candidates, read, {})
+    return _nearly_same(candidates, read)
 
 
 def closest_across(
     train: Sequence[str], test: Sequence[str], thumbnails: Mapping[str, np.ndarray], count: int
 ) -> list[Pair]:
-    """The (training, test) pictures with the most similar thumbnails, each test picture once."""
+    """The `count` test pictures closest to a training picture by thumbnail, as (training, test)."""
+    import torch  # seconds of imports
+
     seen, asked = (
         torch.from_numpy(np.stack([thumbnails[name] for name in names])).flatten(1).float()
         for names in (train, test)
@@ -127,9 +119,13 @@ def closest_across(
 
 
 def shared_names(train: Sequence[str], test: Sequence[str]) -> dict[str, tuple[list[str], int]]:
-    """What both splits hold, and how many the test split has: pictures, outfits and items."""
+    """Pictures, outfits and items: those that both splits hold, and how many the test split has."""
     keys: dict[str, Callable[[str], str]] = {"pictures": str, "outfits": outfit, "items": item}
-    return {what: shared(train, test, key) for what, key in keys.items()}
+    shared = {}
+    for what, key in keys.items():
+        in_test = {key(name) for name in test}
+        shared[what] = sorted(in_test & {key(name) for name in train}), len(in_test)
+    return shared
 
 
 def overlap_report(
@@ -138,9 +134,10 @@ def overlap_report(
     thumbnails: dict[str, np.ndarray],
     read: Callable[[str], np.ndarray],
 ) -> dict[str, Any]:
-    """What the splits share, and the pictures of nearly the same content, in plain types.
+    """What the splits share, and the pictures that are nearly the same, in plain types.
 
-    thumbnails: of every picture as stored, by name. read: a picture, uint8 (H, W, 3) of one size.
+    thumbnails: by name, of every stored picture. read: gives a picture, uint8 (H, W, 3), all of one
+    size.
     """
     train, test = pictures["train"], pictures["test"]
     both = shared_names(train, test)
@@ -154,10 +151,11 @@ def overlap_report(
 
 
 def overlap_of(data: DeepFashion) -> dict[str, Any]:
-    """The `overlap_report` of a data set: what its index holds, else made by reading all of it."""
+    """The `overlap_report` of a data set: from its index, else made by reading all pictures."""
     stored = data.root / REPORT
     if stored.is_file():
-        return json.loads(stored.read_text())
+        report: dict[str, Any] = json.loads(stored.read_text())
+        return report
     pictures = {split: data.pictures(split) for split in SPLITS}
     pairs = {split: data.pairs(split) for split in SPLITS}
     names = [name for split in SPLITS for name in pictures[split]]

@@ -1,9 +1,9 @@
-"""Names of pictures and of results: DeepFashion's folders, their mangled form, pairs of them."""
+"""Names of pictures and results: DeepFashion's paths, their mangled form, and pairs of them."""
 
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
@@ -23,34 +23,39 @@ SOURCE_PART = re.compile(rf"(.+?){SUFFIX}", re.IGNORECASE)
 TARGET_PART = re.compile(rf"(.+?){SUFFIX}(?:_vis)?{SUFFIX}", re.IGNORECASE)
 
 
-def mangle(path: str | Path) -> str:
-    """Return the one-word name, without suffix, by which DeepFashion's tools know a picture.
+def mangle(path: str | PurePath) -> str:
+    """Return the one-word name, without suffix, that DeepFashion's tools use for a picture.
 
-    `img/WOMEN/Dresses/id_00007132/04_4_full.jpg` becomes `fashionWOMENDressesid0000713204_4full`
-    wherever the folder lies; a name already mangled (a leading `deep`, as some tools write it,
-    falls) stays, and a picture outside that scheme is known by its file name.
+    `img/WOMEN/Dresses/id_00007132/04_4_full.jpg`, below any folder, becomes
+    `fashionWOMENDressesid0000713204_4full`. A mangled name stays, without the leading `deep` that
+    some tools write. A picture outside that scheme keeps its file name.
     """
-    path = PurePosixPath(str(path).replace("\\", "/"))
-    nested = NESTED.search(str(path))
+    place = PurePosixPath(str(path).replace("\\", "/"))
+    nested = NESTED.search(str(place))
     if nested:
         gender, category, identity, colour, number, view = nested.groups()
         return f"fashion{gender}{category}id{identity}{colour}_{number}{view}"
-    name = path.stem if re.fullmatch(r"\.(png|jpe?g)", path.suffix.lower()) else path.name
+    name = place.stem if re.fullmatch(r"\.(png|jpe?g)", place.suffix.lower()) else place.name
     return re.sub(rf"^deep(?={MANGLED}$)", "", name)
 
 
-def result_name(source: str | Path, target: str | Path) -> str:
+def result_name(source: str | PurePath, target: str | PurePath) -> str:
     """Return the file name of the picture made from `source` in the pose of `target`."""
     return f"{mangle(source)}_2_{mangle(target)}_vis.png"
 
 
-def possible_pairs(name: str | Path) -> list[tuple[str, str]]:
-    """Return the mangled names of the (source, target) that a result's file name can mean.
+def by_mangled(pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Mangled names, as in tables of scores -> the pair."""
+    return {(mangle(source), mangle(target)): (source, target) for source, target in pairs}
 
-    Several where they hold what separates them: `anna_2_2_anna_3_vis.png`. Also read: `_to_` or
-    `___` between the two, suffixes inside the name, no `_vis`, a `deep` before either.
+
+def possible_pairs(name: str | PurePath) -> list[tuple[str, str]]:
+    """Return every (source, target), as mangled names, that a result's file name can mean.
+
+    There are several if a name contains the separator: `anna_2_2_anna_3_vis.png`. Also accepted:
+    `_to_` or `___` as separator, suffixes inside the name, no `_vis`, a `deep` before either name.
     """
-    name = Path(name).name
+    name = PurePath(name).name
     mangled = MANGLED_RESULT.fullmatch(name)
     if mangled:
         return [(mangled[1], mangled[2])]
@@ -63,22 +68,24 @@ def possible_pairs(name: str | Path) -> list[tuple[str, str]]:
     return found
 
 
-def parse_result_name(name: str | Path) -> tuple[str, str]:
+def parse_result_name(name: str | PurePath) -> tuple[str, str]:
     """Split a result's file name into the mangled names of its (source, target).
 
-    Raises ValueError for a name that is not a pair, or could be several (`possible_pairs`).
+    Raises ValueError if the name is not a pair or could be several (see `possible_pairs`).
     """
     pairs = possible_pairs(name)
     if len(pairs) != 1:
-        raise ValueError(f"{Path(name).name} is not a result's name: <source>_2_<target>_vis.png")
+        raise ValueError(
+            f"{PurePath(name).name} is not a result's name: <source>_2_<target>_vis.png"
+        )
     return pairs[0]
 
 
-def canonical(name: str | Path) -> str:
-    """Return the path by which the reader knows a picture, from any of its spellings.
+def canonical(name: str | PurePath) -> str:
+    """Return the path that the reader uses for a picture, from any of its spellings.
 
     `fashionWOMENDressesid0000713204_4full.jpg`, with or without a leading `deep`, suffix or
-    folder, and `WOMEN/Dresses/id_00007132/04_4_full.png` all are
+    folder, and `WOMEN/Dresses/id_00007132/04_4_full.png` all become
     `img/WOMEN/Dresses/id_00007132/04_4_full.jpg`. A picture outside that scheme keeps its path.
     """
     path = PurePosixPath(str(name).replace("\\", "/"))
@@ -89,7 +96,7 @@ def canonical(name: str | Path) -> str:
     return f"img/{gender}/{category}/id_{identity}/{colour}_{number}_{view}.jpg"
 
 
-def item(name: str | Path) -> str:
+def item(name: str | PurePath) -> str:
     """Return what a picture shows: DeepFashion's item, Market-1501's person, or its folder."""
     name = canonical(name)
     found = NESTED.search(name)
@@ -99,14 +106,14 @@ def item(name: str | Path) -> str:
     return person[1] if person else str(PurePosixPath(name).parent)
 
 
-def outfit(name: str | Path) -> str:
-    """Return what a picture shows, colour included: garments of one item come in several."""
+def outfit(name: str | PurePath) -> str:
+    """Return what a picture shows down to the colour: an item may come in several."""
     found = NESTED.search(canonical(name))
     return "/".join(found.groups()[:4]) if found else item(name)
 
 
 def spread(items: Sequence[T], count: int | None) -> list[T]:
-    """`count` of the items at even distances, in their order, first and last among them; or all."""
+    """`count` evenly spaced items, in order, including the first and the last; or all of them."""
     if count is None or count >= len(items):
         return list(items)
     return [items[round(index)] for index in np.linspace(0, len(items) - 1, count)]
@@ -115,8 +122,7 @@ def spread(items: Sequence[T], count: int | None) -> list[T]:
 def views_of_people(names: Sequence[str], people: int = 8, views: int = 4) -> list[list[str]]:
     """Up to `views` pictures of each of up to `people` people, spread evenly over all of them.
 
-    Pictures of one person in other clothes count as another person, and people of whom there is
-    one picture do not count.
+    A person in other clothes counts as another person. People with a single picture are left out.
     """
     by_person = defaultdict(list)
     for name in sorted(names):

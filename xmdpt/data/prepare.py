@@ -1,4 +1,4 @@
-"""From a data set that exists to its index: every picture is read once and checked."""
+"""From an existing data set to its index: every picture is read once and checked."""
 
 import hashlib
 import io
@@ -23,10 +23,13 @@ from xmdpt.data.stores import DataError
 from xmdpt.data.survey import Survey
 from xmdpt.support.files import fingerprint, resumable_dir, write_json
 
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+"""Passes items on and shows progress, as `tqdm` does."""
+
 LOW_RESOLUTION = (256, 256)
 WHITE = 245
 MOST_OUTSIDE, MOST_IN_CORNER = 0.1, 0.01
-"""Shares of joints and of pictures up to which odd joints are taken for slips of a detector."""
+"""Shares of joints and of pictures up to which odd joints pass as errors of a detector."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,10 @@ class Reading:
     thumbnail: np.ndarray
     keypoints: np.ndarray
     padded: bool
-    """Whether it looks like the low-resolution DeepFashion: 256x256 between white sides."""
+    """Whether it looks like low-resolution DeepFashion: 256x256 with white sides."""
 
 
-def _between_white_sides(image: Image.Image) -> bool:
+def _has_white_sides(image: Image.Image) -> bool:
     if image.size[::-1] != LOW_RESOLUTION:
         return False
     pixels = np.asarray(image)
@@ -48,14 +51,14 @@ def _between_white_sides(image: Image.Image) -> bool:
     return bool(min(left.min(), right.min()) >= WHITE)
 
 
-def _refuse_turned(content: bytes, name: str) -> None:
-    """Raise DataError where a photo's EXIF says that it lies on its side."""
+def _refuse_rotated(content: bytes, name: str) -> None:
+    """Raise DataError if a photo's EXIF says that it must be rotated."""
     with Image.open(io.BytesIO(content)) as image:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    if turned:
+        rotated = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    if rotated:
         raise DataError(
-            f"{name}: its EXIF asks for it to be turned, and joints are pixels of the picture as "
-            "stored; store it turned, with joints that fit, or take the tag out"
+            f"{name}: its EXIF asks for rotation, but joints are pixels of the stored picture; "
+            "save it rotated, with joints to match, or remove the tag"
         )
 
 
@@ -63,43 +66,40 @@ def _read(data: DeepFashion, name: str) -> Reading | DataError:
     try:
         content = data.store.content(name)
         image = data.store.decode(name, content)
-        _refuse_turned(content, name)
+        _refuse_rotated(content, name)
         digest = hashlib.sha256(content).hexdigest()
-        return Reading(digest, thumbnail(image), data.keypoints(name), _between_white_sides(image))
+        return Reading(digest, thumbnail(image), data.keypoints(name), _has_white_sides(image))
     except DataError as error:
         return error
 
 
 def read_all(
-    data: DeepFashion,
-    names: Sequence[str],
-    progress: Callable[[Iterable], Iterable] = tqdm,
+    data: DeepFashion, names: Sequence[str], progress: Progress = tqdm
 ) -> dict[str, Reading]:
-    """Read every picture and its key points, on all cores; raises DataError that names the bad."""
-    data.keypoints(names[0])  # opens everything once, before threads do
+    """Read every picture and its key points, on all cores; the DataError names the bad ones."""
+    data.keypoints(names[0])  # opens the data set once, before the threads do
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = dict(
-            zip(names, progress(pool.map(lambda name: _read(data, name), names)), strict=True)
-        )
+        results = progress(pool.map(lambda name: _read(data, name), names))
+        done: dict[str, Reading | DataError] = dict(zip(names, results, strict=True))
     bad = [str(result) for result in done.values() if isinstance(result, DataError)]
     if bad:
         more = f" (and {len(bad) - 1} more: {'; '.join(bad[1:4])})" if len(bad) > 1 else ""
         raise DataError(bad[0] + more)
     readings = {name: result for name, result in done.items() if isinstance(result, Reading)}
     padded = [reading.padded for name, reading in readings.items() if NESTED.search(name)]
-    if padded and np.mean(padded) > 0.5:  # JPEG's noise hides some
+    if padded and np.mean(padded) > 0.5:  # some are missed for JPEG noise
         raise DataError(
             f"{data.raw}: these are DeepFashion's low-resolution pictures (256x256 with white "
-            "sides); the field uses img_highres: put it beside them"
+            "sides), but the field uses img_highres; put it beside them"
         )
     _check_joints(data, readings)
     return readings
 
 
 def _check_joints(data: DeepFashion, readings: Mapping[str, Reading]) -> None:
-    """Raise DataError where the joints of all pictures together cannot be those of these pictures.
+    """Raise DataError if the joints as a whole cannot belong to these pictures.
 
-    Some joints of single pictures may be wrong; many are when the format is another.
+    A few may be wrong; if many are, they are in another format.
     """
     joints = np.stack([reading.keypoints for reading in readings.values()])  # (N, 18, 2), padded
     there = ~missing(joints)
@@ -113,25 +113,23 @@ def _check_joints(data: DeepFashion, readings: Mapping[str, Reading]) -> None:
     if corner.sum() > MOST_IN_CORNER * len(corner):
         raise DataError(
             f"{data.raw}: {corner.sum()} of {len(corner)} pictures have a joint at exactly 0, 0; "
-            f"missing ones are -1, -1; {cure}"
+            f"missing joints are -1, -1; {cure}"
         )
 
 
 def _check_replaceable(root: Path) -> None:
     if root.exists() and not (root / INDEX).is_file() and any(root.iterdir()):
         raise DataError(
-            f"{root}: holds something else than the index of a data set, which would replace it; "
-            "name another folder as data.root"
+            f"{root}: holds other files, which the index of the data set would replace; choose "
+            "another folder as data.root"
         )
 
 
-def make_index(
-    found: Survey, root: str | Path, progress: Callable[[Iterable], Iterable] = tqdm
-) -> dict[str, Any]:
+def make_index(found: Survey, root: str | Path, progress: Progress = tqdm) -> dict[str, Any]:
     """Write the index of a surveyed data set to the folder `root`; returns `overlap_report`.
 
-    With it go survey.json and overlap.json. Raises DataError where something is missing, or a
-    picture or key point file cannot be read; then `root` stays as it was.
+    Also writes survey.json and overlap.json. Raises DataError if something is missing or a picture
+    or key point file cannot be read; `root` then stays as it was.
     """
     found.require()
     root, data = Path(root), found.open()
@@ -150,7 +148,7 @@ def make_index(
 
 
 def overlap_tables(overlap: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """The report in tables, by title; of long lists the first rows."""
+    """The report as tables by title; long lists are cut."""
     counts = pd.DataFrame(
         [
             {"": what, "of the test set": overlap["of_test"][what], "also in training": len(names)}

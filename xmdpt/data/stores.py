@@ -1,6 +1,6 @@
-"""Where pictures lie: folders of files, and the LMDBs of NTED's and PIDM's tools.
+"""Where pictures are stored: folders of files, or the LMDBs that NTED's and PIDM's tools make.
 
-A store gives the bytes of a picture by its name (see `xmdpt.data.pairs.canonical`).
+A store gives pictures by name (see `xmdpt.data.pairs.canonical`).
 """
 
 import io
@@ -31,36 +31,36 @@ UNREADABLE = (
 """What Pillow raises on broken files, depending on the format and on where it breaks."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
 LMDB_NAME = re.compile(r"(\d+)-(\d+)")
-"""An LMDB's folder is named after the (height, width) of its pictures: 256-256."""
+"""An LMDB's folder is named after the height and width of its pictures: 256-256."""
 
 
 class DataError(ValueError):
-    """A data set that cannot be used; the message names the file and the cure."""
+    """A data set that cannot be used; the message names the file and the remedy."""
 
 
 def as_rgb(image: Image.Image, where: object) -> Image.Image:
-    """An opened picture as 8-bit RGB: transparency turns white, 16 bits are brought to 8.
+    """An opened picture as 8-bit RGB: transparency turns white, 16 bits become 8.
 
     Raises DataError, which names `where` it comes from, for more bits and for floating point.
     """
     if image.mode.startswith("I"):  # 16 bits of grey, also where Pillow holds them in 32
         grey = np.asarray(image, dtype=np.int64)
         if grey.min() < 0 or grey.max() > 65535:
-            raise DataError(f"{where}: has more than 16 bits a channel; save it with 8")
+            raise DataError(f"{where}: has more than 16 bits per channel; save it with 8")
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise DataError(f"{where}: holds floating point values; save it with 8 bits a channel")
+        raise DataError(f"{where}: holds floating point values; save it with 8 bits per channel")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
 
 
 def decode_picture(content: bytes, where: object) -> Image.Image:
-    """The picture in the bytes of a file, as `as_rgb` has it, as stored: EXIF turns nothing.
+    """The picture in the bytes of a file, as `as_rgb` makes it.
 
-    Joints are pixels of the stored picture. Raises DataError, which names `where` they come from.
+    EXIF rotation is ignored, since joints are pixels of the stored picture. Raises DataError, which
+    names `where` the bytes come from.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -69,14 +69,14 @@ def decode_picture(content: bytes, where: object) -> Image.Image:
         raise
     except UNREADABLE as error:
         reason = str(error) if "truncated" in str(error) else "unknown format"
-        raise DataError(f"{where}: not a readable picture ({reason}); copy it anew") from None
+        raise DataError(f"{where}: not a readable picture ({reason}); copy it again") from None
 
 
 def squash(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """uint8 (H, W, 3) of `size` (H, W), whatever the aspect was: PIL's bicubic, as in the field."""
+    """uint8 (H, W, 3) of `size` (H, W), at any aspect ratio: PIL's bicubic, as in the field."""
     if image.size != size[::-1]:
         image = image.resize(size[::-1], Image.Resampling.BICUBIC)
-    return np.array(image)  # a copy: torch wants to own what it wraps
+    return np.array(image)  # a copy: torch warns of read-only arrays
 
 
 def _read(path: Path) -> bytes:
@@ -89,13 +89,13 @@ def _read(path: Path) -> bytes:
 
 
 def read_picture(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """uint8 (H, W, 3) of a file; with `size` (H, W) squashed to it by PIL's bicubic."""
+    """uint8 (H, W, 3) of a file; with `size` (H, W), resized to it by PIL's bicubic."""
     image = decode_picture(_read(Path(path)), path)
     return squash(image, size or image.size[::-1])
 
 
 def find_files(root: Path) -> Iterator[str]:
-    """Pictures below `root` as relative paths; hidden folders and those of poses are left out."""
+    """Pictures below `root` as relative paths; hidden folders and `pose` folders are skipped."""
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if name[0] != "." and name != "pose")
         base = Path(folder).relative_to(root)
@@ -107,10 +107,10 @@ def find_files(root: Path) -> Iterator[str]:
 class FolderStore:
     """Picture files below `root`.
 
-    `places` says where each lies. Without, a picture is looked for: in a folder `img_highres`,
-    where there is one (beside it, `img/` is often the low-resolution version), then under its own
-    name, then under any path that means the same picture, nested or mangled. A name outside
-    DeepFashion's scheme that has a folder means that folder, with any suffix.
+    `places` gives the path of each. Without it, a picture is searched for: in a folder
+    `img_highres` if there is one (`img/` beside it is often the low-resolution version), then under
+    its own name, then under any nested or mangled path that means the same picture. A name outside
+    DeepFashion's scheme may have another suffix, but must be in the folder that it names, if any.
     """
 
     def __init__(self, root: Path, places: Mapping[str, str] | None = None):
@@ -133,7 +133,7 @@ class FolderStore:
         return len(self._found if self.places is None else self.places)
 
     def place(self, name: str) -> str | None:
-        """Path below `root`; None if there is no such picture."""
+        """Path of a picture below `root`; None if there is no such picture."""
         if self.places is not None:
             return self.places.get(name)
         below = name.removeprefix("img/")
@@ -164,25 +164,25 @@ class FolderStore:
         return _read(self.path(name))
 
     def decode(self, name: str, content: bytes) -> Image.Image:
-        """The RGB picture, as stored, in the `content` of its file."""
+        """The stored picture as RGB, from the `content` of its file."""
         return decode_picture(content, self.path(name))
 
     def image(self, name: str) -> Image.Image:
-        """The RGB picture as stored."""
+        """The stored picture as RGB."""
         return self.decode(name, self.content(name))
 
     def size_of(self, name: str) -> tuple[int, int]:
-        """(H, W) of a picture as stored."""
+        """(H, W) of a stored picture."""
         path = self.path(name)
         try:
             with Image.open(path) as image:
                 return image.size[::-1]
         except UNREADABLE:
-            raise DataError(f"{path}: not a readable picture; copy it anew") from None
+            raise DataError(f"{path}: not a readable picture; copy it again") from None
 
 
 def _composed(name: str) -> str:
-    """Accented letters as one character each: some file systems take them apart."""
+    """Accented letters as one character each; some file systems decompose them."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -194,9 +194,10 @@ _environments: dict[Path, tuple[tuple[int, ...], lmdb.Environment]] = {}
 
 
 def _environment(folder: Path) -> lmdb.Environment:
-    """The open LMDB: LMDB refuses to open one twice in a process.
+    """The open LMDB, kept because LMDB refuses to open one twice in a process.
 
-    Without lock, since we only read, nothing is written beside it, and forked workers share it.
+    It is only read and opened without lock: no file is written beside it, and forked workers share
+    it.
     """
     folder = folder.resolve()
     try:
@@ -209,12 +210,12 @@ def _environment(folder: Path) -> lmdb.Environment:
             known[1].close()
         opened = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
         whole = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
-        if status.st_size < whole:  # reading behind its end would kill the process
+        if status.st_size < whole:  # reading past its end would kill the process
             opened.close()
             raise lmdb.Error(f"{status.st_size:,} of {whole:,} bytes")
     except (lmdb.Error, OSError) as error:
         reason = str(error).removeprefix(f"{folder}: ")
-        raise DataError(f"{folder}: not a readable LMDB ({reason}); copy it anew") from None
+        raise DataError(f"{folder}: not a readable LMDB ({reason}); copy it again") from None
     _environments[folder] = (stamp, opened)
     return opened
 
@@ -222,19 +223,19 @@ def _environment(folder: Path) -> lmdb.Environment:
 class LmdbStore:
     """An LMDB folder named after its pictures' height and width, such as 256-256.
 
-    Keys are picture paths that end in .png, values PNG files of that size; the key `length`
-    holds the number of pictures.
+    Keys are picture paths ending in .png, values are PNG files of that size. The key `length` holds
+    the number of pictures.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        height, width = LMDB_NAME.fullmatch(folder.name).groups()  # type: ignore[union-attr]
+        height, width = folder.name.split("-")
         self.size = (int(height), int(width))
         length = self._get("length")
         if length is None:
             raise DataError(
-                f"{folder}: holds no key 'length', so writing it was not finished; "
-                "make or copy it anew"
+                f"{folder}: holds no key 'length', so it was not completely written; "
+                "make or copy it again"
             )
         try:
             self.length = int(length)
@@ -269,23 +270,22 @@ class LmdbStore:
         return self._get(key) or b""
 
     def decode(self, name: str, content: bytes) -> Image.Image:
-        """The RGB picture in the `content` of its file; raises DataError where it has another size
-        than it should."""
+        """The stored picture as RGB, from the `content` of its file; DataError for another size."""
         image = decode_picture(content, f"{self.folder}: {name}")
         if image.size[::-1] != self.size:
             height, width = image.size[::-1]
             raise DataError(
                 f"{self.folder}: {name} is {height}x{width} (height x width), not "
-                f"{self.size[0]}x{self.size[1]} as the folder's name says; make the LMDB anew"
+                f"{self.size[0]}x{self.size[1]} as the folder's name says; make the LMDB again"
             )
         return image
 
     def image(self, name: str) -> Image.Image:
-        """The RGB picture as stored."""
+        """The stored picture as RGB."""
         return self.decode(name, self.content(name))
 
     def size_of(self, name: str) -> tuple[int, int]:
-        """(H, W) of a picture as stored."""
+        """(H, W) of a stored picture."""
         return self.size
 
 
@@ -302,11 +302,11 @@ def lmdb_folders(root: Path) -> list[Path]:
 
 
 def open_store(root: Path, size: int) -> Store:
-    """The best source of squared pictures of `size` pixels below `root`.
+    """The best source of square pictures of `size` pixels below `root`.
 
-    That is an LMDB of just this size, which equals squashing the originals; else the files, which
-    are squashed by the reader; else the smallest LMDB that is at least as high.
-    Raises DataError where there is none.
+    That is an LMDB of exactly this size, which equals resizing the originals; else the files, which
+    the reader resizes; else the smallest LMDB that is at least as high. Raises DataError if there
+    is none.
     """
     folders = lmdb_folders(root)
     exact = [folder for folder in folders if folder.name == f"{size}-{size}"]

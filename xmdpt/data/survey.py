@@ -1,6 +1,6 @@
-"""What a data set that exists holds, what it lacks, and where that is to be had."""
+"""What an existing data set holds, what it lacks, and where to get that."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,7 @@ from xmdpt.data.annotations import (
 )
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import NESTED, mangle, possible_pairs, result_name
-from xmdpt.data.stores import (
-    DataError,
-    LmdbStore,
-    Store,
-    find_files,
-    lmdb_folders,
-    open_store,
-)
+from xmdpt.data.stores import DataError, LmdbStore, Store, find_files, lmdb_folders, open_store
 
 EXPECTED = {
     "pictures": 52_712,
@@ -40,25 +33,25 @@ EXPECTED = {
     "key points": 52_712,
     "joints": 18,
 }
-"""DeepFashion In-shop, as the field uses it."""
+"""The counts of DeepFashion In-shop, as the field uses it."""
 
 PICTURES = """\
 pictures: DeepFashion's In-shop Clothes Retrieval benchmark, file Img/img_highres.zip, from
   https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html
-  Its licence allows non-commercial research only: fill in the agreement form there, and the
-  password of the archive comes by e-mail. Unzip it to {root}/img_highres/WOMEN/..., .../MEN/...
-  (or put an LMDB that NTED's or PIDM's tools made of it there: {root}/{size}-{size}/)"""
+  Its licence allows non-commercial research only: fill in the agreement form there, and you get
+  the password of the archive by e-mail. Unzip it to {root}/img_highres/WOMEN/..., .../MEN/...
+  (or put an LMDB made from it by NTED's or PIDM's tools there: {root}/{size}-{size}/)"""
 PAIRS = """\
 {split} pairs: {split}_pairs.txt, linked from NTED's README
   https://github.com/RenYurui/Neural-Texture-Extraction-Distribution
   (or fasion-resize-pairs-{split}.csv, linked from https://github.com/tengteng95/Pose-Transfer);
-  put it into {root}/. Of a data set of your own: pairs-{split}.csv with the columns from,to"""
+  put it into {root}/. For a data set of your own: pairs-{split}.csv with the columns from,to"""
 KEYPOINTS = """\
 key points: pose.rar, linked from NTED's README
   https://github.com/RenYurui/Neural-Texture-Extraction-Distribution
   Unpack it to {root}/pose/WOMEN/..., .../MEN/... (or put fasion-resize-annotation-train.csv and
   -test.csv, linked from https://github.com/tengteng95/Pose-Transfer, into {root}/).
-  Of a data set of your own: keypoints.csv, see docs/data.md"""
+  For a data set of your own: keypoints.csv, see docs/data.md"""
 LISTS = (
     "{split}.lst is not there: the {split} pictures are those in its pairs. DeepFashion's is in "
     "fashion_data/ of https://github.com/tengteng95/Pose-Transfer"
@@ -67,7 +60,7 @@ LISTS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a survey; `expected` is of the whole DeepFashion."""
+    """One line of a survey; `expected` is the count in all of DeepFashion."""
 
     what: str
     found: int
@@ -77,7 +70,7 @@ class Finding:
 
 @dataclass
 class Survey:
-    """What is below `root`; a set with anything in `missing` cannot be used."""
+    """What is below `root`; a data set with anything in `missing` cannot be used."""
 
     root: Path
     size: int
@@ -85,7 +78,7 @@ class Survey:
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pictures: dict[Split, list[str]] = field(default_factory=dict)
-    """The usable ones: listed, there, with key points."""
+    """The usable ones: listed, on disk, with key points."""
     targets: dict[Split, list[Target]] = field(default_factory=dict)
     pairs: dict[Split, list[Pair]] = field(default_factory=dict)
 
@@ -95,7 +88,7 @@ class Survey:
         return list(dict.fromkeys(name for split in self.pictures for name in self.pictures[split]))
 
     def table(self) -> pd.DataFrame:
-        """The findings, one a row."""
+        """The findings, one per row."""
         rows = [
             {
                 "what": line.what,
@@ -121,9 +114,9 @@ class Survey:
         return {"findings": [vars(line) for line in self.findings], "notes": self.notes}
 
     def require(self) -> None:
-        """Raise DataError that says what is missing, if anything is."""
+        """Raise DataError that names what is missing, if anything is."""
         if self.missing:
-            # Of directions that take several lines, what they are for.
+            # Directions of several lines begin with what they are for.
             brief = [cure.partition(":")[0] if "\n" in cure else cure for cure in self.missing]
             listed = "; ".join(brief)
             raise DataError(f"{self.root}: missing: {listed} (the survey says where to get it)")
@@ -158,7 +151,7 @@ def _open_pictures(found: Survey) -> Store | None:
 
 
 def _read_annotations(found: Survey, split: Split) -> None:
-    """Lists and pairs of a split, and what there is to say about them."""
+    """Read the list and the pairs of a split, and compare them."""
     root = found.root
     files = pair_files(root, split)
     if not files:
@@ -167,7 +160,7 @@ def _read_annotations(found: Survey, split: Split) -> None:
     found.targets[split] = read_targets(files[0])
     pairs = found.pairs[split] = pairs_of(found.targets[split])
     if not pairs:
-        found.missing.append(f"{split} pairs: {files[0]} names none; copy it anew")
+        found.missing.append(f"{split} pairs: {files[0]} lists none; copy it again")
     for other in files[1:]:
         if set(read_pairs(other)) != set(pairs):
             found.notes.append(f"{other.name} names other pairs than {files[0].name}, which counts")
@@ -192,13 +185,13 @@ def _read_annotations(found: Survey, split: Split) -> None:
 
 
 def _leave_out(found: Survey, split: Split, names: set[str], what: str) -> None:
-    """Take pictures that lack something out of the list; in pairs they cannot be spared."""
+    """Take pictures that lack something out of the list; those that pairs need are missing."""
     lacking = [name for name in found.pictures[split] if name in names]
     needed = sorted({name for pair in found.pairs[split] for name in pair} & names)
     if needed:
         found.missing.append(
-            f"{len(needed)} pictures that {split} pairs name have no {what}: {_some(needed)}; "
-            f"copy them anew, or take the pairs out"
+            f"{len(needed)} pictures in {split} pairs have no {what}: {_some(needed)}; copy them "
+            "again or remove the pairs"
         )
     elif lacking:
         found.notes.append(
@@ -208,11 +201,11 @@ def _leave_out(found: Survey, split: Split, names: set[str], what: str) -> None:
 
 
 def _check_names(found: Survey, names: list[str]) -> None:
-    """Results are named after pairs of file names: these must be unique and readable."""
+    """File names must be unique and unambiguous, since results are named after pairs of them."""
     own = [name for name in names if not NESTED.search(name)]
     for name in own:
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            found.missing.append(f"a name below {found.root} for {name}: write it relative to that")
+            found.missing.append(f"a path below {found.root} for {name}: write it relative to that")
             return
         if "," in name or name != name.strip():
             found.missing.append(f"a name without commas and outer spaces for {name}: rename it")
@@ -221,7 +214,7 @@ def _check_names(found: Survey, names: list[str]) -> None:
     for name in own:
         other = known.setdefault(mangle(name), name)
         if other != name:
-            found.missing.append(f"names of their own for {other} and {name}: rename the files")
+            found.missing.append(f"different names for {other} and {name}: rename the files")
             return
     for name in own:
         if (mangle(name), mangle(name)) not in possible_pairs(result_name(name, name)):
@@ -248,10 +241,10 @@ def _check_pictures(found: Survey, store: Store, keypoints: Keypoints | None) ->
 
 
 def survey(root: str | Path, size: int) -> Survey:
-    """Look through a data set that exists, for squared pictures of `size` pixels.
+    """Survey an existing data set, to be used for square pictures of `size` pixels.
 
-    What is not there at all is listed in `missing`, with where to get it; what is there but
-    cannot be read raises DataError.
+    What does not exist is listed in `missing`, with where to get it. What exists but cannot be read
+    raises DataError.
     """
     found = Survey(Path(root), size)
     if not found.root.is_dir():
@@ -271,7 +264,7 @@ def survey(root: str | Path, size: int) -> Survey:
 
 
 def _note_links(found: Survey) -> None:
-    """Note folders that are links: DVC sees no change behind them."""
+    """Note folders that are links: DVC does not see changes behind them."""
     places = sorted(found.root.glob("*"))
     if links := [path.name for path in places if path.is_symlink() and path.is_dir()]:
         found.notes.append(
@@ -281,8 +274,6 @@ def _note_links(found: Survey) -> None:
 
 
 def _drop_expectations(found: Survey) -> None:
-    """Only pictures named as DeepFashion's are are held against its counts."""
+    """Expect DeepFashion's counts only of pictures named like DeepFashion's."""
     if found.names and not any(NESTED.search(name) for name in found.names):
-        found.findings = [
-            Finding(line.what, line.found, None, line.where) for line in found.findings
-        ]
+        found.findings = [replace(line, expected=None) for line in found.findings]

@@ -1,7 +1,7 @@
-// The pose editor, run by gr.HTML with `element`, `props`, `trigger` and `watch`.
-// props.value: JSON of 18 [x, y] in a picture of 750 by 1101, [-1, -1] missing. A press near a joint
-// drags it; a double click drops it, and on empty ground sets the first missing one. Page Up and
-// Page Down choose a joint, which the arrows then move.
+// The pose editor. gr.HTML runs it with `element`, `props`, `trigger` and `watch`.
+// props.value is JSON: 18 joints [x, y] in a picture of 750 by 1101, [-1, -1] if missing. Joints can
+// be dragged. A double click removes a joint, or on empty ground adds the first missing one. Page Up
+// and Page Down choose a joint, and the arrow keys move it.
 const WIDTH = 750, HEIGHT = 1101, REACH = 45, STRIDE = 10;
 const LIMBS = props.limbs, COLORS = props.colors, NAMES = props.names;
 const TURNS = {PageUp: -1, PageDown: 1};
@@ -12,7 +12,7 @@ function parse() {
   try {
     const read = JSON.parse(props.value);
     if (Array.isArray(read) && read.length === 18) joints = read.map(([x, y]) => [+x, +y]);
-  } catch (error) { /* the last good pose stays */ }
+  } catch (error) { /* keep the last good pose */ }
 }
 
 const there = (joint) => joint[0] !== -1 && joint[1] !== -1;

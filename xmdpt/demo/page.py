@@ -1,17 +1,18 @@
-"""The page and its server: Gradio without anything that leaves the machine."""
+"""The page and its server: Gradio, without any traffic that leaves the machine."""
 
 import json
 import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-# Before Gradio is imported: it would report to its makers, and look for newer versions.
+# Set before Gradio is imported, which would report to its makers and look for newer versions.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
@@ -43,13 +44,29 @@ MAX_PICTURES = 8
 MAX_STEPS = 100
 MAX_WAITING = 16
 MAX_SESSIONS = 64
-FIRST_PERSON, PEOPLE = 9_000_000, 1_000_000  # numbers of rendered people, in no profile's data
+FIRST_PERSON, PEOPLE = 9_000_000, 1_000_000  # rendered people that are in no profile's data
+Move = Callable[[str | Path | None], Coroutine[Any, Any, str | None]]
+"""How Gradio brings a file that a client names into its own folder."""
 PHOTO_TYPES = [".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"]
 
-# The browser itself refuses whatever is not this server's: fonts, scripts, pictures, requests.
+# Nothing that shares, records or adds to the page.
+LAUNCH: dict[str, Any] = {
+    "share": False,
+    "quiet": True,
+    "footer_links": [],
+    "run_history": False,
+    "enable_monitoring": False,
+    "ssr_mode": False,
+    "pwa": False,
+    "mcp_server": False,
+    "max_file_size": MAX_UPLOAD,
+    "state_session_capacity": MAX_SESSIONS,
+}
+
+# Makes the browser itself refuse fonts, scripts, pictures and requests of any other server.
 POLICY = "; ".join((
     "default-src 'self'",
-    "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Gradio's page is built of inline scripts
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Gradio's page needs inline scripts
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:",
     "font-src 'self' data:",
@@ -60,9 +77,9 @@ POLICY = "; ".join((
 
 
 class KeepInside:
-    """ASGI middleware: sends POLICY with every answer, and fetches nothing for anybody.
+    """ASGI middleware that sends POLICY with every response and never fetches a URL for a client.
 
-    Gradio's file route would load an address for a client; no path with one gets that far.
+    Gradio's file route would fetch one, so any path with a URL in it is not found.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -87,31 +104,32 @@ class KeepInside:
 
 
 def _refuse_addresses(page: gr.Blocks) -> None:
-    """Let no component download what a client names by address instead of uploading it."""
+    """Keep components from downloading a URL that a client sends in place of an upload."""
 
-    def guarded(move):
-        async def only_files(path: str | None) -> str | None:
-            if path is not None and "://" in path:
-                raise gr.Error("upload a file; addresses are not fetched")
+    def guarded(move: Move) -> Move:
+        async def only_files(path: str | Path | None) -> str | None:
+            if path is not None and "://" in str(path):
+                raise gr.Error("upload a file; URLs are not fetched")
             return await move(path)
 
         return only_files
 
     for block in page.blocks.values():
         if isinstance(block, gr.components.Component):
-            block.async_move_resource_to_block_cache = guarded(
-                block.async_move_resource_to_block_cache
-            )
+            move = guarded(block.async_move_resource_to_block_cache)
+            block.async_move_resource_to_block_cache = move  # type: ignore[assignment,method-assign]
 
 
 @cache
 def stored_poses() -> dict[str, list[list[int]]]:
-    """Name -> 18 joints [x, y] on CANVAS, [-1, -1] missing; of people rendered by xmdpt."""
-    return json.loads(files("xmdpt.demo").joinpath("poses.json").read_text())
+    """Name -> 18 joints [x, y] on CANVAS, [-1, -1] if missing, of people rendered by xmdpt."""
+    text = files("xmdpt.demo").joinpath("poses.json").read_text()
+    poses: dict[str, list[list[int]]] = json.loads(text)
+    return poses
 
 
 def parse_pose(text: str) -> np.ndarray:
-    """The editor's JSON, or whatever a client sent in its place -> (18, 2) on CANVAS, checked."""
+    """The editor's JSON, or whatever else a client sends -> checked joints (18, 2) on CANVAS."""
     try:
         points = from_rows(json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
@@ -120,8 +138,8 @@ def parse_pose(text: str) -> np.ndarray:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
-    """Show what cannot be used as a message on the page, without the server's folders."""
+def _errors_shown() -> Iterator[None]:
+    """Show an error on the page, without the server's folders in its text."""
     try:
         yield
     except (PhotoError, ConfigError) as error:
@@ -131,7 +149,7 @@ def _one_line() -> Iterator[None]:
 
 
 class Studio:
-    """What the page does, with one pipeline and one finder for everybody."""
+    """The page's actions, with one pipeline and one finder for all visitors."""
 
     def __init__(self, pipe: XMDPTPipeline, finder: PeopleFinder) -> None:
         self.pipe = pipe
@@ -148,28 +166,28 @@ class Studio:
     def take_source(
         self, path: str | None, person: float | None
     ) -> tuple[Image.Image | None, Image.Image | None]:
-        """An uploaded photo -> the framed picture, to be kept and to be shown.
+        """An uploaded photo -> the framed picture, to keep and to show.
 
-        No larger than DeepFashion's: each visitor's is held in memory.
+        Its size is limited to DeepFashion's, since each visitor's is kept in memory.
         """
         if path is None:
             return None, None
-        with _one_line():
+        with _errors_shown():
             picture = self._read(path, person, pose=False).picture
         picture.thumbnail((ASPECT_WIDTH, ASPECT_HEIGHT))
         return picture, picture
 
     def render(self, number: float | None) -> tuple[Image.Image, Image.Image]:
-        """The rendered person of that number, to be kept and to be shown."""
+        """The rendered person with that number, to keep and to show."""
         person = identity(0, FIRST_PERSON + int(number or 0) % PEOPLE)
         picture = Image.fromarray(render_person(person, 0)[0])
         return picture, picture
 
-    def take_pose(self, path: str | None, person: float | None) -> str | dict:
+    def take_pose(self, path: str | None, person: float | None) -> str | dict[str, Any]:
         """An uploaded photo or key point file -> the editor's JSON."""
         if path is None:
             return gr.skip()
-        with _one_line():
+        with _errors_shown():
             points = self._read(path, person, pose=True).keypoints
         return json.dumps(np.rint(points).astype(int).tolist())
 
@@ -181,16 +199,16 @@ class Studio:
         count: float,
         steps: float,
         guidance: float,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 (how Gradio finds it)
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
     ) -> tuple[list[tuple[str, str]], str]:
-        """Draw; returns the gallery, best first, and the best picture's file, all marked."""
-        with _one_line():
+        """Draw; returns the gallery, best first, and the best picture's file. All are marked."""
+        with _errors_shown():
             if source is None:
                 raise PhotoError("choose a photo of the person first")
             count, steps = int(count), int(steps)
             if not (1 <= count <= MAX_PICTURES and MIN_STEPS <= steps <= MAX_STEPS):
                 raise PhotoError(
-                    f"1 to {MAX_PICTURES} pictures of {MIN_STEPS} to {MAX_STEPS} steps"
+                    f"choose 1 to {MAX_PICTURES} pictures and {MIN_STEPS} to {MAX_STEPS} steps"
                 )
             first = int(seed or 0) % 2**31
             drawn = draw(
@@ -211,9 +229,9 @@ class Studio:
 
 
 def build_page(studio: Studio) -> gr.Blocks:
-    """The page; its parts keep nothing on the server for longer than an hour."""
+    """The page. It keeps nothing on the server for longer than an hour."""
     private = {"api_visibility": "private"}
-    kept = (600, 3600)  # swept every ten minutes
+    kept = (600, 3600)  # every ten minutes, files older than an hour are deleted
     with gr.Blocks(title="xmdpt", analytics_enabled=False, delete_cache=kept) as page, gr.Row():
         source = _person_column(studio, private)
         editor = _pose_column(studio, private)
@@ -222,19 +240,19 @@ def build_page(studio: Studio) -> gr.Blocks:
     return page.queue(max_size=MAX_WAITING)
 
 
-def _person_column(studio: Studio, events: dict) -> gr.State:
-    """Upload of the person; returns the framed picture, which is never read from a browser."""
+def _person_column(studio: Studio, events: dict[str, Any]) -> gr.State:
+    """The person's photo; returns the framed picture, which is never read back from a browser."""
     with gr.Column():
         gr.Markdown("### 1. The person")
         photo = gr.File(
             label="Photo (up to 20 MB)", file_types=PHOTO_TYPES, type="filepath", height=150
         )
-        with gr.Accordion("Several people on it?", open=False):
+        with gr.Accordion("Several people in the photo?", open=False):
             person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
         number = gr.Number(label="or a rendered person, by number", precision=0, value=1, minimum=0)
         button = gr.Button("Render", elem_id="render")
-        shown = gr.Image(label="What is drawn from", interactive=False, height=360, buttons=[])
-        gr.Markdown("The small weights that ship know rendered people alone.")
+        shown = gr.Image(label="The person to draw", interactive=False, height=360, buttons=[])
+        gr.Markdown("The small weights that come with xmdpt only know rendered people.")
         source = gr.State()
     changed = [photo.change, person.submit]
     gr.on(changed, studio.take_source, [photo, person], [source, shown], **events)
@@ -243,15 +261,15 @@ def _person_column(studio: Studio, events: dict) -> gr.State:
     return source
 
 
-def _pose_column(studio: Studio, events: dict) -> gr.HTML:
-    """Poses to start from, upload of one, and the editor, which is returned."""
+def _pose_column(studio: Studio, events: dict[str, Any]) -> gr.HTML:
+    """Stored poses, upload of a pose, and the editor, which is returned."""
     poses = stored_poses()
     first = next(iter(poses))
     with gr.Column():
         gr.Markdown("### 2. The pose")
         chosen = gr.Dropdown(list(poses), value=first, label="Start from")
         editor = pose_editor(poses[first])
-        with gr.Accordion("Or from a photo, or joints in a file", open=False):
+        with gr.Accordion("Or from a photo or a file of joints", open=False):
             upload = gr.File(
                 label="Photo, .txt or .json", type="filepath", height=150,
                 file_types=[*PHOTO_TYPES, ".txt", ".json"],
@@ -262,12 +280,14 @@ def _pose_column(studio: Studio, events: dict) -> gr.HTML:
     return editor
 
 
-def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML, events: dict) -> None:
-    """Seeds, the button, the pictures and the best one's file."""
+def _picture_column(
+    studio: Studio, source: gr.State, editor: gr.HTML, events: dict[str, Any]
+) -> None:
+    """Seed, settings, the button, the pictures, and the best one's file."""
     with gr.Column():
         gr.Markdown("### 3. The picture")
         seed = gr.Number(label="First seed", value=0, precision=0)
-        count = gr.Slider(1, MAX_PICTURES, value=2, step=1, label="Pictures; the best is first")
+        count = gr.Slider(1, MAX_PICTURES, value=2, step=1, label="Number of pictures (best first)")
         with gr.Accordion("More", open=False):
             steps = gr.Slider(MIN_STEPS, MAX_STEPS, value=50, step=1, label="Steps")
             guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")
@@ -277,20 +297,20 @@ def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML, events: d
             buttons=["download"], elem_id="pictures", interactive=False,
         )  # fmt: skip
         best = gr.File(label="Download", interactive=False, height=80)
-        gr.Markdown("Every picture says that it was generated. Ask the people you draw.")
+        gr.Markdown("Every picture is marked as generated. Ask people before you draw them.")
     inputs = [source, editor, seed, count, steps, guidance]
     button.click(studio.draw, inputs, [gallery, best], concurrency_limit=1, **events)
 
 
 def pose_editor(joints: list[list[int]]) -> gr.HTML:
-    """A canvas with joints to drag; its value is the JSON that `parse_pose` reads."""
+    """A canvas with joints to drag; its value is JSON, read by `parse_pose`."""
     colors = ["rgb({}, {}, {})".format(*color[::-1]) for color in COLORS]
     return gr.HTML(
         json.dumps(joints),
         html_template=f'<canvas width="{ASPECT_WIDTH}" height="{ASPECT_HEIGHT}" tabindex="0" '
         'role="application" aria-label="The pose: 18 joints"></canvas>'
-        '<p class="note" aria-live="polite"></p><p>Drag a joint; double-click drops or adds one. '
-        "By keys: Page Up and Page Down choose a joint, arrows move it.</p>",
+        '<p class="note" aria-live="polite"></p><p>Drag a joint; double-click removes or adds one. '
+        "On the keyboard, Page Up and Page Down choose a joint, and arrow keys move it.</p>",
         css_template="canvas { width: 100%; max-width: 340px; touch-action: none; cursor: grab; }",
         js_on_load=files("xmdpt.demo").joinpath("editor.js").read_text(),
         limbs=[list(limb) for limb in LIMBS],
@@ -302,7 +322,7 @@ def pose_editor(joints: list[list[int]]) -> gr.HTML:
 
 @contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    """Environment variables for the length of a block."""
+    """Set environment variables for the length of a block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -323,12 +343,12 @@ def serve(
 ) -> Iterator[str]:
     """Run the page until the block ends; yields its address.
 
-    Uploads and pictures lie in a temporary folder, the only one that the server reads files from,
-    and are gone afterwards. `port`: None takes the first free one from 7860.
+    Uploads and pictures are in a temporary folder, the only one that the server reads, which is
+    deleted at the end. `port`: None takes the first free one from 7860.
     """
     sans, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    # Gradio calls its own server once, which must not go through a proxy.
+    # Gradio calls its own server once; that call must not go through a proxy.
     no_proxy = ",".join(filter(None, [direct, host, "127.0.0.1", "localhost"]))
     with (
         tempfile.TemporaryDirectory(prefix="xmdpt-demo-") as folder,
@@ -339,19 +359,10 @@ def serve(
             _, address, _ = page.launch(
                 server_name=host,
                 server_port=port,
-                share=False,
-                quiet=True,
                 prevent_thread_lock=True,
-                max_file_size=MAX_UPLOAD,
                 theme=gr.themes.Default(font=sans, font_mono=mono),
-                footer_links=[],
-                run_history=False,
-                enable_monitoring=False,
-                ssr_mode=False,
-                pwa=False,
-                mcp_server=False,
-                state_session_capacity=MAX_SESSIONS,
                 app_kwargs={"middleware": [Middleware(KeepInside)]},
+                **LAUNCH,
             )
             yield address
         finally:

@@ -1,4 +1,4 @@
-"""Sliders for a notebook: a person, a pose, its joints, the guidance and the seed (ipywidgets)."""
+"""Sliders for a notebook (ipywidgets): a person, a pose, its joints, the guidance and the seed."""
 
 import io
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ SHOWN_HEIGHT = 384
 
 
 def _png(picture: np.ndarray | Image.Image) -> bytes:
-    """A squared picture in DeepFashion's aspect again, large enough to see."""
+    """A square picture, stretched back to DeepFashion's aspect and enlarged."""
     image = unsquash(Image.fromarray(np.asarray(picture)))
     width = round(SHOWN_HEIGHT * image.width / image.height)
     buffer = io.BytesIO()
@@ -29,14 +29,14 @@ def _numbered(word: str, count: int) -> list[tuple[str, int]]:
 
 
 class Sliders(widgets.VBox):
-    """Three pictures (source, skeleton, drawn) above what changes them.
+    """Three pictures (source, skeleton, drawn) above the controls that change them.
 
     Args:
-        pipe: draws.
-        portraits: uint8 (size, size, 3), to choose the source from.
-        poses: (18, 2) in pixels of the squared picture, -1 missing, to start from; joints outside
-            the picture are left out.
-        num_inference_steps: of each picture drawn.
+        pipe: the pipeline that draws.
+        portraits: source pictures to choose from, uint8 (size, size, 3).
+        poses: poses to start from, (18, 2) in pixels of the square picture, -1 missing; joints
+            outside the picture are left out.
+        num_inference_steps: denoising steps of a picture.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Sliders(widgets.VBox):
         self.poses = [drop_outside(pose, (pipe.size, pipe.size)) for pose in poses]
         self.num_inference_steps = num_inference_steps
         self.keypoints = self.poses[0].copy()
-        self._moving = False  # the sliders are being set to a joint, not dragged
+        self._moving = False  # whether the sliders are being set by code, not dragged
         self._make_controls()
         self._connect()
         blank = _png(np.full((pipe.size, pipe.size, 3), 255, np.uint8))
@@ -92,7 +92,7 @@ class Sliders(widgets.VBox):
         self.views[1].value = _png(draw_skeleton(self.keypoints, size))
 
     def _show_joint(self) -> None:
-        """Set the sliders to the joint that is chosen."""
+        """Set the sliders to the chosen joint."""
         self._moving = True
         point = self.keypoints[self.joint.value]
         self.there.value = bool((point != -1).all())
@@ -112,7 +112,7 @@ class Sliders(widgets.VBox):
             self._show_inputs()
 
     def draw(self) -> None:
-        """Draw with the settings as they are; where they make no pose, a line says why."""
+        """Draw with the current settings; if they are not a pose, a line says why."""
         self.button.description, self.button.disabled = "drawing ...", True
         try:
             made = self.pipe(

@@ -1,11 +1,11 @@
-"""What a method must beat, and what it cannot: answers without learning, answers from the truth.
+"""Baselines, which a method must beat, and limits, which it cannot: made without any learning.
 
-They are written as result folders, so that the code that scores a method scores them too. They
-depend on the pairs and not on a run, so they are scored once for all runs of the same pairs.
+They are written as result folders, so they are scored like any method. They depend on the pairs
+alone, so runs that draw the same pairs share their scores.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,40 +20,49 @@ from xmdpt.evaluation.summary import Scores
 from xmdpt.metrics.labels import BASELINES, LIMITS, TEXT
 from xmdpt.support.files import atomic_path, write_json
 
-BATCH = 16  # pictures that pass the autoencoder at a time
-MISMATCH = 64.0  # pixels of the 256-high frame: what a joint seen in one pose only is charged
+BATCH = 16  # pictures through the autoencoder at a time
+MISMATCH = 64.0  # pixels of the 256-high frame: the distance of a joint that one pose lacks
 
 
 def pose_distances(pose: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the distances (T,) from a pose (J, 2) to others (T, J, 2), in pixels of the frame.
 
-    The mean over joints of their Euclidean distance where both poses show the joint, and of
-    `MISMATCH` where one alone does; joints that neither shows do not count, and two poses without
-    any are at distance 0.
+    That is the mean over joints of the Euclidean distance, or of `MISMATCH` where only one pose has
+    the joint. Joints that neither has do not count; two poses without joints are at distance 0.
     """
     seen, others_seen = (pose != -1).all(axis=-1), (others != -1).all(axis=-1)
     both, one = seen & others_seen, seen ^ others_seen
     shift = np.where(both[..., None], pose - others, 0.0)  # (T, J, 2)
     total = np.linalg.norm(shift, axis=-1).sum(axis=1) + MISMATCH * one.sum(axis=1)
-    return total / (both | one).sum(axis=1).clip(min=1)
+    mean: np.ndarray = total / (both | one).sum(axis=1).clip(min=1)
+    return mean
 
 
 def mean_picture(data: DeepFashion) -> np.ndarray:
     """Return the mean of the training pictures, uint8 (size, size, 3)."""
     names = data.pictures("train")
-    total = sum(data.picture(name).astype(np.float64) for name in names)
+    total = np.zeros((data.size, data.size, 3))
+    for name in names:
+        total += data.picture(name)
     return (total / len(names)).round().astype(np.uint8)
 
 
 def result_pairs(generated_dir: str | Path, data: DeepFashion) -> list[tuple[str, str]]:
-    """Return the (source, target) names of the test pairs whose result is in the folder."""
+    """Return the test pairs, (source, target), whose result is in the folder."""
     folder = Path(generated_dir)
     return [pair for pair in data.pairs("test") if (folder / result_name(*pair)).is_file()]
 
 
 def pairs_to_draw(config: Config, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return those of the test pairs that a run's last checkpoint draws; `config` is the run's."""
+    """Return the test pairs that the last checkpoint of the run in `config` draws."""
     return spread(pairs, config.sample.checkpoints[config.last_checkpoint])
+
+
+def _make_folders(parent: str | Path, names: Iterable[str]) -> dict[str, Path]:
+    folders = {name: Path(parent) / name for name in names}
+    for path in folders.values():
+        path.mkdir(parents=True, exist_ok=True)
+    return folders
 
 
 def write_baselines(
@@ -61,10 +70,9 @@ def write_baselines(
 ) -> dict[str, Path]:
     """Write one result folder per baseline below `folder` and return them by name.
 
-    For each (source, target) pair of picture names: `copy_source`, the source itself;
-    `mean_picture`, the mean training picture; `nearest_pose`, the training picture whose pose is
-    nearest the target's (see `pose_distances`), the first if tied. All are squared as the reader
-    squares them.
+    For each (source, target) pair: `copy_source`, the source itself; `mean_picture`, the mean
+    training picture; `nearest_pose`, the training picture whose pose is nearest to the target's
+    (see `pose_distances`), the first if tied. All are squares, as the reader makes them.
     """
     train = data.pictures("train")
     poses = np.stack([data.keypoints(name) for name in train])
@@ -72,9 +80,7 @@ def write_baselines(
         target: train[int(pose_distances(data.keypoints(target), poses).argmin())]
         for target in {target for _, target in pairs}
     }
-    folders = {name: Path(folder) / name for name in BASELINES}
-    for path in folders.values():
-        path.mkdir(parents=True, exist_ok=True)
+    folders = _make_folders(folder, BASELINES)
     mean = mean_picture(data)
     for source, target in pairs:
         answers = (data.picture(source), mean, data.picture(nearest[target]))
@@ -89,16 +95,14 @@ def write_limits(
     pairs: Sequence[tuple[str, str]],
     rebuild: Callable[[np.ndarray], np.ndarray],
 ) -> dict[str, Path]:
-    """Write the result folders of `LIMITS` below `folder` and return them by name.
+    """Write one result folder per limit below `folder` and return them by name.
 
-    For each (source, target) pair: `reconstruction`, the target through the autoencoder, whose
-    encoder and decoder are `rebuild`, uint8 (N, size, size, 3) to the same; `truth`, the target.
-    A latent diffusion model can at best draw the former; the latter's distance to the training
-    pictures is what a perfect method has, since those of the test set are other pictures.
+    For each (source, target) pair: `reconstruction`, the target through the autoencoder; `truth`,
+    the target itself. `rebuild` encodes and decodes uint8 (N, size, size, 3). A latent diffusion
+    model cannot draw better than `reconstruction`; a perfect method is as far from the training
+    pictures as `truth`, since the test set shows other people.
     """
-    folders = {name: Path(folder) / name for name in LIMITS}
-    for path in folders.values():
-        path.mkdir(parents=True, exist_ok=True)
+    folders = _make_folders(folder, LIMITS)
     sources: dict[str, list[str]] = {}
     for source, target in pairs:
         sources.setdefault(target, []).append(source)
@@ -112,7 +116,7 @@ def write_limits(
 
 
 def write_scores(folder: str | Path, scores: Scores, table: pd.DataFrame, count: int) -> None:
-    """Write what `summarise` returned of baselines and limits on `count` pairs to `folder`."""
+    """Write to `folder` what `summarise` returned for baselines and limits on `count` pairs."""
     write_json(Path(folder) / f"{count}.json", scores)
     with atomic_path(Path(folder) / f"{count}.tsv") as path:
         table.to_csv(path, sep="\t", index=False)
@@ -121,16 +125,16 @@ def write_scores(folder: str | Path, scores: Scores, table: pd.DataFrame, count:
 def read_scores(
     folder: str | Path, pairs: Sequence[tuple[str, str]]
 ) -> tuple[Scores, pd.DataFrame]:
-    """Return what `write_scores` wrote for just these (source, target) pairs of picture names.
+    """Return what `write_scores` wrote for exactly these (source, target) pairs.
 
-    Raises DataError where they were not scored.
+    Raises DataError if those pairs have not been scored.
     """
     path = Path(folder) / f"{len(pairs)}.json"
     if not path.is_file():
-        raise DataError(f"{path}: no such file; the stage `baselines` makes it")
+        raise DataError(f"{path}: no such file; run the stage `baselines`")
     scores = json.loads(path.read_text())
     table = pd.read_csv(path.with_suffix(".tsv"), sep="\t", dtype=TEXT)
     asked = {(mangle(source), mangle(target)) for source, target in pairs}
     if set(zip(table["source"], table["target"], strict=True)) != asked:
-        raise DataError(f"{path}: scores of other pairs; run the stage `baselines` again")
+        raise DataError(f"{path}: holds scores of other pairs; run the stage `baselines` again")
     return {name: scores[name] for name in (*BASELINES, *LIMITS)}, table

@@ -1,4 +1,4 @@
-"""Any number of methods' result folders, scored under any protocols: what `xmdpt evaluate` does."""
+"""Methods' result folders side by side, under any protocols: what `xmdpt evaluate` does."""
 
 import math
 import warnings
@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from xmdpt.data.stores import DataError
-from xmdpt.evaluation.evaluate import result_size
+from xmdpt.evaluation.evaluate import Options, result_size
 from xmdpt.evaluation.preparation import follows_results
-from xmdpt.evaluation.protocols import Protocol, Size, get_protocol
+from xmdpt.evaluation.protocols import Frechet, Perceptual, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import (
     EvaluationWarning,
     Pair,
-    complain,
     expected_pairs,
     kept,
     match_results,
     training_pictures,
+    warn_about,
 )
 from xmdpt.evaluation.summary import Scores, TrainingStatistics, score_folder, score_table
 from xmdpt.support.files import atomic_path, write_json
@@ -29,7 +29,7 @@ LIBRARIES = (
     *("xmdpt", "torch", "torchvision", "torch-fidelity", "torchmetrics", "lpips"),
     *("scikit-image", "scipy", "numpy", "pillow", "opencv-python-headless"),
 )
-"""What decides numbers: a result is told with their versions."""
+"""Libraries that scores depend on: their versions are part of every result."""
 
 
 def versions() -> dict[str, str]:
@@ -45,20 +45,20 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The scores of methods under one protocol, with all that they depend on."""
+    """Methods' scores under one protocol, with all that they depend on."""
 
     protocol: Protocol
     scores: Scores
     used: dict[str, dict[str, int]]
-    """Of distances between sets and those that drop a batch: how many results (by method), and
-    training pictures."""
+    """For distances between sets, and those that drop a batch: metric -> method or `training` ->
+    number of pictures."""
     notes: list[str]
     seed: int
     comparable: bool = True
-    """Whether rows are of the same pairs and sizes; if not, none is the best."""
+    """Whether all rows have the same pairs and sizes; if not, none is marked as the best."""
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, as JSON has it: a number that is not finite is null."""
+        """Return everything as JSON values; numbers that are not finite become null."""
         return {
             "protocol": asdict(self.protocol),
             "scores": _finite(self.scores),
@@ -69,7 +69,7 @@ class Comparison:
         }
 
     def as_markdown(self) -> str:
-        """The table under its protocol, with counts, notes and versions."""
+        """Return the table under its protocol's name, with counts, notes and versions."""
         counts = ", ".join(f"{name}: {row['count']:.0f}" for name, row in self.scores.items())
         lines = [f"* pairs: {counts}; in brackets: 95 % bootstrap intervals over people"]
         for name, sides in self.used.items():
@@ -82,9 +82,9 @@ class Comparison:
 
 
 def named(folders: Sequence[Path]) -> dict[str, Path]:
-    """Return result folders by the names of their methods: their last parts that differ.
+    """Return the folders by method name: the shortest path endings that differ.
 
-    Raises DataError where a folder is given twice, or there is none of that name.
+    Raises DataError for a folder that is missing or given twice.
     """
     resolved = [folder.resolve() for folder in folders]
     for folder, path in zip(folders, resolved, strict=True):
@@ -101,7 +101,7 @@ def named(folders: Sequence[Path]) -> dict[str, Path]:
 def write_comparisons(
     comparisons: Sequence[Comparison], json: Path | None, table: Path | None
 ) -> None:
-    """Write comparisons to a JSON file and as Markdown tables, each whole or not at all."""
+    """Write comparisons to a JSON file and a Markdown file, each whole or not at all."""
     if json is not None:
         write_json(json, {one.protocol.name: one.as_json() for one in comparisons})
     if table is not None:
@@ -119,7 +119,7 @@ def _finite(value: Any) -> Any:
 
 @contextmanager
 def _gathered(notes: list[str]) -> Iterator[None]:
-    """Put what is warned of evaluation into `notes`, each once; other warnings pass."""
+    """Collect evaluation warnings in `notes`, each once; let other warnings through."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", EvaluationWarning)
         yield
@@ -138,43 +138,44 @@ def _choose_pairs(
     pairs_file: Path | None,
     own_pairs: bool,
 ) -> tuple[set[Pair] | None, bool]:
-    """The pairs to score, None for all that each folder has, and whether all have the same.
+    """Return the pairs to score, None for all that each folder has, and whether all have the same.
 
-    Warns of what is missing.
+    Warns about missing results.
     """
     found = {
         name: {match.pair for match in match_results(folder, reference_dir)}
         for name, folder in folders.items()
     }
     expected = expected_pairs(reference_dir, pairs_file)
-    for name, pairs in found.items() if expected is not None else ():
-        for some, what in (
-            (expected - pairs, f"of {len(expected)} test pairs have no result in {folders[name]}"),
-            (pairs - expected, f"results in {folders[name]} are of no test pair"),
-        ):
-            complain([f"{source} -> {target}" for source, target in some], what)
-    wanted = {name: pairs & expected if pairs_file else pairs for name, pairs in found.items()}
-    if len({frozenset(pairs) for pairs in wanted.values()}) > 1:
-        common = set.intersection(*wanted.values())
-        counts = ", ".join(f"{name} {len(pairs)}" for name, pairs in wanted.items())
-        if own_pairs:
-            fate = "each row is of its own pairs, and rows do not compare"
-        else:
-            fate = f"all are scored on the {len(common)} that they share"
-        message = f"methods have results of different pairs ({counts}): {fate}"
-        warnings.warn(message, EvaluationWarning, stacklevel=2)
-        return ((expected if pairs_file else None), False) if own_pairs else (common, True)
-    return (expected if pairs_file else None), True
+    if expected is not None:
+        for name, pairs in found.items():
+            missing = f"of {len(expected)} test pairs have no result in {folders[name]}"
+            surplus = f"results in {folders[name]} belong to no test pair"
+            for some, what in ((expected - pairs, missing), (pairs - expected, surplus)):
+                warn_about([f"{source} -> {target}" for source, target in some], what)
+    chosen = expected if pairs_file else None
+    wanted = {name: pairs if chosen is None else pairs & chosen for name, pairs in found.items()}
+    if len({frozenset(pairs) for pairs in wanted.values()}) < 2:
+        return chosen, True
+    common = set.intersection(*wanted.values())
+    counts = ", ".join(f"{name} {len(pairs)}" for name, pairs in wanted.items())
+    if own_pairs:
+        fate = "each is scored on its own, and rows do not compare"
+    else:
+        fate = f"all are scored on the {len(common)} that they share"
+    message = f"methods have results for different pairs ({counts}): {fate}"
+    warnings.warn(message, EvaluationWarning, stacklevel=2)
+    return (chosen, False) if own_pairs else (common, True)
 
 
 def _same_size(rules: Protocol, sizes: Mapping[str, Size]) -> bool:
-    """False, with a warning, where results scored at their own size have several."""
+    """Return False, with a warning, if results are scored at their own sizes and these differ."""
     same = not follows_results(rules.pixels) or len(set(sizes.values())) < 2
     if not same:
         listed = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
         message = (
-            f"protocol '{rules.name}' scores results at their own size, and methods' sizes differ "
-            f"({listed}): rows do not compare"
+            f"protocol '{rules.name}' scores results at their own size, and methods have different "
+            f"sizes ({listed}): rows do not compare"
         )
         warnings.warn(message, EvaluationWarning, stacklevel=2)
     return same
@@ -187,14 +188,16 @@ def _compare_under(
     train: TrainingStatistics,
     seed: int,
     only: set[Pair] | None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> tuple[Scores, dict[str, dict[str, int]], bool]:
+    """Return the scores, how many pictures were used for them, and whether all sizes are equal."""
     scores, sizes, used = {}, {}, {}
     for name, folder in folders.items():
         scores[name], pairs = score_folder(folder, reference_dir, train, seed, only, **options)
         sizes[name] = result_size(folder / pairs["result"][0])
-    same = _same_size(rules, sizes)
-    for one in (*rules.frechet, *(one for one in rules.perceptual if one.drop_last)):
+    dropping = (one for one in rules.perceptual if one.drop_last)
+    batched: list[Frechet | Perceptual] = [*rules.frechet, *dropping]
+    for one in batched:
         counts = {
             name: kept(int(row["count"]), one.batch_size, one.drop_last)
             for name, row in scores.items()
@@ -204,7 +207,7 @@ def _compare_under(
             counts["training"] = train.counts[one.name]
         if counts:
             used[one.name] = counts
-    return scores, used, same
+    return scores, used, _same_size(rules, sizes)
 
 
 def compare(
@@ -216,17 +219,15 @@ def compare(
     pairs_file: Path | None = None,
     own_pairs: bool = False,
     seed: int = 0,
-    weights: str | Path | None = None,
     cache_dir: str | Path | None = None,
-    device: str | None = None,
-    progress: bool = True,
+    **options: Unpack[Options],
 ) -> Iterator[Comparison]:
     """Score result folders, given by name, under each protocol in turn.
 
-    `reference_dir` and `train_dir` hold pictures in any layout that `DeepFashion` reads, or
-    loose. Methods are scored on the pairs that all of them have, unless `own_pairs`: a mean over
-    other pairs, and a Frechet distance of another number of pictures, is another number.
-    `pairs_file` keeps to the pairs it lists. Raises DataError for folders that cannot be scored.
+    `reference_dir` and `train_dir` hold pictures in any layout that `DeepFashion` reads, or loose
+    ones. Methods are scored on the pairs that all of them have, unless `own_pairs`: neither means
+    over different pairs nor Frechet distances of different numbers of pictures compare.
+    `pairs_file` limits the pairs to those it lists. Raises DataError for unusable folders.
     """
     records = [get_protocol(protocol) for protocol in protocols]
     general: list[str] = []
@@ -234,8 +235,7 @@ def compare(
     with _gathered(general):
         only, alike = _choose_pairs(folders, references, pairs_file, own_pairs)
         if train_dir is not None:
-            training_pictures(train_dir)  # what is wrong with them is said before the work
-    options = {"weights": weights, "device": device, "progress": progress}
+            training_pictures(train_dir)  # so that errors in them come before the work
     for rules in records:
         notes = list(general)
         train = TrainingStatistics(train_dir, rules, cache_dir=cache_dir, **options)
@@ -245,5 +245,5 @@ def compare(
             )
         if train_dir is None:
             names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
-            notes.append(f"{names} are left out: no training pictures were given")
+            notes.append(f"{names} are left out: no training pictures are given")
         yield Comparison(rules, scores, used, notes, seed, alike and same)

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from itertools import repeat
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from xmdpt.data.stores import DataError, FolderStore, read_picture
@@ -23,7 +24,7 @@ from xmdpt.evaluation.features import (
     picture_statistics,
     pooled_features,
 )
-from xmdpt.evaluation.networks import frechet_network, perceptual_network
+from xmdpt.evaluation.networks import PerceptualNetwork, frechet_network, perceptual_network
 from xmdpt.evaluation.preparation import prepare, scored_sizes
 from xmdpt.evaluation.protocols import SSIM, Frechet, Perceptual, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import (
@@ -44,9 +45,18 @@ from xmdpt.support.hub import MissingWeights
 from xmdpt.support.precision import full_float32
 
 BATCH = 32  # pairs in memory at a time
-STRIP = 1.5  # times as wide as high: not one person any more
+STRIP = 1.5  # width over height from which a result is no longer one person
 
 Rules = TypeVar("Rules", Perceptual, Frechet)
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Options(TypedDict, total=False):
+    """What all scoring takes: a folder to look for networks in first, a device, progress bars."""
+
+    weights: str | Path | None
+    device: str | None
+    progress: bool
 
 
 def _device(device: str | None) -> str:
@@ -54,14 +64,14 @@ def _device(device: str | None) -> str:
 
 
 def _available(
-    build: Callable[[Rules, str | Path | None], nn.Module],
+    build: Callable[[Rules, str | Path | None], Network],
     rules: Rules,
     weights: str | Path | None,
     device: str,
-) -> nn.Module | None:
-    """Build a network, or warn that its metric is left out because its weights are missing."""
+) -> Network | None:
+    """Build a network; if its weights are missing, warn that its metric is left out."""
     try:
-        with redirect_stdout(sys.stderr):  # torch.hub tells there what it fetches
+        with redirect_stdout(sys.stderr):  # where torch.hub prints its downloads
             return build(rules, weights).to(device)
     except MissingWeights as error:
         warnings.warn(f"{rules.name} is left out: {error}", EvaluationWarning, stacklevel=3)
@@ -69,9 +79,9 @@ def _available(
 
 
 def check_networks(protocol: str | Protocol) -> None:
-    """Raise MissingWeights where a network of the protocol is not at hand.
+    """Raise MissingWeights if any of the protocol's networks has no weights.
 
-    For whoever cannot go without one of its metrics: `evaluate` only warns and leaves it out.
+    For callers that need every metric: `evaluate` only warns and leaves the metric out.
     """
     rules = get_protocol(protocol)
     for perceptual in rules.perceptual:
@@ -81,7 +91,7 @@ def check_networks(protocol: str | Protocol) -> None:
 
 
 def result_size(path: Path) -> Size:
-    """Return a result's height and width; DataError if it is a strip of several pictures."""
+    """Return a result's height and width; raises DataError for a strip of several pictures."""
     height, width = read_picture(path).shape[:2]
     if width > STRIP * height:
         raise DataError(
@@ -91,7 +101,7 @@ def result_size(path: Path) -> Size:
 
 
 def _size(matches: Sequence[Match], rules: Protocol) -> Size:
-    """The results' size; warns if the protocol squashes it."""
+    """Return the results' size; warns if the protocol squashes it."""
     own = result_size(matches[0].result)
     sizes = scored_sizes(rules.pixels, own)
     if own not in sizes:
@@ -105,7 +115,7 @@ def _size(matches: Sequence[Match], rules: Protocol) -> Size:
 
 
 def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: Size) -> References:
-    """What results are held against; warns where the protocol enlarges it."""
+    """Open the references; warns if the protocol enlarges them."""
     sizes = scored_sizes(rules.pixels, own)
     references = References(reference_dir, sizes[0])
     height, width = references.require(match.target).read().shape[:2]
@@ -120,7 +130,7 @@ def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: S
 
 
 def _distinct(pictures: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
-    """The different pictures among `pictures`, and which of them each one is."""
+    """Return the distinct pictures, and for each of `pictures` its index among them."""
     place: dict[bytes, int] = {}
     rows = [place.setdefault(picture.tobytes(), len(place)) for picture in pictures]
     return [pictures[rows.index(index)] for index in range(len(place))], rows
@@ -128,14 +138,14 @@ def _distinct(pictures: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[in
 
 @torch.no_grad()
 def _perceptual(
-    network: nn.Module,
+    network: PerceptualNetwork,
     sides: Sequence[Sequence[np.ndarray]],
     rules: Perceptual,
     own: Size,
     device: str,
     pool: ThreadPoolExecutor,
 ) -> list[float]:
-    """Distances of a batch; a picture that several pairs share passes the network once."""
+    """Return a batch's distances; the network sees a picture shared by several pairs once."""
     layers = []
     for pictures in sides:
         distinct, rows = _distinct(pictures)
@@ -143,27 +153,30 @@ def _perceptual(
         with full_float32():
             features = network.features(x if rules.signed else (x + 1) / 2)
         layers.append([layer[torch.tensor(rows, device=device)] for layer in features])
-    return network.distance(*layers).tolist()
+    distances: list[float] = network.distance(*layers).tolist()
+    return distances
+
+
+def _ssim(prediction: np.ndarray, target: np.ndarray, rules: SSIM) -> float:
+    full = 255.0 if rules.data_range == "full" else None
+    if rules.borders == "cut" or rules.sigma is None:
+        return ssim(prediction, target, rules.sigma, window=rules.window, data_range=full)
+    from torchmetrics.functional.image import (  # seconds of imports, for one protocol
+        structural_similarity_index_measure,
+    )
+
+    a, b = (torch.tensor(x, dtype=torch.float64).movedim(-1, 0)[None] for x in (prediction, target))
+    value = structural_similarity_index_measure(a, b, sigma=rules.sigma, data_range=full)
+    assert isinstance(value, Tensor), "no picture of similarities was asked for"
+    return value.item()
 
 
 def _pixel_metrics(
     result: np.ndarray, reference: np.ndarray, rules: Protocol, own: Size
 ) -> dict[str, float]:
     a, b = (prepare(picture, rules.pixels, own) for picture in (result, reference))
-    values = {one.name: ssim_of(a, b, one) for one in rules.ssim} | {"psnr": psnr(a, b)}
+    values = {one.name: _ssim(a, b, one) for one in rules.ssim} | {"psnr": psnr(a, b)}
     return values | ({"silhouette_iou": silhouette_iou(a, b)} if rules.silhouettes else {})
-
-
-def ssim_of(prediction: np.ndarray, target: np.ndarray, rules: SSIM) -> float:
-    """Return the structural similarity that a protocol's record defines."""
-    full = 255.0 if rules.data_range == "full" else None
-    if rules.borders == "cut":
-        return ssim(prediction, target, rules.sigma, window=rules.window, data_range=full)
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    a, b = (torch.tensor(x, dtype=torch.float64).movedim(-1, 0)[None] for x in (prediction, target))
-    value = structural_similarity_index_measure(a, b, sigma=rules.sigma, data_range=full)
-    return value.item()
 
 
 def _read_results(batch: Sequence[Match], own: Size, pool: ThreadPoolExecutor) -> list[np.ndarray]:
@@ -172,8 +185,8 @@ def _read_results(batch: Sequence[Match], own: Size, pool: ThreadPoolExecutor) -
         if picture.shape[:2] != own:
             height, width = picture.shape[:2]
             raise DataError(
-                f"{match.result} is {width}x{height}, others in its folder are {own[1]}x{own[0]} "
-                "(width x height); results of one method have one size"
+                f"{match.result} is {width}x{height}, but others in its folder are "
+                f"{own[1]}x{own[0]} (width x height); a method's results must have one size"
             )
     return results
 
@@ -183,11 +196,11 @@ def _score_batch(
     references: References,
     rules: Protocol,
     own: Size,
-    networks: Mapping[str, nn.Module],
+    networks: Mapping[str, PerceptualNetwork],
     device: str,
     pool: ThreadPoolExecutor,
 ) -> pd.DataFrame:
-    """Rows of `evaluate_pairs` for one batch."""
+    """Return the rows of `evaluate_pairs` for one batch."""
     results = _read_results(batch, own, pool)
     targets = list(dict.fromkeys(match.target for match in batch))
     found = pool.map(Picture.read, map(references.require, targets))
@@ -203,6 +216,13 @@ def _score_batch(
     return table
 
 
+def _blank_dropped(table: pd.DataFrame, rules: Perceptual) -> None:
+    """Blank a distance in the rows that the protocol drops: the last ones by file name."""
+    by_name = table["result"].map(lambda result: Path(result).name).sort_values().index
+    dropped = by_name[kept(len(table), rules.batch_size, rules.drop_last) :]
+    table.loc[dropped, rules.name] = np.nan
+
+
 def evaluate_pairs(
     generated_dir: str | Path,
     reference_dir: str | Path,
@@ -213,25 +233,25 @@ def evaluate_pairs(
     device: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Score every result against its reference: one row a pair, sorted by target, then source.
+    """Score every result against its reference: one row per pair, sorted by target, then source.
 
     Columns: `result` (path in the folder), `person`, `source`, `target`, then the protocol's
-    metrics of single pictures. Where it drops a partial batch, those rows lack the perceptual one.
-    `only` keeps to these (source, target); `weights` is a folder to look for networks in first.
-    Raises DataError where no result has a reference, and warns of those that have none.
+    metrics of single pictures; rows of a dropped batch have no perceptual distance. `only` limits
+    the (source, target) pairs; `weights` is a folder to look for networks in first.
+    Raises DataError if no result has a reference, and warns about results without one.
     """
     rules, device = get_protocol(protocol), _device(device)
     matches = match_results(generated_dir, reference_dir)
     if only is not None:
         matches = [match for match in matches if match.pair in only]
-        if not matches:
-            raise DataError(f"{generated_dir}: none of its results is of a pair to score")
+    if not matches:
+        raise DataError(f"{generated_dir}: has no result of any pair to score")
     own = _size(matches, rules)
     references = _references(reference_dir, matches[0], rules, own)
-    built = {
-        one.name: _available(perceptual_network, one, weights, device) for one in rules.perceptual
-    }
-    networks = {name: network for name, network in built.items() if network is not None}
+    built = [
+        (one.name, _available(perceptual_network, one, weights, device)) for one in rules.perceptual
+    ]
+    networks = {name: network for name, network in built if network is not None}
     tables = []
     bar = tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress or None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
@@ -240,11 +260,9 @@ def evaluate_pairs(
             bar.update(len(batch))
     table = pd.concat(tables, ignore_index=True)
     table["result"] = [path.relative_to(generated_dir).as_posix() for path in table["result"]]
-    by_name = table["result"].map(lambda result: Path(result).name).sort_values().index
     for one in rules.perceptual:
         if one.name in networks:
-            dropped = by_name[kept(len(table), one.batch_size, one.drop_last) :]
-            table.loc[dropped, one.name] = np.nan
+            _blank_dropped(table, one)
     return table
 
 
@@ -258,11 +276,11 @@ def training_statistics(
     device: str | None = None,
     progress: bool = True,
 ) -> dict[str, Statistics]:
-    """Return what the protocol's Frechet distances are taken against, to be shared by calls.
+    """Return the training pictures' side of the protocol's distances, to share between calls.
 
-    `train_dir` is as `training_pictures` takes it; `own` (height, width) is the results' size,
-    which some protocols bring training pictures to.
-    A distance whose network's weights are missing is left out with a warning.
+    `train_dir` is as for `training_pictures`; `own` is the results' (height, width), to which
+    some protocols resize training pictures. A distance whose network has no weights is left out
+    with a warning.
     """
     rules, device = get_protocol(protocol), _device(device)
     pictures = training_pictures(train_dir, scored_sizes(rules.pixels, own)[0])
@@ -294,9 +312,10 @@ def _distances(
         if one.name not in train:
             continue
         reference, network = train[one.name], frechet_network(one, weights).to(device)
-        options = {"device": device, "progress": progress}
-        # Baselines and limits repeat a picture for each pair that has it.
-        features, same = pooled_features(pictures, network, one, own, **options)
+        # Baselines and limits repeat a picture for every pair that has it.
+        features, same = pooled_features(
+            pictures, network, one, own, device=device, progress=progress
+        )
         values[one.name] = frechet_distance(features, reference.moments)
         infinity = frechet_infinity(features, reference.moments, pictures=same)
         if not np.isnan(infinity):
@@ -319,22 +338,20 @@ def evaluate(
 ) -> dict[str, float]:
     """Score results named `<source>_2_<target>_vis.png` under a protocol: metric -> value.
 
-    `reference_dir` holds pictures in any layout that `DeepFashion` reads, or loose, below folders
-    or flat under mangled names. `train_dir` (the same, see `training_pictures`, or what
-    `training_statistics` returns) is what Frechet and kernel distances are taken against; without
-    it there are none. `pairs` may hold the table of `evaluate_pairs`, if it was made already;
-    `weights` is a folder to look for networks in first, `cache_dir` one to keep the training
-    pictures' statistics in.
+    `reference_dir` and `train_dir` hold pictures in any layout that `DeepFashion` reads, or loose
+    ones. Without `train_dir`, which may also be what `training_statistics` returns, there are no
+    distances to training pictures; their statistics are cached in `cache_dir`. `pairs` is the
+    table of `evaluate_pairs` if you have it; `weights` is a folder to look for networks in first.
 
-    `count` is the number of pairs; psnr averages the pairs that differ at all. Metrics whose
-    weights are not to be had are left out with a warning. Raises DataError where no result has a
-    reference, ConfigError where the protocol is unknown; both are ValueErrors.
+    `count` is the number of pairs; psnr averages the pairs that differ at all. Metrics without
+    weights are left out with a warning. Raises DataError if no result has a reference, ConfigError
+    for an unknown protocol; both are ValueErrors.
     """
     rules, device = get_protocol(protocol), _device(device)
-    options = {"weights": weights, "device": device, "progress": progress}
+    options: Options = {"weights": weights, "device": device, "progress": progress}
     if pairs is None:
         pairs = evaluate_pairs(generated_dir, reference_dir, rules, **options)
-    values = {name: mean_value(pairs[name]) for name in pairs.columns if name not in LABELS}
+    values = {name: _mean(pairs[name]) for name in pairs.columns if name not in LABELS}
     if train_dir is not None:
         places = {name: name for name in pairs["result"]}
         store = FolderStore(Path(generated_dir), places)
@@ -342,12 +359,12 @@ def evaluate(
         own = result_size(Path(generated_dir) / pairs["result"][0])
         if not isinstance(train_dir, Mapping):
             train_dir = training_statistics(train_dir, rules, own, cache_dir=cache_dir, **options)
-        values |= _distances(pictures, own, train_dir, rules, **options)
+        values |= _distances(pictures, own, train_dir, rules, weights, device, progress)
     return values | {"count": float(len(pairs))}
 
 
-def mean_value(values: Sequence[float]) -> float:
-    """Return the mean of the finite values; of none, that of all (infinite PSNR, or nan)."""
-    values = np.asarray(values, dtype=np.float64)
-    finite = values[np.isfinite(values)]
-    return float(finite.mean() if len(finite) else values.mean())
+def _mean(values: ArrayLike) -> float:
+    """Return the mean of the finite values; if there are none, of all (infinite PSNR, or nan)."""
+    numbers = np.asarray(values, dtype=np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    return float(finite.mean() if len(finite) else numbers.mean())

@@ -1,4 +1,4 @@
-"""Features of pictures, and what a Frechet distance needs to know of the training pictures."""
+"""Features of pictures, and the statistics of training pictures that distances need."""
 
 import hashlib
 import os
@@ -9,7 +9,6 @@ from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
@@ -29,21 +28,17 @@ THREADS = min(8, os.cpu_count() or 1)
 
 
 def default_cache() -> Path:
-    """Return the folder of cached statistics, below XDG_CACHE_HOME or ~/.cache."""
+    """Return the folder for cached statistics, below XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xmdpt/statistics"
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What distances are taken against: features (N, D), their moments, their kernel's mean."""
+    """One side of a distance: features (N, D), their moments, the mean of their kernel."""
 
     features: np.ndarray
     moments: Moments
     within: float
-
-    @classmethod
-    def of(cls, features: np.ndarray) -> "Statistics":
-        return cls(features, moments(features), kernel_within(features))
 
 
 def as_input(
@@ -53,7 +48,7 @@ def as_input(
     device: str,
     pool: ThreadPoolExecutor,
 ) -> Tensor:
-    """Pictures, uint8 (H, W, 3), as a network's batch (B, 3, H, W) in [-1, 1]."""
+    """Prepare pictures, uint8 (H, W, 3), as a network's batch (B, 3, H, W) in [-1, 1]."""
     prepared = pool.map(prepare, pictures, repeat(steps), repeat(own))
     return to_signed(np.stack([*prepared])).to(device)
 
@@ -67,10 +62,10 @@ def pooled_features(
     device: str,
     progress: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the network's features (N, D) of pictures, and numbers (N,) that equal ones share.
+    """Return the pictures' features (N, D), and ids (N,) that identical pictures share.
 
-    `own` is the results' size. One batch of pictures is in memory at a time. A picture met before,
-    as baselines' are, does not pass the network again.
+    `own` is the results' size. One batch is in memory at a time. A picture seen before, which is
+    common among baselines, is not run through the network again.
     """
     places: dict[bytes, int] = {}
     features: list[np.ndarray] = []
@@ -97,8 +92,8 @@ def pooled_features(
     return np.stack(features)[same], same
 
 
-def _key(pictures: Sequence[Picture], network: torch.nn.Module, rules: Frechet, own: Size) -> str:
-    """A name for exactly these statistics: the pictures' bytes, the weights, the rules."""
+def _key(pictures: Sequence[Picture], network: FeatureNetwork, rules: Frechet, own: Size) -> str:
+    """Return a key for exactly these statistics: the pictures' bytes, the weights, the rules."""
     size = own if follows_results(rules.steps) else None
     with ThreadPoolExecutor(THREADS) as pool:
         digests = list(pool.map(Picture.digest, pictures))
@@ -115,10 +110,10 @@ def picture_statistics(
     cache_dir: str | Path | None = None,
     progress: bool = True,
 ) -> Statistics:
-    """Return the statistics of training pictures, from `cache_dir` where they are in it.
+    """Return the statistics of training pictures, cached in `cache_dir` if one is given.
 
-    They are kept under a key made of the pictures' bytes, the network's weights and the rules, so
-    no others are ever taken for them. A file that cannot be read is made anew.
+    The key is made of the pictures' bytes, the network's weights and the rules, so a cached file
+    is never mistaken for another. An unreadable file is replaced.
     """
     path = None
     if cache_dir is not None:
@@ -131,12 +126,11 @@ def picture_statistics(
                 return Statistics(stored["features"], pair, float(stored["within"][0]))
             except (SafetensorError, KeyError):
                 path.unlink()
-    options = {"device": device, "progress": progress}
-    features, _ = pooled_features(pictures, network, rules, own, **options)
-    found = Statistics.of(features)
+    features, _ = pooled_features(pictures, network, rules, own, device=device, progress=progress)
+    mean, covariance = moments(features)
+    within = kernel_within(features)
     if path is not None:
-        mean, covariance = found.moments
-        tensors = {"features": found.features, "mean": mean, "covariance": covariance}
+        tensors = {"features": features, "mean": mean, "covariance": covariance}
         with atomic_path(path) as partial:
-            save_file(tensors | {"within": np.array([found.within])}, partial)
-    return found
+            save_file(tensors | {"within": np.array([within])}, partial)
+    return Statistics(features, (mean, covariance), within)

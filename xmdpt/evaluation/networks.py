@@ -1,9 +1,8 @@
-"""The frozen networks behind Frechet and perceptual distances, as a protocol's records ask."""
+"""The frozen networks behind Frechet and perceptual distances, built from a protocol's records."""
 
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol as Interface
 
 import torch
 import torch.nn.functional as F
@@ -11,38 +10,31 @@ from torch import Tensor, nn
 
 from xmdpt.evaluation.protocols import Frechet, Perceptual
 from xmdpt.features.encoders import EfficientNetTokens
-from xmdpt.metrics.perceptual import STLPIPS, published_lpips
+from xmdpt.metrics.perceptual import LPIPS, STLPIPS, published_lpips
 from xmdpt.support.hub import MissingWeights, load_checkpoint
 
 INCEPTION_SIZE = 299
 
 
-class FeatureNetwork(Interface):
-    """What a Frechet distance needs of a network."""
-
-    def pooled(self, pictures: Tensor) -> Tensor:
-        """Map pictures (B, 3, H, W) in [-1, 1] to features (B, D)."""
-
-
 def torchvision_inception(weights: Mapping[str, Tensor]) -> nn.Module:
-    """ImageNet's Inception v3 up to its 2048 pooled features: the network of the field's FIDs."""
+    """Build ImageNet's Inception v3 up to its 2048 pooled features: what the field's FIDs use."""
     from torchvision.models import inception_v3
 
-    net = inception_v3(weights=None, init_weights=False)
+    net: nn.Module = inception_v3(weights=None, init_weights=False)
     net.load_state_dict(weights)
     net.fc = nn.Identity()
     return net
 
 
 def tensorflow_inception(weights: Mapping[str, Tensor]) -> nn.Module:
-    """The Inception that FID was defined on, as torch-fidelity rebuilt it, up to the same place.
+    """Build the Inception that FID was defined on, as torch-fidelity ported it, up to there.
 
-    Its layers alone: what its forward does before them (uint8, TensorFlow's resizing) is the
-    protocol's business here.
+    Only its layers: what its forward does before them (uint8, TensorFlow's resizing) is up to the
+    protocol here.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    # It reads weights from a file only, and unpickles whatever is there: so it gets one of ours.
+    # It only reads weights from a file, and unpickles whatever is in it: so write one of ours.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
         torch.save(dict(weights), path)
@@ -56,8 +48,11 @@ def tensorflow_inception(weights: Mapping[str, Tensor]) -> nn.Module:
 class InceptionFeatures(nn.Module):
     """An Inception that sees 299x299 (bilinear, no antialias) and x * scale + offset.
 
-    x is in [0, 1]; scale and offset are per channel, and every protocol's own.
+    x is in [0, 1]; scale and offset are per channel and set by the protocol.
     """
+
+    scale: Tensor
+    offset: Tensor
 
     def __init__(self, net: nn.Module, rules: Frechet) -> None:
         super().__init__()
@@ -73,13 +68,20 @@ class InceptionFeatures(nn.Module):
         x, size = (pictures + 1) / 2, (INCEPTION_SIZE, INCEPTION_SIZE)
         if x.shape[-2:] != size:
             x = F.interpolate(x, size, mode="bilinear", align_corners=False)
-        return self.net(x * self.scale + self.offset)
+        features: Tensor = self.net(x * self.scale + self.offset)
+        return features
+
+
+FeatureNetwork = EfficientNetTokens | InceptionFeatures
+"""Its `pooled` maps pictures (B, 3, H, W) in [-1, 1] to features (B, D)."""
+PerceptualNetwork = STLPIPS | LPIPS
+"""`distance` of the `features` of two batches of pictures is (B,)."""
 
 
 def frechet_network(rules: Frechet, folder: str | Path | None = None) -> FeatureNetwork:
-    """Build the network of a Frechet distance; its weights are looked for in `folder` first.
+    """Build the network of a Frechet distance, looking for its weights in `folder` first.
 
-    Raises MissingWeights, which names them.
+    Raises MissingWeights, which names the file.
     """
     if rules.network == "efficientnet_lite0":
         return EfficientNetTokens()
@@ -88,18 +90,19 @@ def frechet_network(rules: Frechet, folder: str | Path | None = None) -> Feature
 
         url, build = Inception_V3_Weights.IMAGENET1K_V1.url, torchvision_inception
     else:
-        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as url
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-        build = tensorflow_inception
+        url, build = URL_INCEPTION_V3, tensorflow_inception
     weights = load_checkpoint(url, f"{rules.name} ({rules.network})", folder)
     try:
         return InceptionFeatures(build(weights), rules)
-    except RuntimeError:  # torch lists every tensor that does not fit
-        raise MissingWeights(f"{rules.name}: not its weights; fetch {url} anew") from None
+    except RuntimeError:  # torch's message lists every tensor that does not fit
+        message = f"{rules.name}: the file holds other weights; download {url} again"
+        raise MissingWeights(message) from None
 
 
-def perceptual_network(rules: Perceptual, folder: str | Path | None = None) -> nn.Module:
-    """Build a perceptual distance, forward(a, b (B, 3, H, W)) -> (B,); see `frechet_network`."""
+def perceptual_network(rules: Perceptual, folder: str | Path | None = None) -> PerceptualNetwork:
+    """Build the network of a perceptual distance; see `frechet_network`."""
     if rules.net == "st_alex":
         return STLPIPS()
     try:

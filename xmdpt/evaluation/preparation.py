@@ -1,4 +1,4 @@
-"""Pictures brought to what a protocol scores: sizes, filters, padding."""
+"""What a protocol does to pictures before scoring: sizes, filters, padding."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ def _pil(picture: np.ndarray, size: Size, resample: Image.Resampling) -> np.ndar
 
 
 def _pil_float(picture: np.ndarray, size: Size) -> np.ndarray:
-    """Channel by channel in floats, kept within 0 and 255, not rounded: clean-fid's way."""
+    """Resize as clean-fid does: channel by channel in floats, clipped to 0 to 255, not rounded."""
     channels = [
         np.asarray(Image.fromarray(channel).resize(size[::-1], Image.Resampling.BICUBIC))
         for channel in np.moveaxis(picture.astype(np.float32), -1, 0)
@@ -30,17 +30,17 @@ RESIZERS: dict[str, Callable[[np.ndarray, Size], np.ndarray]] = {
     "pil bicubic": lambda picture, size: _pil(picture, size, Image.Resampling.BICUBIC),
     "pil lanczos": lambda picture, size: _pil(picture, size, Image.Resampling.LANCZOS),
     "pil bicubic float": _pil_float,
-    # OpenCV does not antialias; its cubic filter overshoots 0 and 255, and nobody cuts it.
+    # OpenCV does not antialias; its cubic filter overshoots 0 and 255 and is not clipped.
     "cv2 bilinear float": lambda picture, size: _cv2_float(picture, size, cv2.INTER_LINEAR),
     "cv2 cubic float": lambda picture, size: _cv2_float(picture, size, cv2.INTER_CUBIC),
 }
 
 
 def prepare(picture: np.ndarray, steps: Sequence[Step], own: Size) -> np.ndarray:
-    """Carry out a protocol's steps on uint8 (H, W, 3): uint8 or float32 of the same scale.
+    """Apply a protocol's steps to uint8 (H, W, 3); the result is uint8, or float32 from 0 to 255.
 
-    `own` is the results' (height, width), which a `Resize` without a size means. A picture that
-    has the size of a later step already enters there.
+    `own` is the results' (height, width), the target of a `Resize` without a size. A picture that
+    already has the size of a later step enters there.
     """
     done = [
         number
@@ -57,10 +57,10 @@ def prepare(picture: np.ndarray, steps: Sequence[Step], own: Size) -> np.ndarray
 
 
 def scored_sizes(steps: Sequence[Step], own: Size) -> list[Size]:
-    """The sizes (height, width) that results may have without being squashed."""
+    """Return the sizes (height, width) that results may have without being squashed."""
     return [step.size or own for step in steps if isinstance(step, Resize)]
 
 
 def follows_results(steps: Sequence[Step]) -> bool:
-    """Return whether the steps bring every picture to the results' size, whatever that is."""
+    """Return whether the steps resize pictures to the results' size, whatever that is."""
     return any(isinstance(step, Resize) and step.size is None for step in steps)

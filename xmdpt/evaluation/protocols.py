@@ -1,8 +1,8 @@
-"""Protocols: everything that decides a number, written down.
+"""Protocols: records of everything that decides a score.
 
-The same pixels score .64 to .80 in SSIM according to whose rules are applied: a number without its
-protocol says nothing. Here are records alone; `preparation`, `networks` and `evaluate` act on them.
-docs/evaluation.md says which paper used which.
+The same pixels score .64 to .80 in SSIM depending on the rules, so a score without its protocol
+says nothing. `preparation`, `networks` and `evaluate` carry the records out; docs/evaluation.md
+says which paper used which.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Resize:
-    """Squash to `size`, None the results' own, by a library's filter."""
+    """Squash to `size`, or to the results' own size if None, with a library's filter."""
 
     size: Size | None
     filter: Filter
@@ -27,7 +27,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Pad:
-    """White columns on either side."""
+    """Add white columns on either side."""
 
     columns: int
 
@@ -41,14 +41,14 @@ class SSIM:
 
     name: str = "ssim"
     sigma: float | None = 1.5
-    """Of the Gaussian window, which is cut at 3.5 sigma and has no sample covariance."""
+    """Of the Gaussian window, which is truncated at 3.5 sigma; no sample covariance."""
     window: int | None = None
-    """Side of a uniform window instead, with sample covariance."""
+    """Side of a uniform window, used if sigma is None; with sample covariance."""
     data_range: Literal["prediction", "full"] = "prediction"
     """The prediction's own maximum minus minimum, or 255."""
     borders: Literal["cut", "reflected"] = "cut"
-    """Whether windows must fit into the picture, or it is continued by its mirror image, as
-    torchmetrics does since 1.4.2: white margins then count more."""
+    """Only windows inside the picture, or the picture padded by reflection, as torchmetrics does
+    since 1.4.2: white margins then count more."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class Perceptual:
     """Trunk of LPIPS v0.1; st_alex is ST-LPIPS."""
     steps: tuple[Step, ...]
     signed: bool = True
-    """Whether the network is fed [-1, 1], as it was trained; else [0, 1]."""
+    """Whether the network sees [-1, 1], as in its training, or [0, 1]."""
     batch_size: int = 64
     drop_last: bool = False
-    """Whether the last batch is skipped if it is not full."""
+    """Whether a partial last batch is dropped."""
 
 
 @dataclass(frozen=True)
@@ -72,25 +72,25 @@ class Frechet:
 
     name: str
     kernel: str
-    """Name of the kernel distance on the same features."""
+    """Name of the kernel distance in the same features."""
     network: Literal["torchvision inception", "tensorflow inception", "efficientnet_lite0"]
     steps: tuple[Step, ...]
     scale: Triple | None = None
     offset: Triple | None = None
-    """The network is fed x * scale + offset of x in [0, 1]; None is the network's own way."""
+    """The network sees x * scale + offset, x in [0, 1]; None leaves this to the network."""
     batch_size: int = 64
     drop_last: bool = False
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to score results against test and training pictures; `PROTOCOLS` has them."""
+    """One way to score results against test and training pictures; see `PROTOCOLS`."""
 
     name: str
     about: str
     pixels: tuple[Step, ...]
-    """How results and references are brought to the size of SSIM, PSNR and silhouettes. A picture
-    that has the size of a later step already enters there."""
+    """What results and references go through before SSIM, PSNR and silhouettes. A picture that
+    already has the size of a later step enters there."""
     ssim: tuple[SSIM, ...]
     perceptual: tuple[Perceptual, ...]
     frechet: tuple[Frechet, ...]
@@ -100,32 +100,31 @@ class Protocol:
 SQUARE = Resize((256, 256), "pil bicubic")
 NARROW = Resize((256, 176), "pil bicubic")
 
-# std / 0.5 and (mean - 0.5) / 0.5 of ImageNet: a formula for normalised pictures, applied to
-# pictures in [0, 1]. An oversight of the field's first script, and part of every number since.
-_ODD: dict[str, Triple] = {
-    "scale": (0.229 / 0.5, 0.224 / 0.5, 0.225 / 0.5),
-    "offset": ((0.485 - 0.5) / 0.5, (0.456 - 0.5) / 0.5, (0.406 - 0.5) / 0.5),
-}
+# ImageNet's std / 0.5 and (mean - 0.5) / 0.5: a formula for normalised pictures, applied to those
+# in [0, 1]. An oversight in the field's first script, and part of every published FID since.
+_ODD_SCALE: Triple = (0.229 / 0.5, 0.224 / 0.5, 0.225 / 0.5)
+_ODD_OFFSET: Triple = ((0.485 - 0.5) / 0.5, (0.456 - 0.5) / 0.5, (0.406 - 0.5) / 0.5)
 
 
 def _fid(*steps: Step, batch_size: int = 64, drop_last: bool = True) -> Frechet:
-    """FID as the field's first script has it, with torchvision's Inception."""
-    network = "torchvision inception"
-    return Frechet("fid", "kid", network, steps, batch_size=batch_size, drop_last=drop_last, **_ODD)
+    """FID as in the field's first script, with torchvision's Inception."""
+    return Frechet(
+        "fid", "kid", "torchvision inception", steps, _ODD_SCALE, _ODD_OFFSET, batch_size, drop_last
+    )
 
 
-def _lpips(*steps: Step, drop_last: bool = True, **options: bool) -> Perceptual:
-    return Perceptual("lpips", "alex", steps, drop_last=drop_last, **options)
+def _lpips(*steps: Step, drop_last: bool = True, signed: bool = True) -> Perceptual:
+    return Perceptual("lpips", "alex", steps, signed, drop_last=drop_last)
 
 
-PYTORCH_FID = Frechet("fid", "kid", "tensorflow inception", (), (2.0,) * 3, (-1.0,) * 3)
+PYTORCH_FID = Frechet("fid", "kid", "tensorflow inception", (), (2.0, 2.0, 2.0), (-1.0, -1.0, -1.0))
 CLEAN_FID = Frechet(
     "clean_fid",
     "clean_kid",
     "tensorflow inception",
     (Resize((299, 299), "pil bicubic float"),),
-    scale=(255 / 128,) * 3,
-    offset=(-1.0,) * 3,
+    scale=(255 / 128, 255 / 128, 255 / 128),
+    offset=(-1.0, -1.0, -1.0),
 )
 
 _SHRUNK = (SQUARE, Resize((256, 176), "cv2 bilinear float"))
@@ -225,7 +224,7 @@ PROTOCOLS = {
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:
-    """Return the protocol of that name; ConfigError, a ValueError, lists those known."""
+    """Return a protocol by name; a record is returned as it is. Raises ConfigError."""
     if isinstance(protocol, Protocol):
         return protocol
     if protocol not in PROTOCOLS:

@@ -1,4 +1,4 @@
-"""Folders of results and references: finding, pairing by name, reading."""
+"""Folders of results and references: find pictures, pair them by name, read them."""
 
 import hashlib
 import re
@@ -28,19 +28,19 @@ from xmdpt.evaluation.protocols import Size
 
 T = TypeVar("T")
 Pair = tuple[str, str]
-"""(source, target), mangled names."""
+"""The mangled names of (source, target)."""
 SCHEME = "<source>_2_<target>_vis.png, where a name is fashionWOMENDressesid0000713204_4full"
 
 
 class EvaluationWarning(UserWarning):
-    """Something that a reader of the numbers must know."""
+    """Something that readers of the scores must know."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """One result and the mangled names of its pair; it should equal the picture `target`.
+    """A result and the mangled names of its pair; ideally it equals the picture `target`.
 
-    `folder` is where the target lies in its data set, if people have folders there.
+    `folder` is the target's folder in a data set that has one folder per person, else empty.
     """
 
     result: Path
@@ -55,25 +55,27 @@ class Match:
     @property
     def person(self) -> str:
         """Who is shown: DeepFashion's item, Market-1501's person, a folder, else the target."""
-        found = re.match(r"fashion.+?id\d{8}", self.target)
-        person = MARKET.match(self.target)
-        return found[0] if found else person[1] if person else self.folder or self.target
+        if item := re.match(r"fashion.+?id\d{8}", self.target):
+            return item[0]
+        if person := MARKET.match(self.target):
+            return person[1]
+        return self.folder or self.target
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a store, by the name that it has there; an index knows its digest."""
+    """A picture in a store, by its name there; an index also gives its digest."""
 
     store: Store
     name: str
     known_digest: str | None = None
 
     def read(self) -> np.ndarray:
-        """uint8 (H, W, 3), as stored."""
+        """Return the picture as stored, uint8 (H, W, 3)."""
         return np.array(self.store.image(self.name))
 
     def digest(self) -> str:
-        """SHA-256 of the stored bytes, in hexadecimal digits."""
+        """Return the SHA-256 of the stored bytes in hexadecimal."""
         return self.known_digest or hashlib.sha256(self.store.content(self.name)).hexdigest()
 
 
@@ -85,16 +87,16 @@ def _existing(folder: str | Path) -> Path:
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
-    """Return the pictures below `folder`, see `find_files`, sorted.
+    """Return the pictures below `folder` (see `find_files`), sorted.
 
-    Raises DataError if there is no such folder.
+    Raises DataError if the folder does not exist.
     """
     folder = _existing(folder)
     return sorted(folder / name for name in find_files(folder))
 
 
 def _open(folder: Path, size: Size) -> Store:
-    """The pictures of a folder; of several LMDBs that of `size`, else the next higher one."""
+    """Open a folder's pictures; of several LMDBs the one of `size`, else the next higher one."""
     if (folder / "data.mdb").is_file() and LMDB_NAME.fullmatch(folder.name):
         return LmdbStore(folder)
     folders = {tuple(map(int, found.name.split("-"))): found for found in lmdb_folders(folder)}
@@ -105,17 +107,17 @@ def _open(folder: Path, size: Size) -> Store:
 
 
 def _listed(folder: Path, split: Split) -> list[str] | None:
-    """Names of a split's pictures, by its list or else its pairs; None where neither is there."""
+    """Return a split's picture names from its list, else its pairs; None if it has neither."""
     if list_file(folder, split) is None and not pair_files(folder, split):
         return None
-    return DeepFashion(folder, 256).pictures(split)  # names alone: no size matters
+    return DeepFashion(folder, 256).pictures(split)  # names only: any size will do
 
 
 class References:
-    """The pictures of a folder in any layout of docs/data.md, by any spelling of their names."""
+    """A folder's pictures, in any layout of docs/data.md, under any spelling of their names."""
 
-    def __init__(self, folder: str | Path, size: Size = (256, 256)):
-        """`size`: (height, width) that LMDB pictures should have, where there are several LMDBs."""
+    def __init__(self, folder: str | Path, size: Size = (256, 256)) -> None:
+        """Open `folder`; `size` (height, width) chooses among several LMDBs."""
         self.folder = _existing(folder)
         self._digests: dict[str, str] = {}
         if (self.folder / INDEX).is_file():
@@ -125,66 +127,65 @@ class References:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """Full names by mangled ones, of those that lists or pairs name."""
+        """Mangled name -> full name, for every picture in a list or a pair."""
         known: dict[str, str] = {}
         for name in (name for split in SPLITS for name in _listed(self.folder, split) or []):
             other = known.setdefault(mangle(name), name)
             if other != name:
                 raise DataError(
-                    f"{self.folder}: results cannot tell {other} from {name}: rename one"
+                    f"{self.folder}: result names cannot tell {other} from {name}; rename one"
                 )
         return known
 
     def find(self, name: str) -> Picture | None:
-        """The picture of a mangled name; None if there is no such picture."""
+        """Return the picture with a mangled name, or None."""
         full = self._names.get(name, canonical(name))
         return None if self.store.place(full) is None else self.picture(full)
 
     def require(self, name: str) -> Picture:
-        """The picture of a mangled name; raises DataError where there is no such picture."""
+        """Return the picture with a mangled name; raises DataError if there is none."""
         found = self.find(name)
         if found is None:
-            raise DataError(f"{self.store}: holds no picture {name}, which other files there have")
+            raise DataError(f"{self.store}: holds no picture {name}, but other files there do")
         return found
 
     def picture(self, name: str) -> Picture:
-        """The picture of a full name."""
+        """Return the picture with a full name."""
         return Picture(self.store, name, self._digests.get(name))
 
 
 def training_pictures(train_dir: str | Path, size: Size = (256, 256)) -> list[Picture]:
-    """Return the training pictures of a data set: those listed in train.lst, else in its pairs.
+    """Return a data set's training pictures: those in train.lst, else those in training pairs.
 
-    In a folder with neither, all pictures count. `size`: see `References`.
+    In a folder with neither, every picture counts. `size` is as for `References`.
     """
     references = References(train_dir, size)
     folder, store = references.folder, references.store
     names = _listed(folder, "train")
     if names is None and isinstance(store, LmdbStore):
-        raise DataError(f"{folder}: no train.lst says which of its pictures are for training")
+        raise DataError(f"{folder}: has no train.lst to say which pictures are for training")
     if names is None:
-        names = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
+        names = list(find_files(folder))
     elif list_file(folder, "train") is None:
-        message = f"{folder} has no train.lst: training pictures are the {len(names)} of its pairs"
+        message = f"{folder} has no train.lst: using the {len(names)} pictures in training pairs"
         warnings.warn(message, EvaluationWarning, stacklevel=3)
     if len(names) < 2:
-        raise DataError(f"{folder}: no pictures, or only one, which has no distribution")
+        raise DataError(f"{folder}: needs two training pictures or more, has {len(names)}")
     return [references.picture(name) for name in sorted(names, key=PurePosixPath)]
 
 
 def expected_pairs(reference_dir: str | Path, file: str | Path | None = None) -> set[Pair] | None:
-    """Return the test pairs of `file`, or of the data set in a folder; None if it names none."""
-    if file is None:
-        file = next(iter(pair_files(Path(reference_dir), "test")), None)
-    elif not Path(file).is_file():
+    """Return the test pairs in `file`, else those of the data set; None if it lists none."""
+    if file is not None and not Path(file).is_file():
         raise DataError(f"{file}: no such file")
-    if file is None:
+    files = pair_files(Path(reference_dir), "test") if file is None else [Path(file)]
+    if not files:
         return None
-    return {(mangle(source), mangle(target)) for source, target in read_pairs(Path(file))}
+    return {(mangle(source), mangle(target)) for source, target in read_pairs(files[0])}
 
 
-def complain(names: Collection[str], what: str) -> None:
-    """Warn that some things are so and so, with their number and the first three."""
+def warn_about(names: Collection[str], what: str) -> None:
+    """Warn that `names` are `what`, giving their number and the first three."""
     if names:
         shown = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
         warnings.warn(f"{len(names)} {what}: {shown}", EvaluationWarning, stacklevel=3)
@@ -193,17 +194,17 @@ def complain(names: Collection[str], what: str) -> None:
 def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[Match]:
     """Pair every result with its reference, sorted by target, then source.
 
-    Results whose names cannot be read, or whose reference is missing, are left out with a warning
-    that counts them. Raises DataError, a ValueError, where nothing matches, a pair has two results
-    or a result two references.
+    Results with an unreadable name or no reference are skipped with a warning that counts them.
+    Raises DataError if nothing matches or if two results belong to one pair.
     """
     references = References(reference_dir)
     matches: dict[Pair, Match] = {}
-    unread, missing = [], []
+    unread: list[str] = []
+    missing: list[str] = []
     for path in find_pictures(generated_dir):
         meant = possible_pairs(path.name)
         known = {pair: found for pair in meant if (found := references.find(pair[1]))}
-        if len(known) > 1:  # names that hold what separates them: the source tells
+        if len(known) > 1:  # names that contain the separator: the source decides
             known = {pair: known[pair] for pair in known if references.find(pair[0])} or known
         if len(known) != 1:
             (missing if meant and not known else unread).append(path.name)
@@ -212,7 +213,7 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
         match = Match(path, source, target, str(PurePosixPath(picture.name).parent))
         if match.pair in matches:
             raise DataError(
-                f"{matches[match.pair].result} and {path} are results of one pair; move one away"
+                f"{matches[match.pair].result} and {path} are results of one pair; remove one"
             )
         matches[match.pair] = match
     if not matches:
@@ -221,25 +222,25 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
             f"({len(unread) + len(missing)} results, {len(references.store)} references); results "
             f"are named {SCHEME}"
         )
-    complain(unread, f"pictures in {generated_dir} are not named {SCHEME}")
-    complain(missing, f"results in {generated_dir} have no reference in {reference_dir}")
+    warn_about(unread, f"pictures in {generated_dir} are not named {SCHEME}")
+    warn_about(missing, f"results in {generated_dir} have no reference in {reference_dir}")
     ordered = sorted(matches.values(), key=lambda match: (match.target, match.source))
-    if len({match.folder for match in ordered}) == 1:  # then a folder is not a person
+    if len({match.folder for match in ordered}) == 1:  # one folder for all: not a person's
         ordered = [replace(match, folder="") for match in ordered]
     return ordered
 
 
 def kept(count: int, size: int, drop_last: bool) -> int:
-    """Return how many of `count` items come in batches; a shorter last one may be dropped.
+    """Return how many of `count` items are left when a partial last batch is dropped.
 
-    Fewer items than `size` are one batch, which is kept.
+    A single partial batch is kept.
     """
     size = min(size, count) or 1
     return count // size * size if drop_last else count
 
 
 def batches(items: Sequence[T], size: int, drop_last: bool = False) -> Iterator[Sequence[T]]:
-    """Yield runs of `size` items, of as many as are `kept`."""
+    """Yield batches of `size` items; see `kept` for the last one."""
     end = kept(len(items), size, drop_last)
     for start in range(0, end, size):
         yield items[start : min(start + size, end)]

@@ -1,14 +1,15 @@
-"""Cached features: what `xmdpt.features.make` wrote, read shard by shard from memory maps.
+"""Cached features: what `xmdpt.features.make` wrote, read from memory-mapped shards.
 
-A folder holds `index.json` and shards of pictures in order, `00000.safetensors` and so on, each
-with up to four arrays for its n pictures:
+A folder holds `index.json` and the shards `00000.safetensors`, `00001.safetensors` and so on. A
+shard of n pictures has these arrays:
 
 * `moments` (n, 2, 2C, H, W) float32: mean and log-variance of the VAE's posterior;
-* `source_tokens` (n, 2, M, width) and `pose_tokens` (n, 2, M', width'), in `features.storage`;
-* `source_pictures` (n, S, S, 3) uint8 in place of source tokens that are made on the fly.
+* `pose_tokens` (n, 2, M', width') of the type `features.storage`;
+* `source_tokens` (n, 2, M, width) of that type or, if they are computed on the fly,
+  `source_pictures` (n, S, S, 3) uint8.
 
-The second axis is (as is, mirrored); mirroring does not swap left and right colours of the
-skeleton, as in the authors' code.
+The second axis is (as is, mirrored). As in the authors' code, mirroring does not swap the
+skeleton's left and right colours.
 """
 
 import json
@@ -28,7 +29,7 @@ from xmdpt.data.deepfashion import DataError
 from xmdpt.support.files import file_digest
 from xmdpt.support.random import keyed_generator
 
-REMEDY = "make the features anew: dvc repro --force --single-item features"
+REMEDY = "make the features again: dvc repro --force --single-item features"
 
 
 def shard_name(shard: int) -> str:
@@ -37,28 +38,28 @@ def shard_name(shard: int) -> str:
 
 
 class FeatureCache:
-    """Opens a folder of features, checking that every shard is there and of the right length.
+    """A folder of features; opening it checks that every shard exists and has the right length.
 
-    Raises DataError naming the file, here and where numbers that are read are not finite.
+    All methods raise DataError, which names the damaged file.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         try:
             index: dict[str, Any] = json.loads((self.folder / "index.json").read_text())
         except FileNotFoundError:
             raise DataError(
-                f"{self.folder}/index.json: no such file; the stage `features` makes it"
+                f"{self.folder}/index.json: no such file; the stage `features` writes it"
             ) from None
         self.names: list[str] = index["names"]
         self.rows = {name: row for row, name in enumerate(self.names)}
         self.key: str = index["key"]
         self.scaling_factor: float = index["scaling_factor"]
         self.stored: dict[str, str] = index["stored"]
-        """Names of the arrays that are stored, with their types."""
+        """The types of the stored arrays, by name."""
         self.nbytes: dict[str, int] = index["nbytes"]
         self.source_encoder: dict[str, Any] = index["source_encoder"]
-        """Arguments of `make_encoder` for source tokens on the fly."""
+        """Arguments of `make_encoder` for computing source tokens on the fly."""
         self._shapes: dict[str, list[int]] = index["shapes"]
         self._shards: list[dict[str, Any]] = index["shards"]
         self._shard_size: int = index["shard_size"]
@@ -70,11 +71,11 @@ class FeatureCache:
     def _check_length(path: Path, expected: int) -> None:
         found = path.stat().st_size if path.is_file() else None
         if found != expected:
-            what = "no such file" if found is None else f"has {found} bytes in place of {expected}"
+            what = "no such file" if found is None else f"has {found} bytes instead of {expected}"
             raise DataError(f"{path}: {what}; {REMEDY}")
 
     def verify(self) -> None:
-        """Compare the SHA-256 of every shard with the one noted when it was written."""
+        """Compare the SHA-256 of every shard with that recorded when it was written."""
         for shard, entry in enumerate(self._shards):
             path = self.folder / shard_name(shard)
             if file_digest(path) != entry["sha256"]:
@@ -86,24 +87,24 @@ class FeatureCache:
             with safe_open(path, "pt") as file:
                 return {name: file.get_tensor(name) for name in self.stored}
         except (SafetensorError, OSError) as error:
-            raise DataError(f"{path}: not a shard of features ({error}); {REMEDY}") from None
+            raise DataError(f"{path}: not a readable shard ({error}); {REMEDY}") from None
 
     def shape(self, array: str) -> tuple[int, ...]:
-        """Shape of one picture's entry in the named array, whether stored or made on the fly."""
+        """Shape of one picture's entry in the named array, stored or computed on the fly."""
         return tuple(self._shapes[array])
 
     def read(self, array: str, rows: np.ndarray, flips: np.ndarray) -> Tensor:
-        """Entries (B, ...) of the pictures `rows` (B,), mirrored where `flips` (B,), as stored.
+        """Entries (B, ...) of the pictures `rows` (B,), mirrored where `flips` (B,) is 1.
 
-        Moments are float32, tokens of the type in `stored`: a batch is two to four times as small
-        on its way to a GPU.
+        Values keep the type they are stored in, which makes transfers to a GPU 2 to 4 times
+        smaller than in float32.
         """
         places = [divmod(int(row), self._shard_size) for row in rows]
         picked = zip(places, flips.tolist(), strict=True)
         values = torch.stack(
             [self._tensors(shard)[array][at, flip] for (shard, at), flip in picked]
         )
-        if values.sum(dtype=torch.float32).isfinite():  # 30 times as fast as to look at each
+        if values.sum(dtype=torch.float32).isfinite():  # 30 times faster than checking each value
             return values
         for (shard, _), row, flip, entry in zip(places, rows, flips, values, strict=True):
             if not entry.float().isfinite().all():
@@ -114,7 +115,7 @@ class FeatureCache:
         return values
 
     def read_pictures(self, rows: np.ndarray, flips: np.ndarray) -> Tensor:
-        """uint8 photos (B, S, S, 3) of the pictures `rows` (B,), mirrored where `flips` (B,)."""
+        """uint8 photos (B, S, S, 3); `rows` and `flips` are as in `read`."""
         places = [divmod(int(row), self._shard_size) for row in rows]
         photos = [self._tensors(shard)["source_pictures"][at] for shard, at in places]
         return torch.stack(
@@ -131,12 +132,12 @@ def sample_latent(moments: Tensor, noise: Tensor, scaling_factor: float) -> Tens
 
 @dataclass(frozen=True)
 class PairBatches:
-    """Training batches of (source, target) pairs, each keyed by (seed, step).
+    """Training batches of (source, target) pairs, determined by (seed, step).
 
-    A target comes with one of its sources at random, as in the authors' code, so that an outfit of
-    many views does not count for all their pairs. Half of the samples swap the two, half are
-    mirrored. The random zoom of the paper would need features of every crop; with cached features
-    it is left out.
+    As in the authors' code, each target is paired with one of its sources at random, so that
+    outfits with many views, and thus many pairs, do not dominate. Source and target are swapped
+    with probability 1/2, and mirrored with probability 1/2. The paper's random zoom is omitted, as
+    it would need features of every crop.
     """
 
     cache: FeatureCache
@@ -144,10 +145,11 @@ class PairBatches:
     seed: int
 
     def batch(self, step: int, indices: Tensor) -> dict[str, Tensor]:
-        """Latents (B, C, H, W) of targets (B,) and sources, tokens of source photo and target pose.
+        """The batch of `step`: the targets `indices` (B,), each with a source.
 
-        Latents are float32, tokens as `FeatureCache.read` gives them. Where source tokens are made
-        on the fly, `source_pictures` are in their place.
+        It holds `source_latent` and `target_latent` (B, C, H, W) float32, and `pose_tokens` and
+        `source_tokens` as `FeatureCache.read` returns them. If source tokens are computed on the
+        fly, `source_pictures` take their place.
         """
         generator = keyed_generator(self.seed, "pairs", step)
         count = len(indices)

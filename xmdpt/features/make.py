@@ -1,8 +1,9 @@
-"""Features of every picture and of its mirror image, computed once, on all GPUs there are.
+"""Features of every picture and of its mirror image, computed once, on all available GPUs.
 
-Work is cut into shards of pictures (`xmdpt.features.cache` says what they hold). A shard is written
-under another name and renamed, then noted in a small file beside it; so a killed run goes on with
-the shards that are missing, and several processes share them out without talking to each other.
+The pictures are split into shards (`xmdpt.features.cache` describes their contents). A shard is
+written under a temporary name and renamed, and then a small file beside it records that it is
+finished. So a killed run resumes with the missing shards, and several processes can divide the
+shards among themselves without communicating.
 """
 
 import json
@@ -13,23 +14,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.multiprocessing import ProcessRaisedException, start_processes
+from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 from tqdm import tqdm
 
-from xmdpt.config import FeaturesConfig
+from xmdpt.config import FeaturesConfig, Precision
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.cache import shard_name
-from xmdpt.features.encoders import make_encoder
+from xmdpt.features.encoders import Kind, TokenEncoder, make_encoder
 from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir, write_json
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import full_float32, gpu_count
+
+if TYPE_CHECKING:  # a second of imports, and whoever has a VAE has made them
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 SHARD_SIZE = 256
 READERS = 8
@@ -40,9 +44,20 @@ STORAGE = {
     "fp8": torch.float8_e4m3fn,
 }
 Shapes = Mapping[str, tuple[int, ...]]
+Progress = Callable[[Iterable[int]], Iterable[int]]
+"""Passes on the shards' numbers and shows how far they are, as tqdm does."""
 
 
-def source_encoder_arguments(settings: FeaturesConfig) -> dict[str, object]:
+class EncoderArguments(TypedDict):
+    """Arguments of `make_encoder`."""
+
+    name: str
+    kind: Kind
+    imagenet_normalization: bool
+    precision: Precision
+
+
+def source_encoder_arguments(settings: FeaturesConfig) -> EncoderArguments:
     """Arguments of `make_encoder` for the source photo."""
     return {
         "name": settings.source_encoder,
@@ -56,32 +71,35 @@ def source_encoder_arguments(settings: FeaturesConfig) -> dict[str, object]:
 class Encoders:
     """The frozen networks: VAE, and token encoders of the source photo and the skeleton picture."""
 
-    vae: AutoencoderKL
-    source: nn.Module
-    pose: nn.Module
+    vae: "AutoencoderKL"
+    source: TokenEncoder
+    pose: TokenEncoder
 
     @classmethod
-    def load(cls, vae: AutoencoderKL, settings: FeaturesConfig) -> "Encoders":
+    def load(cls, vae: "AutoencoderKL", settings: FeaturesConfig) -> "Encoders":
         """`vae` with the two token encoders of `settings`."""
-        arguments = source_encoder_arguments(settings)
-        pose = arguments | {"name": settings.pose_encoder, "kind": "skeleton"}
-        return cls(vae, make_encoder(**arguments), make_encoder(**pose))
+        source = source_encoder_arguments(settings)
+        pose: EncoderArguments = {**source, "name": settings.pose_encoder, "kind": "skeleton"}
+        return cls(vae, make_encoder(**source), make_encoder(**pose))
 
     def to(self, device: torch.device) -> "Encoders":
-        return Encoders(self.vae.to(device), self.source.to(device), self.pose.to(device))
+        networks: tuple[nn.Module, ...] = (self.vae, self.source, self.pose)
+        for network in networks:
+            network.to(device)
+        return self
 
     @property
     def key(self) -> str:
-        """A name for the exact weights that features are made with."""
+        """Hex digits that identify the exact weights, see `weights_key`."""
         networks = (self.vae.encoder, self.vae.quant_conv, self.source, self.pose)
         return weights_key(network for network in networks if network is not None)
 
     def shapes(self, size: int) -> dict[str, tuple[int, ...]]:
-        """Shape of each array's entry for one picture of `size` pixels, seen one way round."""
+        """Shape of each array's entry for one picture of `size` pixels, mirrored or not."""
         config = self.vae.config
-        cells = size // 2 ** (len(config.block_out_channels) - 1)
+        cells = size // 2 ** (len(config["block_out_channels"]) - 1)
         return {
-            "moments": (2 * config.latent_channels, cells, cells),
+            "moments": (2 * config["latent_channels"], cells, cells),
             "source_tokens": (self.source.num_tokens(size), self.source.width),
             "pose_tokens": (self.pose.num_tokens(size), self.pose.width),
             "source_pictures": (size, size, 3),
@@ -91,7 +109,7 @@ class Encoders:
     def __call__(
         self, pictures: np.ndarray, skeletons: np.ndarray, source_tokens: bool = True
     ) -> dict[str, Tensor]:
-        """uint8 (B, H, W, 3) photos and skeletons -> float32 arrays by name, one row a picture."""
+        """uint8 photos and skeletons, (B, H, W, 3) -> float32 arrays (B, ...) by name."""
         photos = to_signed(pictures).to(self.vae.device)
         features = {
             "moments": self.vae.encode(photos).latent_dist.parameters,
@@ -114,10 +132,13 @@ def stored_types(settings: FeaturesConfig) -> dict[str, torch.dtype]:
 
 
 def cache_bytes(shapes: Shapes, settings: FeaturesConfig, count: int) -> dict[str, int]:
-    """Bytes of each array of a cache of `count` pictures, both ways round but for photos."""
-    ways = {"source_pictures": 1}
+    """Bytes of each array in a cache of `count` pictures.
+
+    Everything is stored twice, as is and mirrored, except photos.
+    """
+    copies = {"source_pictures": 1}
     return {
-        name: count * ways.get(name, 2) * int(np.prod(shapes[name])) * dtype.itemsize
+        name: count * copies.get(name, 2) * int(np.prod(shapes[name])) * dtype.itemsize
         for name, dtype in stored_types(settings).items()
     }
 
@@ -129,26 +150,29 @@ def _readable(count: int) -> str:
 def _check_disk(
     folder: Path, shapes: Shapes, settings: FeaturesConfig, missing: int, count: int
 ) -> None:
-    """Refuse what the disk of `folder` cannot hold; `missing` of `count` are still to be stored."""
+    """Refuse a cache that does not fit on the disk of `folder`.
+
+    `missing` of its `count` pictures are still to be stored.
+    """
     free = shutil.disk_usage(folder).free
     need = sum(cache_bytes(shapes, settings, missing).values())
     if need > free:
         smaller = {"storage": "fp8"}, {"storage": "fp8", "source_tokens": "on_the_fly"}
-        takes = [
+        sizes = [
             sum(cache_bytes(shapes, settings.model_copy(update=change), missing).values())
             for change in smaller
         ]
         raise DataError(
             f"{folder.parent}: the features need {_readable(need)} and the disk has "
-            f"{_readable(free)} free; make room, put the folder on a larger disk, or set "
-            f"features.storage: fp8 ({_readable(takes[0])}), and with it "
-            f"features.source_tokens: on_the_fly ({_readable(takes[1])})"
+            f"{_readable(free)} free; free some space, put the folder on a larger disk, or set "
+            f"features.storage: fp8 ({_readable(sizes[0])}), perhaps together with "
+            f"features.source_tokens: on_the_fly ({_readable(sizes[1])})"
         )
     if need + sum(cache_bytes(shapes, settings, count).values()) > free:
         print(
-            "note: DVC copies finished features into its own cache where files cannot share "
-            "blocks, and the disk has no room for both; `dvc config cache.type "
-            "reflink,hardlink,symlink` keeps one",
+            "note: DVC copies finished features into its cache unless the file system can share "
+            "them, and the disk has no space for a second copy; `dvc config cache.type "
+            "reflink,hardlink,symlink` avoids the copy",
             file=sys.stderr,
         )
 
@@ -157,7 +181,7 @@ def _check_disk(
 
 
 def _store(values: Tensor, dtype: torch.dtype) -> Tensor:
-    if dtype == torch.float8_e4m3fn:  # has no infinity: keep what is large, and what is wrong
+    if dtype == torch.float8_e4m3fn:  # has no infinity: clamp large values, keep errors as NaN
         limit = torch.finfo(dtype).max
         values = values.clamp(-limit, limit).where(values.isfinite(), torch.nan)
     return values.to("cpu", dtype)
@@ -169,14 +193,14 @@ def _check_finite(array: str, stored: Tensor, names: Sequence[str]) -> None:
         name = names[int(finite.int().argmin())]
         raise DataError(
             f"{name}: its {array} are not finite; set features.precision: fp32 and "
-            "features.storage: bf16, or look at the picture and at the encoder's weights"
+            "features.storage: bf16, or check the picture and the encoder's weights"
         )
 
 
 def _batches(
     data: DeepFashion, names: Sequence[str], batch_size: int
 ) -> Iterator[tuple[Sequence[str], np.ndarray, np.ndarray]]:
-    """Names, photos and skeletons (B, S, S, 3) of each batch, read ahead by threads."""
+    """Names, photos and skeletons (B, S, S, 3) of each batch, prefetched by threads."""
     with ThreadPoolExecutor(READERS) as readers:
         pictures = readers.map(data.picture, names)
         skeletons = readers.map(data.skeleton, names)
@@ -189,11 +213,11 @@ def _batches(
 def encode_shard(
     names: Sequence[str], data: DeepFashion, encoders: Encoders, settings: FeaturesConfig
 ) -> dict[str, Tensor]:
-    """The arrays of the pictures `names`, on the CPU, as they are stored."""
+    """The arrays of the pictures `names`, on the CPU, in the types they are stored in."""
     types = stored_types(settings)
     parts: dict[str, list[Tensor]] = {name: [] for name in types}
     for batch, pictures, skeletons in _batches(data, names, settings.batch_size):
-        ways = [
+        as_is_and_mirrored = [
             encoders(
                 np.ascontiguousarray(pictures[:, :, ::step]),
                 np.ascontiguousarray(skeletons[:, :, ::step]),
@@ -205,17 +229,17 @@ def encode_shard(
             if name == "source_pictures":
                 parts[name].append(torch.from_numpy(pictures))
             else:
-                both = torch.stack([way[name] for way in ways], dim=1)
+                both = torch.stack([features[name] for features in as_is_and_mirrored], dim=1)
                 parts[name].append(_store(both, types[name]))
                 _check_finite(name, parts[name][-1], batch)
     return {name: torch.cat(values) for name, values in parts.items()}
 
 
-# All of them
+# All shards
 
 
 def _note(folder: Path, shard: int) -> Path:
-    """The file that says that a shard is finished, with its length and checksum."""
+    """The file that marks a shard as finished; it holds its length and checksum."""
     return folder / f"{shard:05d}.json"
 
 
@@ -236,12 +260,13 @@ def _write_shards(
     data: DeepFashion,
     encoders: Encoders,
     settings: FeaturesConfig,
-    progress: Callable[[Iterable], Iterable],
+    progress: Progress,
 ) -> None:
-    """Write the share of process `rank` of `count`; each has a device of its own."""
+    """Write the share of process `rank` out of `count`; each uses its own GPU."""
     if count > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // count))
-    encoders = encoders.to(torch.device("cuda", rank) if torch.cuda.is_available() else "cpu")
+    gpu = torch.cuda.is_available()
+    encoders = encoders.to(torch.device("cuda", rank) if gpu else torch.device("cpu"))
     mine = [*shards][rank::count]
     for shard in progress(mine):
         with full_float32():
@@ -253,14 +278,20 @@ def _write_shards(
         write_json(_note(folder, shard), note)
 
 
-def _launch(processes: int, *arguments: object) -> None:
-    """Run `_write_shards` in this process, or in one for each GPU, which start afresh."""
+Work = tuple[Path, Mapping[int, Sequence[str]], DeepFashion, Encoders, FeaturesConfig, Progress]
+"""The arguments that all calls of `_write_shards` share."""
+
+
+def _launch(processes: int, *work: *Work) -> None:
+    """Run `_write_shards` in this process, or in several new ones."""
     if processes == 1:
-        _write_shards(0, 1, *arguments)
+        _write_shards(0, 1, *work)
         return
     try:
-        # Not forked: a process that has only asked for GPUs cannot hand them on.
-        start_processes(_write_shards, (processes, *arguments), processes, start_method="spawn")
+        # Not forked: CUDA cannot be used in a fork of a process that has so much as counted GPUs.
+        start_processes(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            _write_shards, (processes, *work), processes, start_method="spawn"
+        )
     except ProcessRaisedException as error:
         kind, _, reason = str(error).strip().splitlines()[-1].partition(": ")
         if kind.endswith(DataError.__name__):
@@ -271,7 +302,7 @@ def _launch(processes: int, *arguments: object) -> None:
 def _key(
     names: Sequence[str], data: DeepFashion, encoders: Encoders, settings: FeaturesConfig
 ) -> str:
-    """A name for all that the features depend on: the bytes of the files and the weights."""
+    """Hex digits that identify all that the features depend on: files, weights and settings."""
     files = [[name, data.digest(name)] for name in names]
     return fingerprint(files, data.size, encoders.key, settings.model_dump())
 
@@ -282,18 +313,23 @@ def cache_features(
     data: DeepFashion,
     encoders: Encoders,
     settings: FeaturesConfig,
-    progress: Callable[[Iterable], Iterable] = tqdm,
+    progress: Progress = tqdm,
     shard_size: int = SHARD_SIZE,
     processes: int | None = None,
     keep: bool = False,
 ) -> None:
-    """Write the features of the pictures `names` to `folder`, in one process for each GPU.
+    """Write the features of the pictures `names` to `folder`, with one process per GPU.
 
-    Prints the size first. An interrupted call goes on with the shards that are missing. Raises
-    DataError where the disk is too small, or naming a picture whose features are not finite;
-    shards that are finished stay. `encoders` must still be on the CPU where there are several
-    GPUs, and `progress` a function that can be pickled; `processes` overrules their number.
-    `keep`: see `xmdpt.support.files.resumable_dir`.
+    Prints the size first. After an interruption, the next call resumes with the missing shards.
+
+    Args:
+        encoders: must be on the CPU where there are several processes.
+        progress: must be picklable where there are several processes.
+        processes: overrides the number of GPUs.
+        keep: see `xmdpt.support.files.resumable_dir`.
+
+    Raises DataError where the disk is too small, and for a picture whose features are not finite;
+    finished shards are kept.
     """
     shapes = encoders.shapes(data.size)
     sizes = cache_bytes(shapes, settings, len(names))
@@ -312,7 +348,7 @@ def cache_features(
         index = {
             "names": list(names),
             "key": key,
-            "scaling_factor": encoders.vae.config.scaling_factor,
+            "scaling_factor": encoders.vae.config["scaling_factor"],
             "stored": {name: str(dtype) for name, dtype in stored_types(settings).items()},
             "nbytes": sizes,
             "shapes": shapes,

@@ -1,1 +1,7 @@
-"""What the notebooks that teach and those that play with one switch call; no stage reaches it."""
+"""What the notebooks of `notebooks/walkthrough` and `notebooks/ablations` call.
+
+`people.py` renders a few people and encodes them, `sampling.py` draws from condition vectors,
+`studies.py` compares models that differ in one setting, and `figures.py` draws the figures. No
+stage of the pipeline uses them. The room may import `paper`, `training`, `weights` and everything
+below them. The notebooks are introduced in docs/notebooks.md.
+"""

@@ -6,26 +6,27 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xmdpt.data.keypoints import COLORS, JOINTS, missing
-from xmdpt.metrics.labels import METRICS
 from xmdpt.paper.figures import ASPECT
+from xmdpt.paper.scores import heading
+
+Lines = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+"""Label -> x and y."""
 
 
-def joints_figure(
-    picture: np.ndarray, keypoints: np.ndarray, skeleton: np.ndarray, cell: float = 2.6
-) -> Figure:
-    """A photo with its joints named, beside the skeleton picture made of them.
+def joints_figure(picture: np.ndarray, keypoints: np.ndarray, skeleton: np.ndarray) -> Figure:
+    """A photo with its joints named, beside the skeleton picture drawn from them.
 
     picture and skeleton uint8 (S, S, 3); keypoints (18, 2) in their pixels, -1 missing.
     """
-    figure = Figure(figsize=(2 * cell + 2.4, cell * ASPECT + 0.3), layout="constrained")
+    width = 2.6
+    figure = Figure(figsize=(2 * width + 2.4, width * ASPECT + 0.3), layout="constrained")
     named, drawn = figure.subplots(1, 2)
     named.imshow(picture, aspect=ASPECT)
     drawn.imshow(skeleton, aspect=ASPECT)
     absent = missing(keypoints)
     middle = keypoints[~absent, 0].mean()
     for side, align in ((-1, "right"), (1, "left")):
-        there = [n for n in range(len(JOINTS)) if not absent[n]]
-        rows = [n for n in there if (keypoints[n, 0] < middle) == (side < 0)]
+        rows = [n for n in np.flatnonzero(~absent) if (keypoints[n, 0] < middle) == (side < 0)]
         rows.sort(key=lambda n: keypoints[n, 1])
         heights = _apart([keypoints[n, 1] for n in rows], 0.06 * len(picture))
         for n, height in zip(rows, heights, strict=True):
@@ -48,7 +49,7 @@ def joints_figure(
 
 
 def _apart(heights: Sequence[float], gap: float) -> list[float]:
-    """Rising heights, moved down as far as it takes to be `gap` apart."""
+    """Increasing heights, each moved down until it is `gap` from the one before."""
     moved: list[float] = []
     for height in heights:
         moved.append(max(height, moved[-1] + gap) if moved else height)
@@ -56,7 +57,7 @@ def _apart(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def heat_maps(maps: Mapping[str, np.ndarray], title: str, cell: float = 1.5) -> Figure:
-    """Maps (H, W) side by side, each labelled, on one scale with zero in white."""
+    """Labelled maps (H, W) side by side, on one colour scale with zero in white."""
     figure = Figure(figsize=(cell * len(maps) + 0.8, cell + 0.8), layout="constrained")
     line = np.atleast_1d(figure.subplots(1, len(maps)))
     top = max(np.abs(values).max() for values in maps.values())
@@ -70,7 +71,7 @@ def heat_maps(maps: Mapping[str, np.ndarray], title: str, cell: float = 1.5) -> 
 
 
 def cosine_figure(cosines: np.ndarray, thumbnails: Sequence[np.ndarray], title: str) -> Figure:
-    """Cosine similarities (K, K) with the picture that each row and column belongs to."""
+    """Cosine similarities (K, K), with the picture of each row and column."""
     count = len(thumbnails)
     figure = Figure(figsize=(0.42 * count + 1.8, 0.5 * count + 1.2), layout="constrained")
     shares = {"width_ratios": [1.2, count], "height_ratios": [1.2, count]}
@@ -93,14 +94,9 @@ def cosine_figure(cosines: np.ndarray, thumbnails: Sequence[np.ndarray], title: 
 
 
 def curves(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    title: str,
-    xlabel: str,
-    ylabel: str,
-    log: str = "",
-    mark: str = "",
+    lines: Lines, title: str, xlabel: str, ylabel: str, log: str = "", mark: str = ""
 ) -> Figure:
-    """Lines (x, y) by label; `log` names the axes that are logarithmic, `mark` the marker."""
+    """Lines (x, y) by label; `log` names the logarithmic axes, and `mark` is the marker."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for label, (x, y) in lines.items():
@@ -114,29 +110,21 @@ def curves(
 
 
 def hide_patches(picture: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """The picture, uint8 (S, S, 3), with the patches that are not kept in grey.
-
-    `keep` (N,) bool says it of each token, row by row.
-    """
+    """A picture, uint8 (S, S, 3), with patches in grey where `keep` (N,), row by row, is False."""
     grid = int(np.sqrt(len(keep)))
     cell = len(picture) // grid
     shown = np.kron(keep.reshape(grid, grid), np.ones((cell, cell))).astype(bool)
     return np.where(shown[..., None], picture, np.uint8(150))
 
 
-def panels(
-    lines: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
-    title: str,
-    xlabel: str,
-) -> Figure:
-    """A panel of lines (x, y) by label for each metric, its arrow saying what is better."""
+def panels(lines: Mapping[str, Lines], title: str, xlabel: str) -> Figure:
+    """A panel of lines for each metric, with an arrow that points to the better end."""
     figure = Figure(figsize=(3.1 * len(lines), 3.2), layout="constrained")
     row = np.atleast_1d(figure.subplots(1, len(lines)))
     for axes, (metric, by_label) in zip(row, lines.items(), strict=True):
         for label, (x, y) in by_label.items():
             axes.plot(x, y, marker="o", markersize=3, label=label)
-        known = METRICS[metric]
-        axes.set_title(f"{known.label} {'↑' if known.higher else '↓'}", fontsize=9)
+        axes.set_title(heading(metric), fontsize=9)
         axes.set_xlabel(xlabel, fontsize=8)
         axes.grid(alpha=0.3)
     row[0].legend(fontsize=7)

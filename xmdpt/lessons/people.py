@@ -1,4 +1,4 @@
-"""A few rendered people for the notebooks, made once, and what the networks see of them."""
+"""A few rendered people for the notebooks, made once, and the networks' view of them."""
 
 import os
 import shutil
@@ -21,18 +21,17 @@ from xmdpt.support.files import fingerprint
 
 REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / "data/cache/lessons"
-FIRST_PERSON = 9_100_000  # numbers that no profile renders
+FIRST_PERSON = 9_100_000  # no profile renders these numbers
 
 
 def lesson_people(
     test: int, train: int = 0, views: int = 8, size: int = 128, folder: str | Path | None = None
 ) -> DeepFashion:
-    """Rendered people in a data set of their own, a second for each five pictures, made once.
+    """A data set of rendered people, made once, at about five pictures a second.
 
-    `test` and `train` people with `views` pictures each, squashed to `size` by the reader;
-    `folder` is where they are kept, None means data/cache/lessons of the repository. The test
-    people are the same whatever `train` is. The first call on a machine builds the body model,
-    which takes a minute.
+    It has `test` and `train` people with `views` pictures each, squashed to `size` when read, in
+    `folder` (None: data/cache/lessons of the repository). The test people do not depend on `train`.
+    The first call on a machine builds the body model, which takes a minute.
     """
     settings = {"identities": train + test, "test_identities": test, "views": views}
     root = _make_once(
@@ -45,7 +44,7 @@ def lesson_people(
 
 
 def _make_once(place: Path, make: Callable[[Path], None]) -> Path:
-    """The folder `place`, made if it is not there; of two notebooks that make it, one's stays."""
+    """The folder `place`, made if missing; if two notebooks make it at once, one copy stays."""
     if not place.exists():
         own = place.with_name(f".{place.name}.partial-{os.getpid()}")
         make(own)
@@ -57,7 +56,7 @@ def _make_once(place: Path, make: Callable[[Path], None]) -> Path:
 
 
 def features_of(pipe: XMDPTPipeline) -> FeaturesConfig:
-    """Settings of features as the pipeline's model was trained on, for a cache of a few people."""
+    """The feature settings that the pipeline's model was trained with, for a small cache."""
     return FeaturesConfig(
         source_encoder=pipe.config.source_encoder,
         pose_encoder=pipe.config.pose_encoder,
@@ -72,25 +71,20 @@ def features_of(pipe: XMDPTPipeline) -> FeaturesConfig:
 def encode_pairs(
     pipe: XMDPTPipeline, data: DeepFashion, pairs: Sequence[Pair]
 ) -> dict[str, Tensor]:
-    """What CANet and the losses take of (source, target) pairs, on the pipeline's device.
+    """The inputs of CANet and of the losses for (source, target) pairs, on the pipeline's device.
 
-    `source_latent` and `target_latent` (B, C, H, W), the posterior's means as scaled for
-    diffusion; `source_tokens` (B, M', width') and `pose_tokens` (B, M, width).
+    `source_latent` and `target_latent` (B, C, H, W), the posterior's means, scaled for diffusion;
+    `source_tokens` (B, M', width') and `pose_tokens` (B, M, width).
     """
     encoders = Encoders.load(pipe.vae, features_of(pipe)).to(pipe.device)
-    photos, skeletons = data.picture, data.skeleton
-    sources, targets = zip(*pairs, strict=True)
     of_source, of_target = (
-        encoders(np.stack([*map(photos, names)]), np.stack([*map(skeletons, names)]))
-        for names in (sources, targets)
+        encoders(np.stack([*map(data.picture, names)]), np.stack([*map(data.skeleton, names)]))
+        for names in zip(*pairs, strict=True)
     )
-    scale = pipe.vae.config.scaling_factor
-    latents = (
-        sample_latent(features["moments"], torch.zeros((), device=pipe.device), scale)
-        for features in (of_source, of_target)
-    )
-    named = dict(zip(("source_latent", "target_latent"), latents, strict=True))
-    return named | {
+    no_noise, scale = torch.zeros((), device=pipe.device), pipe.vae.config["scaling_factor"]
+    return {
+        "source_latent": sample_latent(of_source["moments"], no_noise, scale),
+        "target_latent": sample_latent(of_target["moments"], no_noise, scale),
         "source_tokens": of_source["source_tokens"],
         "pose_tokens": of_target["pose_tokens"],
     }
@@ -98,15 +92,16 @@ def encode_pairs(
 
 @torch.no_grad()
 def condition_of(model: XMDPTTransformer2DModel, inputs: Mapping[str, Tensor]) -> Tensor:
-    """The condition vectors y (B, D) that a model makes of what `encode_pairs` gives."""
+    """The condition vectors y (B, D) that a model makes from `encode_pairs`' inputs."""
     names = ("pose_tokens", "source_tokens", "source_latent")
-    return model.encode_condition(*(inputs[name] for name in names))
+    condition: Tensor = model.encode_condition(*(inputs[name] for name in names))
+    return condition
 
 
 def training_features(
     pipe: XMDPTPipeline, data: DeepFashion, folder: str | Path | None = None
 ) -> FeatureCache:
-    """The cached features of the data set's training pictures, made once for these weights."""
+    """Cached features of the data set's training pictures, made once for these weights."""
     settings = features_of(pipe)
     encoders = Encoders.load(pipe.vae, settings)
     key = fingerprint(encoders.key, settings.model_dump(), data.root.name, data.size)

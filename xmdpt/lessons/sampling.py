@@ -1,10 +1,12 @@
-"""Drawing from condition vectors that are made once, with any weight, steps or solver."""
+"""Drawing from precomputed condition vectors, with any guidance, number of steps and solver."""
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from diffusers import DPMSolverMultistepScheduler, SchedulerMixin, UniPCMultistepScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 
 from xmdpt.diffusion import make_scheduler
@@ -17,15 +19,15 @@ SOLVERS: Mapping[str, Callable[[], SchedulerMixin]] = {
     "DPM-Solver++": lambda: DPMSolverMultistepScheduler.from_config(make_scheduler().config),
     "UniPC": lambda: UniPCMultistepScheduler.from_config(make_scheduler().config),
 }
-"""The authors' sampler, and two of second order that diffusers brings.
+"""The authors' sampler, and two second-order solvers of diffusers.
 
-All begin at 999. Of few steps DDIM takes its last at 0, the others theirs at 1000 / steps, and go
-from there to no noise: lists differ as well as orders.
+All begin at timestep 999. DDIM's last step is at timestep 0; the others' is at 1000 / steps, from
+where they go straight to zero noise. So the timesteps differ as well as the order.
 """
 
 
 def start_noise(pipe: XMDPTPipeline, count: int, seed: int = 0) -> Tensor:
-    """Noise (count, C, H, W) to start from; the n-th is the same whatever `count` is."""
+    """Initial noise (count, C, H, W); the n-th does not depend on `count`."""
     config = pipe.transformer.config
     shape = (config.in_channels, config.sample_size, config.sample_size)
     noise = [
@@ -43,9 +45,9 @@ def draw_latents(
     seed: int = 0,
     solver: str = "DDIM",
 ) -> Tensor:
-    """Latents (B, C, H, W) of conditions (B, D); equal seeds share their noise.
+    """Latents (B, C, H, W) drawn from conditions (B, D); the seed determines the noise.
 
-    `solver` is one of SOLVERS; the pipeline's own scheduler stays as it is.
+    `solver` is one of SOLVERS; the pipeline keeps its own scheduler.
     """
     own = pipe.scheduler
     pipe.scheduler = SOLVERS[solver]()
@@ -62,10 +64,10 @@ def show(pipe: XMDPTPipeline, latents: Tensor) -> np.ndarray:
 
 
 def forward_passes(steps: int, scale: float) -> int:
-    """Passes through the network for a picture: two a step, one where the scale is 1 (Table 3)."""
+    """Forward passes per picture: two a step, or one if the scale is 1 (Table 3)."""
     return steps * (1 if scale == 1 else 2)
 
 
 def distance(latents: Tensor, reference: Tensor) -> float:
-    """Root mean square of the difference, as a share of the reference's own."""
+    """Root mean square of the difference, relative to that of the reference."""
     return ((latents - reference).square().mean() / reference.square().mean()).sqrt().item()

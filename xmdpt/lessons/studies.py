@@ -1,4 +1,4 @@
-"""Models that differ in one switch: of a finished run, or trained for a few steps right here."""
+"""Models that differ in one setting: finished runs, or trained for a few steps in the notebook."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,28 +27,29 @@ from xmdpt.weights.runs import load_run
 
 @dataclass(frozen=True)
 class Study:
-    """Pipelines by label, and (source, target) pairs of people whom none of them has seen."""
+    """Pipelines by label, and (source, target) pairs of people that none of them has seen."""
 
     pipelines: dict[str, XMDPTPipeline]
     data: DeepFashion
     pairs: list[Pair]
     origin: str
-    """How the models came to be, for titles."""
+    """How the models were made, for titles."""
     histories: dict[str, pd.DataFrame] = field(default_factory=dict)
-    """Mean losses of each model along its training, with a column `step`."""
+    """Mean losses of each model over its training, with a column `step`."""
 
 
 def variant(model: XMDPTTransformer2DModel, **changes: Any) -> XMDPTTransformer2DModel:
-    """A model with `changes` of its settings; it takes over every weight that has a place in it.
+    """A model with changed settings, which takes over every weight that it has a place for.
 
-    Parts that the model lacks start untrained, from seed 0.
+    Parts that `model` lacks start untrained, from seed 0.
     """
     torch.manual_seed(0)
     other = XMDPTTransformer2DModel.from_config(dict(model.config), **changes)
     own = other.state_dict()
     kept = {name: value for name, value in model.state_dict().items() if name in own}
     other.load_state_dict(kept, strict=False)
-    return other.eval().to(model.device)
+    made: XMDPTTransformer2DModel = other.eval().to(model.device)
+    return made
 
 
 def with_transformer(pipe: XMDPTPipeline, model: XMDPTTransformer2DModel) -> XMDPTPipeline:
@@ -56,18 +57,17 @@ def with_transformer(pipe: XMDPTPipeline, model: XMDPTTransformer2DModel) -> XMD
     names = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
     settings = {name: pipe.config[name] for name in names}
     other = XMDPTPipeline(pipe.vae, model, pipe.scheduler, **settings)
-    other.set_progress_bar_config(disable=True)
+    other.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]  # diffusers'
     return other
 
 
 def finished_study(
     runs: Mapping[str, str], count: int, root: str | Path | None = None
 ) -> Study | None:
-    """The study of the repository's finished runs, label -> run, or None where one is missing.
+    """A study of finished runs (label -> run) of the repository; None if one is missing.
 
-    A run that was trained by another profile than `root`/params.yaml holds now counts as missing.
-    Compared are the checkpoints `ablation`, on `count` of the test pairs; histories end there too,
-    whatever a run went on to.
+    A run counts as missing if it was trained with another profile than `root`/params.yaml. The
+    checkpoints `ablation` are compared, on `count` test pairs; the histories end there too.
     """
     root = Path(root or REPOSITORY)
     models, params = root / "models", root / "params.yaml"
@@ -97,14 +97,14 @@ def finished_study(
     )
 
 
-def _settings(steps: int, batch_size: int, learning_rate: float) -> TrainConfig:
+def _settings(steps: int, batch_size: int) -> TrainConfig:
     return TrainConfig(
         seed=None,
         init="the pipeline's own weights",
         resume=None,
         checkpoints={"main": steps},
         batch_size=batch_size,
-        learning_rate=learning_rate,
+        learning_rate=2e-4,
         warmup_steps=0,
         decay_steps=steps // 2,
         weight_decay=0.0,
@@ -128,20 +128,19 @@ def brief_study(
     people: int,
     count: int,
     batch_size: int = 8,
-    learning_rate: float = 2e-4,
     folder: str | Path | None = None,
 ) -> Study:
     """Train a `variant` of the pipeline's model for each label, all on the same batches.
 
-    `people` are rendered to train on, four views each, and six others for `count` pairs to
-    compare on; `folder` is where they are kept, see `lesson_people`.
+    It renders `people` to train on, in four views each, and six more for `count` test pairs, and
+    keeps them in `folder` (see `lesson_people`).
     """
     data = lesson_people(6, people, 4, pipe.size, folder)
     batches = PairBatches(training_features(pipe, data, folder), data.targets("train"), seed=0)
     pipelines, histories = {}, {}
     for label, change in changes.items():
         model = variant(pipe.transformer, **change)
-        trainer = Trainer(model, batches, _settings(steps, batch_size, learning_rate))
+        trainer = Trainer(model, batches, _settings(steps, batch_size))
         rows = [{"step": report.step} | report.losses for report in trainer.run(steps)]
         histories[label] = pd.DataFrame(rows)
         pipelines[label] = with_transformer(pipe, trainer.ema.model.eval().to(pipe.device))
@@ -159,8 +158,8 @@ def noise_errors(
 ) -> np.ndarray:
     """Mean squared error of the predicted noise (Eq. 1) at each timestep, (T,).
 
-    `pairs` are those of `encode_pairs`; at a timestep every model sees the same noise. Without
-    `conditional` the condition is the vector of zeros. 1 is what predicting no noise costs.
+    `pairs` come from `encode_pairs`. At a timestep every model sees the same noise. Without
+    `conditional` the condition is a zero vector. Predicting zero noise has an error of 1.
     """
     condition = condition_of(model, pairs) * float(conditional)
     target, errors = pairs["target_latent"], []
@@ -175,7 +174,7 @@ def noise_errors(
 
 
 def draw_study(study: Study, inputs: Mapping[str, Tensor], steps: int) -> dict[str, np.ndarray]:
-    """Pictures by label, uint8 (N, S, S, 3), of the study's pairs; all start from equal noise."""
+    """Label -> pictures of the pairs, uint8 (N, S, S, 3), all from the same noise."""
     drawn = {}
     for label, pipe in study.pipelines.items():
         latents = draw_latents(pipe, condition_of(pipe.transformer, inputs), steps)
@@ -186,7 +185,7 @@ def draw_study(study: Study, inputs: Mapping[str, Tensor], steps: int) -> dict[s
 def comparison(
     data: DeepFashion, pairs: Sequence[Pair], drawn: Mapping[str, Sequence[np.ndarray]], count: int
 ) -> dict[str, list[np.ndarray]]:
-    """Rows of a grid for `count` of the pairs: source, pose, what was drawn by label, truth."""
+    """Rows of a grid for `count` of the pairs: source, pose, drawn pictures by label, truth."""
     chosen = spread(range(len(pairs)), count)
     return {
         "source": [data.picture(pairs[n][0]) for n in chosen],
@@ -197,5 +196,5 @@ def comparison(
 
 
 def smoothed(history: pd.DataFrame, column: str, window: int) -> pd.Series:
-    """A loss along training, by step: the running mean over up to `window` steps."""
+    """A loss by training step, as the running mean over up to `window` steps."""
     return history.set_index("step")[column].rolling(window, min_periods=1).mean()

@@ -1,0 +1,7 @@
+"""Metrics of generated pictures, and how tables name and format them.
+
+`images.py` (SSIM, PSNR, silhouettes) and `perceptual.py` (LPIPS) compare a picture with the truth,
+`frechet.py` compares sets of features (FID, KID), `intervals.py` gives the uncertainty of a mean.
+`labels.py` holds headings and formats; it and `intervals.py` import without torch. May import
+`features/`, `support/` and `data/`. docs/evaluation.md explains the protocols that use them.
+"""

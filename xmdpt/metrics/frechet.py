@@ -1,12 +1,20 @@
-"""Distances between two sets of features: Frechet's, its limit without bias, and the kernel's."""
+"""Distances between two sets of features: Frechet's (FID), its unbiased limit, and KID's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+SUBSETS = 15  # for the limit of infinitely many results
+BLOCK = 256  # rows whose kernel is in memory at a time
 Moments = tuple[np.ndarray, np.ndarray]
+"""Mean (D,) and covariance (D, D)."""
+Pictures = Sequence[int] | np.ndarray | None
+"""For each row of features the number of its picture: rows with equal numbers are repetitions.
+
+None: all rows are different pictures.
+"""
 
 
 def moments(features: np.ndarray) -> Moments:
@@ -22,50 +30,52 @@ def moments(features: np.ndarray) -> Moments:
 def frechet_distance(a: np.ndarray | Moments, b: np.ndarray | Moments) -> float:
     """Return |m_a - m_b|^2 + tr(A + B - 2 (A B)^(1/2)) of two Gaussians (Heusel et al., 2017).
 
-    Each side is features (N, D) or a pair (mean (D,), covariance (D, D)). The trace of the root is
-    taken from the eigenvalues of the symmetric A^(1/2) B A^(1/2), which has those of A B: no
-    complex numbers, no failure on singular covariances, and never below zero but for rounding.
-    Linear algebra is torch's, which keeps to torch's number of threads.
+    Each side is given by features (N, D) or moments. The trace of the root is computed from the
+    eigenvalues of the symmetric A^(1/2) B A^(1/2), which are those of A B. So there are no complex
+    numbers, singular covariances do not fail, and only rounding can make the result negative. The
+    linear algebra is torch's, which respects torch's number of threads.
     """
     (mean_a, cov_a), (mean_b, cov_b) = (x if isinstance(x, tuple) else moments(x) for x in (a, b))
     if mean_a.shape != mean_b.shape or cov_a.shape != cov_b.shape:
-        raise ValueError(f"features of different widths: {mean_a.shape} and {mean_b.shape}")
+        raise ValueError(f"features have different widths: {mean_a.shape} and {mean_b.shape}")
     difference = mean_a - mean_b
     first, second = (torch.as_tensor(cov, dtype=torch.float64) for cov in (cov_a, cov_b))
-    values, vectors = torch.linalg.eigh(first)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    root = _root(first)
     product = root @ second @ root
     values = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0)
     trace = first.trace() + second.trace() - 2 * values.sqrt().sum()
-    return max(float(difference @ difference) + trace.item(), 0.0)
+    return max(float(difference @ difference) + float(trace), 0.0)
+
+
+def _root(cov: Tensor) -> Tensor:
+    """The square root of a covariance."""
+    values, vectors = torch.linalg.eigh(cov)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root
 
 
 def frechet_infinity(
     features: np.ndarray,
     reference: Moments,
     seed: int = 0,
-    points: int = 15,
-    pictures: Sequence[int] | np.ndarray | None = None,
+    pictures: Pictures = None,
 ) -> float:
     """Return the Frechet distance extrapolated to infinitely many results.
 
-    Over random subsets of `features` (N, D), of `points` sizes from N/2 to N, the distance is
-    fitted by a line in 1/size, whose value at 0 is returned (Chong and Forsyth, CVPR 2020).
-    `pictures` tells rows of one picture by equal numbers: a subset has all of them or none, and
-    its size is that of different ones, since a repeated row is no further sample. The law holds
-    where there are well more of them than features: fewer than 2 D give nan.
+    The distances of random subsets of `features` (N, D), of sizes from N/2 to N, are fitted by a
+    line in 1/size, whose value at 0 is returned (Chong and Forsyth, CVPR 2020). A
+    repeated picture is no further sample: a subset has all of its rows or none, and sizes count
+    different pictures. The fit needs many more of these than features: fewer than 2 D give nan.
     """
     x = torch.as_tensor(features, dtype=torch.float64)
-    own = torch.arange(len(x)) if pictures is None else torch.as_tensor(pictures)
-    distinct, own = own.unique(return_inverse=True)
+    distinct, own = torch.unique(_numbers(x, pictures), return_inverse=True)
     count = len(distinct)
     if count < 2 * x.shape[1]:
         return float("nan")
     mean, cov = (torch.as_tensor(part, dtype=torch.float64) for part in reference)
-    values, vectors = torch.linalg.eigh(cov)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    root = _root(cov)
     generator = torch.Generator().manual_seed(seed)
-    sizes = [round(count * (1 + step / (points - 1)) / 2) for step in range(points)]
+    sizes = [round(count * (1 + step / (SUBSETS - 1)) / 2) for step in range(SUBSETS)]
     distances = []
     for size in sizes:
         subset = x[torch.isin(own, torch.randperm(count, generator=generator)[:size])]
@@ -79,45 +89,43 @@ def frechet_infinity(
     return float(np.polyfit([1 / size for size in sizes], distances, 1)[1])
 
 
-def _kernel_blocks(a: Tensor, b: Tensor, rows: int = 256) -> Iterator[Tensor]:
-    """The cubic kernel (x y / D + 1)^3 of rows of a (N, D) with all of b (M, D), in blocks."""
-    for block in a.split(rows):
-        yield (block @ b.T / a.shape[1] + 1) ** 3
+def _numbers(x: Tensor, pictures: Pictures) -> Tensor:
+    return torch.arange(len(x)) if pictures is None else torch.as_tensor(pictures)
 
 
-def kernel_within(
-    features: np.ndarray, pictures: Sequence[int] | np.ndarray | None = None
-) -> float:
+def _kernel_sum(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of the cubic kernel (x y / D + 1)^3 over all rows of a (N, D) and b (M, D)."""
+    blocks = ((block @ b.T / a.shape[1] + 1) ** 3 for block in torch.split(a, BLOCK))
+    return sum((block.sum() for block in blocks), torch.zeros((), dtype=a.dtype))
+
+
+def kernel_within(features: np.ndarray, pictures: Pictures = None) -> float:
     """Return the mean of the cubic kernel over all pairs of different pictures' features (N, D).
 
-    `pictures` tells rows of one picture by equal numbers, as for `frechet_infinity`. Of a single
-    picture it is the kernel of that with itself.
+    For a single picture, it is the kernel of that picture with itself.
     """
     x = torch.as_tensor(features, dtype=torch.float64)
     own = (x.square().sum(dim=1) / x.shape[1] + 1) ** 3
-    same = torch.arange(len(x)) if pictures is None else torch.as_tensor(pictures)
-    _, places, counts = same.unique(return_inverse=True, return_counts=True)
+    _, places, counts = torch.unique(_numbers(x, pictures), return_inverse=True, return_counts=True)
     repeats = counts[places]
     pairs = len(x) ** 2 - repeats.sum().item()
     if pairs == 0:
         return float(own.mean())
-    total = sum(block.sum() for block in _kernel_blocks(x, x))
-    return float((total - (own * repeats).sum()) / pairs)
+    return float((_kernel_sum(x, x) - (own * repeats).sum()) / pairs)
 
 
 def kernel_distance(
     a: np.ndarray,
     b: np.ndarray,
     within_b: float | None = None,
-    pictures_a: Sequence[int] | np.ndarray | None = None,
+    pictures_a: Pictures = None,
 ) -> float:
     """Return the unbiased squared MMD of features (N, D) and (M, D): KID (Binkowski et al., 2018).
 
-    With all features instead of the mean over subsets that tools draw: the same expectation,
-    without their randomness. `within_b` is `kernel_within(b)`, if it is known; `pictures_a` tells
-    rows of one picture in `a`, see there.
+    It uses all features, where other tools average over random subsets: the expectation is the
+    same, without the randomness. `within_b` is `kernel_within(b)`, if known.
     """
     x, y = (torch.as_tensor(part, dtype=torch.float64) for part in (a, b))
-    across = sum(block.sum() for block in _kernel_blocks(x, y)).item() / (len(x) * len(y))
+    across = _kernel_sum(x, y).item() / (len(x) * len(y))
     within_b = kernel_within(b) if within_b is None else within_b
     return kernel_within(a, pictures_a) + within_b - 2 * across

@@ -1,16 +1,17 @@
-"""Picture by picture metrics: SSIM, PSNR and the overlap of silhouettes.
+"""Metrics of single pictures: SSIM, PSNR and the overlap of silhouettes.
 
-Pictures are (H, W, 3) from 0 to 255: uint8, or float32 where a resizing filter left it so.
+Pictures are (H, W, 3) with values from 0 to 255: uint8, or float32 where a resizing filter returns
+that. SciPy and scikit-image take a second to import: only the functions that need them do so.
 """
 
+from typing import Any
+
 import numpy as np
-from scipy import ndimage
-from skimage.metrics import structural_similarity
 
 Picture = np.ndarray
 
-WHITE = 235  # of 255: the least of a background's channels
-HOLE = 0.01  # of the picture: the largest patch of background that is taken for white cloth
+WHITE = 235  # of 255: all channels of a background pixel are at least this
+HOLE = 0.01  # of the picture: the largest enclosed patch that counts as white cloth
 
 
 def _check(prediction: Picture, target: Picture) -> None:
@@ -31,21 +32,23 @@ def ssim(
     window: int | None = None,
     data_range: float | None = None,
 ) -> float:
-    """Return the structural similarity in [-1, 1]; by default as PIDM's protocol computes it.
+    """Return the structural similarity in [-1, 1], by default as in PIDM's protocol.
 
-    Mean over channels and pixels, with a Gaussian window of `sigma` pixels and no sample
-    covariance, or, where sigma is None, a uniform one of `window` pixels' side with it. Without
-    `data_range` it is the prediction's own maximum minus minimum (255 where that is flat).
+    It is the mean over channels and pixels, either with a Gaussian window of `sigma` pixels and the
+    population covariance or, where sigma is None, with a uniform window of `window` pixels and the
+    sample covariance. `data_range` defaults to the prediction's maximum minus its minimum (255
+    where the prediction is flat).
     """
+    from skimage.metrics import structural_similarity
+
     _check(prediction, target)
     prediction, target = prediction.astype(np.float64), target.astype(np.float64)
-    gaussian = {"gaussian_weights": True, "sigma": sigma, "use_sample_covariance": False}
-    value = structural_similarity(
-        target,
-        prediction,
-        channel_axis=-1,
-        data_range=data_range or float(np.ptp(prediction)) or 255.0,
-        **({"win_size": window} if sigma is None else gaussian),
+    options: dict[str, Any] = {"win_size": window}
+    if sigma is not None:
+        options = {"gaussian_weights": True, "sigma": sigma, "use_sample_covariance": False}
+    data_range = data_range or float(np.ptp(prediction)) or 255.0
+    value = structural_similarity(  # type: ignore[no-untyped-call]  # scikit-image has no types
+        target, prediction, channel_axis=-1, data_range=data_range, **options
     )
     return float(value)
 
@@ -58,24 +61,26 @@ def psnr(prediction: Picture, target: Picture) -> float:
 
 
 def silhouette(picture: Picture) -> np.ndarray:
-    """Return the person's mask (H, W) on a white background.
+    """Return the mask (H, W) of a person on a white background.
 
-    Foreground has any channel below `WHITE`; a background patch enclosed by it is taken for white
-    cloth, and filled, if it covers at most `HOLE` of the picture. Larger ones stay: the background
-    seen between arm and body, but also a white shirt with no edge at all.
+    A pixel is foreground if any channel is below `WHITE`. A patch of background that is enclosed by
+    foreground counts as white cloth, and is filled, if it covers at most `HOLE` of the picture.
+    Larger ones stay: usually the background between arm and body, but also a plain white shirt.
     """
+    from scipy import ndimage
+
     mask = (picture < WHITE).any(axis=2)
     patches, count = ndimage.label(~mask)
     areas = np.bincount(patches.ravel(), minlength=count + 1)
     fill = areas <= HOLE * mask.size
     for edge in (patches[0], patches[-1], patches[:, 0], patches[:, -1]):
-        fill[edge] = False  # background that touches the frame is no hole
+        fill[edge] = False  # background at the picture's edge is not enclosed
     fill[0] = False
     return mask | fill[patches]
 
 
 def silhouette_iou(prediction: Picture, target: Picture) -> float:
-    """Return intersection over union of the two persons' silhouettes; 1 where both are empty."""
+    """Return the intersection over union of the two silhouettes; 1 where both are empty."""
     _check(prediction, target)
     a, b = silhouette(prediction), silhouette(target)
     union = (a | b).sum()

@@ -1,33 +1,39 @@
-"""Bootstrap intervals: how far a mean over test pairs can be trusted."""
+"""Bootstrap intervals: the uncertainty of a mean over test pairs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
-import pandas as pd
-from scipy import stats
 
 
 def bootstrap_interval(
     values: Sequence[float],
     seed: int,
-    groups: Sequence[object] | None = None,
+    groups: Sequence[Hashable] | None = None,
     samples: int = 2000,
     level: float = 0.95,
 ) -> tuple[float, float]:
     """Return the bootstrap percentile interval (low, high) of the mean of the finite values.
 
-    With `groups`, whole groups are drawn: pairs that show one person are no independent witnesses,
-    and an interval over single pairs is too narrow. Percentiles of few are too narrow as well;
-    they are expanded as Student's t is over the normal distribution (Hesterberg, 2015).
+    With `groups`, whole groups are resampled: pairs that show the same person are not independent,
+    and resampling single pairs would make the interval too narrow. Percentile intervals of few
+    groups are too narrow as well, so they are widened by the ratio of Student's t to the normal
+    distribution (Hesterberg, 2015).
     """
-    values = np.asarray(values, dtype=np.float64)
-    keep = np.isfinite(values)
-    labels = np.arange(len(values)) if groups is None else np.asarray(groups, dtype=object)
-    codes = pd.factorize(labels[keep])[0]
-    if not len(codes):
+    from scipy import stats  # a second of imports
+
+    numbers = np.asarray(values, dtype=np.float64)
+    keep = np.isfinite(numbers)
+    codes_by_group: dict[Hashable, int] = {}
+    labels = range(len(numbers)) if groups is None else groups
+    codes = [
+        codes_by_group.setdefault(label, len(codes_by_group))
+        for label, kept in zip(labels, keep, strict=True)
+        if kept
+    ]
+    if not codes:
         return float("nan"), float("nan")
-    sums, counts = np.bincount(codes, weights=values[keep]), np.bincount(codes)
+    sums, counts = np.bincount(codes, weights=numbers[keep]), np.bincount(codes)
     draws = np.random.default_rng(seed).integers(len(counts), size=(samples, len(counts)))
     means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     tail, count = (1 - level) / 2, len(counts)

@@ -1,4 +1,4 @@
-"""How metrics, baselines and limits are shown, wherever a table of them stands."""
+"""The names and the formats in which tables show metrics, baselines and limits."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Metric(NamedTuple):
-    """Heading, whether higher is better, decimals, and what it is."""
+    """A metric's heading, whether higher is better, decimals shown, and a description."""
 
     label: str
     higher: bool
@@ -15,9 +15,9 @@ class Metric(NamedTuple):
 
 
 LABELS = ("result", "person", "source", "target")
-"""Columns of a table of pairs that are no metrics, but text."""
+"""The columns of a table of pairs that hold text, not metrics."""
 TEXT = dict.fromkeys((*LABELS, "row"), str)
-"""What pandas is to read as text in such a table: names may look like numbers."""
+"""The types of these columns for pandas, as names may look like numbers."""
 
 _DISTANCE = "Fréchet distance between the results and all training pictures"
 _KERNEL = "Kernel distance (unbiased squared MMD, cubic kernel) between the same features"
@@ -74,25 +74,27 @@ METRICS = {
         "clean KID", False, 5, f"{_KERNEL} as clean FID; it has no small-sample bias."
     ),
 }
-"""In the order of a table's columns."""
+"""In the order of the columns of tables."""
 
 BASELINES = {
     "copy_source": "copy the source",
     "mean_picture": "mean training picture",
     "nearest_pose": "training picture in the nearest pose",
 }
-"""Answers without any learning: what a method must beat."""
+"""Predictions without any learning, which a method must beat."""
 
 LIMITS = {
     "reconstruction": "the true picture through the autoencoder",
     "truth": "the true pictures as a collection",
 }
-"""No answers, since they know the truth: what a method cannot be expected to beat."""
+"""No predictions, since they use the truth: a method cannot be expected to beat them."""
 
 
 def comparable(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the rows of as many pairs as any method's: a mean over other pairs, and a Frechet
-    distance of another number of pictures, is another number."""
+    """Return the rows with the most pairs of any method.
+
+    Means over other pairs, and Frechet distances of other numbers of pictures, do not compare.
+    """
     counts = {name: row.get("count", 0) for name, row in scores.items()}
     most = max((counts[name] for name in counts if name not in LIMITS), default=0)
     return [name for name in counts if counts[name] == most]
@@ -101,9 +103,9 @@ def comparable(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def best_values(
     scores: Mapping[str, Mapping[str, Any]], metrics: Iterable[str]
 ) -> tuple[list[str], dict[str, float]]:
-    """Return the rows that compete, `comparable` ones but no limits, and each metric's best value.
+    """Return the competing rows, `comparable` ones that are no limits, and each metric's best.
 
-    A single row competes with nobody, and nothing is the best.
+    With fewer than two such rows there is no competition: both results are empty.
     """
     rivals = [name for name in comparable(scores) if name not in LIMITS]
     if len(rivals) < 2:

@@ -1,4 +1,4 @@
-"""Learned perceptual distances between pictures: ST-LPIPS, and LPIPS where its weights are."""
+"""Learned perceptual distances between pictures: ST-LPIPS, and LPIPS if its weights are there."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision import models
 
-from xmdpt.features.encoders import package_weights
-from xmdpt.support.hub import MissingWeights, load_checkpoint
+from xmdpt.support.hub import MissingWeights, load_checkpoint, package_weights
 
 
 class Trunk(NamedTuple):
-    """A torchvision network that LPIPS looks into: its stages end before the layers `ends`."""
+    """A torchvision network whose features LPIPS compares, in stages that end before `ends`."""
 
     builder: str
     url: str
@@ -25,7 +23,7 @@ class Trunk(NamedTuple):
 
 ALEX = Trunk(
     "alexnet",
-    models.AlexNet_Weights.IMAGENET1K_V1.url,
+    "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     (64, 192, 384, 256, 256),
     (2, 5, 8, 10, 12),
 )
@@ -33,13 +31,13 @@ TRUNKS = {
     "alex": ALEX,
     "vgg": Trunk(
         "vgg16",
-        models.VGG16_Weights.IMAGENET1K_V1.url,
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
         (64, 128, 256, 512, 512),
         (4, 9, 16, 23, 30),
     ),
     "squeeze": Trunk(
         "squeezenet1_1",
-        models.SqueezeNet1_1_Weights.IMAGENET1K_V1.url,
+        "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
         (64, 128, 256, 384, 384, 512, 512),
         (2, 5, 8, 10, 11, 12, 13),
     ),
@@ -47,7 +45,9 @@ TRUNKS = {
 
 
 class Blur(nn.Module):
-    """Binomial 3x3 filter with stride 2 after reflection padding by two, channel by channel."""
+    """Binomial 3x3 filter of each channel, with stride 2 after reflection padding by two."""
+
+    filt: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -61,11 +61,14 @@ class Blur(nn.Module):
 
 
 class _LayerDistance(nn.Module):
-    """LPIPS' scheme on a trunk's stages: unit-length channels, weighted squared differences.
+    """LPIPS' scheme: weighted squared differences of a trunk's features, scaled to unit length.
 
-    Frozen, yet differentiable in its inputs. Subclasses give `stages`, each with the number of its
-    `channels`, and load the weights.
+    It is frozen, yet differentiable in its inputs. Subclasses pass the trunk's `stages` with their
+    numbers of `channels`, and load the weights.
     """
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self, stages: Sequence[nn.Sequential], channels: Sequence[int]) -> None:
         super().__init__()
@@ -77,7 +80,7 @@ class _LayerDistance(nn.Module):
     def _freeze(self) -> None:
         self.requires_grad_(False)
         self.eval()
-        self.to(memory_format=torch.channels_last)  # two thirds of the time on a CPU
+        self.to(memory_format=torch.channels_last)  # takes two thirds of the time on a CPU
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """Map pictures (B, 3, H, W) in [-1, 1] to the stages' unit-length features."""
@@ -104,9 +107,9 @@ class _LayerDistance(nn.Module):
 class STLPIPS(_LayerDistance):
     """Shift-tolerant LPIPS on AlexNet, the stand-in for LPIPS (Ghildyal and Liu, ECCV 2022).
 
-    AlexNet whose strides are taken by blurs, so that a picture moved by a pixel scores about the
-    same. Weights: package `stlpips_pytorch`, file `vST0.0/alex_shift_tolerant.pth`. It is not
-    LPIPS, and its numbers do not compare with published LPIPS.
+    Its AlexNet downsamples by blurs, so shifting a picture by a pixel hardly changes the score. The
+    weights are in the package `stlpips_pytorch`. It is not LPIPS, and its values cannot be compared
+    with published LPIPS.
     """
 
     def __init__(self) -> None:
@@ -120,22 +123,24 @@ class STLPIPS(_LayerDistance):
         super().__init__([nn.Sequential(*layer, nn.ReLU()) for layer in layers], ALEX.channels)
         path = "weights/vST0.0/alex_shift_tolerant.pth"
         weights = package_weights("stlpips_pytorch", "stlpips_pytorch", path)
-        # The file names its layers otherwise, in the same order: first the scaling, as here.
+        # The file has the same order under other names, with shift and scale first.
         names = sorted(self.state_dict(), key=lambda name: name not in ("shift", "scale"))
         self.load_state_dict(dict(zip(names, weights.values(), strict=True)))
         self._freeze()
 
 
 class LPIPS(_LayerDistance):
-    """LPIPS, version 0.1 (Zhang et al., 2018): the one of published tables, on one of `TRUNKS`.
+    """LPIPS version 0.1 (Zhang et al., 2018), as in published tables, on one of `TRUNKS`.
 
-    `trunk` is the state dict of torchvision's network, `heads` that of the package `lpips`, whose
-    tensors are named lin0.model.1.weight and so on.
+    `trunk` is the state dict of torchvision's network, `heads` that of the package `lpips`, with
+    the names lin0.model.1.weight and so on.
     """
 
     def __init__(
         self, trunk: Mapping[str, Tensor], heads: Mapping[str, Tensor], net: str = "alex"
     ) -> None:
+        from torchvision import models  # seconds of imports, and ST-LPIPS does without
+
         layout = TRUNKS[net]
         features = getattr(models, layout.builder)(weights=None).features
         state = {k.removeprefix("features."): v for k, v in trunk.items() if "features." in k}
@@ -148,10 +153,10 @@ class LPIPS(_LayerDistance):
 
 
 def published_lpips(net: str = "alex", folder: str | Path | None = None) -> LPIPS:
-    """LPIPS with its own weights: torchvision's trunk and the heads of the package `lpips`.
+    """LPIPS with its published weights: torchvision's trunk and the heads of the package `lpips`.
 
-    The trunk's file is taken from `folder` or torch.hub's, or fetched into the latter. Raises
-    MissingWeights where it is in neither and cannot be fetched.
+    The trunk's file is read from `folder` or torch.hub's folder, or downloaded to the latter.
+    Raises MissingWeights if that fails.
     """
     url = TRUNKS[net].url
     trunk = load_checkpoint(url, f"LPIPS on {net}", folder)
@@ -159,7 +164,9 @@ def published_lpips(net: str = "alex", folder: str | Path | None = None) -> LPIP
     try:
         return LPIPS(trunk, heads, net)
     except RuntimeError:  # torch lists every tensor that does not fit
-        raise MissingWeights(f"LPIPS on {net}: not its weights; fetch {url} anew") from None
+        raise MissingWeights(
+            f"LPIPS on {net}: the file holds other weights; download {url} again"
+        ) from None
 
 
 def make_perceptual(name: str) -> nn.Module:

@@ -1,11 +1,13 @@
-"""Figures 3, 4 and 13 and Table 4, from live models: their modules, shapes and counts.
+"""Figures 3, 4 and 13 and Table 4, from the modules, shapes and counts of live models.
 
-Models lie on the meta device: everything has a shape and a count, nothing is computed.
+Models are on the meta device, where tensors have shapes and no values: nothing is computed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 import torch
@@ -18,20 +20,20 @@ from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.paper.published import configurations
 
 IMAGENET_CLASSES = 1001
-"""Rows of DiT's table of classes, the one for guidance included."""
+"""Rows of DiT's class embedding, with the one for guidance."""
+
+Shapes = dict[str, tuple[int, ...]]
+"""Name of a module -> shape of its output, without the batch."""
+Point = tuple[float, float]
 
 
 @cache
 def live_model(size: str, mip_attention: str = "self_cross") -> XMDPTTransformer2DModel:
-    """X-MDPT-S, -B or -L as Table 4 has it, on the meta device."""
+    """X-MDPT-S, -B or -L of Table 4, on the meta device."""
     shape = next(c for c in configurations() if c.method == f"X-MDPT-{size}")
+    settings = {"hidden_size": shape.width, "depth": shape.layers, "num_heads": shape.heads}
     with torch.device("meta"):
-        return XMDPTTransformer2DModel(
-            hidden_size=shape.width,
-            depth=shape.layers,
-            num_heads=shape.heads,
-            mip_attention=mip_attention,
-        )
+        return XMDPTTransformer2DModel(**settings, mip_attention=mip_attention)
 
 
 def _count(module: nn.Module | None) -> int:
@@ -39,7 +41,7 @@ def _count(module: nn.Module | None) -> int:
 
 
 def part_counts(model: XMDPTTransformer2DModel) -> dict[str, int]:
-    """Parameters of each part of Figure 3; together all of the model's."""
+    """Parameters of each part of Figure 3; they add up to the whole model."""
     decode = model.config.decode_layers
     blocks = [_count(block) for block in model.blocks]
     positions = model.pos_embed.numel() + model.decoder_pos_embed.numel()
@@ -57,11 +59,11 @@ def part_counts(model: XMDPTTransformer2DModel) -> dict[str, int]:
 
 
 def configuration_counts(size: str) -> dict[str, int]:
-    """Parameters of DiT, MDT and X-MDPT of that size, counted from our modules.
+    """Parameters of DiT, MDT and X-MDPT of one size, counted from our modules.
 
-    DiT is TDNet without its learned positions and position biases, with a table of classes in
-    CANet's place; MDT has the positions and biases too; X-MDPT is what inference uses, without
-    MIPNet. MDT's own side block, like MIPNet, is for training alone and not counted.
+    MDT is TDNet with a class embedding in place of CANet. DiT is that without the learned positions
+    and position biases. X-MDPT is the model at inference, without MIPNet; MDT's own side block is
+    likewise for training only, and not counted.
     """
     model = live_model(size, "none")
     parts = part_counts(model)
@@ -74,7 +76,7 @@ def configuration_counts(size: str) -> dict[str, int]:
 
 
 def configuration_table() -> pd.DataFrame:
-    """Table 4: the paper's counts beside those of the live modules, in millions."""
+    """Table 4: the paper's parameter counts beside those of live models, in millions."""
     rows = []
     for printed in configurations():
         method, size = printed.method.rsplit("-", 1)
@@ -94,7 +96,7 @@ def configuration_table() -> pd.DataFrame:
 
 
 def part_table() -> pd.DataFrame:
-    """Where the parameters of X-MDPT lie, in millions; MIPNet is for training alone."""
+    """Parameters of X-MDPT by part, in millions; MIPNet is for training only."""
     counts = {f"X-MDPT-{size}": part_counts(live_model(size)) for size in "SBL"}
     frame = pd.DataFrame(counts) / 1e6
     frame.loc["all, in training"] = frame.sum()
@@ -105,12 +107,12 @@ def part_table() -> pd.DataFrame:
 # Figure 3
 
 
-def trace_shapes(model: XMDPTTransformer2DModel) -> dict[str, tuple[int, ...]]:
-    """Module name -> shape of its last output, without the batch, in a masked training pass."""
-    shapes: dict[str, tuple[int, ...]] = {}
+def trace_shapes(model: XMDPTTransformer2DModel) -> Shapes:
+    """The shape of each module's last output in a masked training pass."""
+    shapes: Shapes = {}
 
-    def remember(name: str):
-        def hook(module: nn.Module, inputs: tuple, output: object) -> None:
+    def remember(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if isinstance(output, torch.Tensor):
                 shapes[name] = tuple(output.shape[1:])
 
@@ -130,7 +132,7 @@ def trace_shapes(model: XMDPTTransformer2DModel) -> dict[str, tuple[int, ...]]:
         hook.remove()
     inputs = {"latent": latent, "pose": pose, "source": source, "output": output}
     shapes |= {name: tuple(tensor.shape[1:]) for name, tensor in inputs.items()}
-    # The encoder runs twice: its last call, which the hooks saw, was on the whole source.
+    # The encoder runs twice. Its last call, which the hooks remember, was on the whole source.
     shapes["kept"] = (keep.shape[1], config.hidden_size)
     return shapes
 
@@ -142,7 +144,7 @@ EDGE = "#444444"
 
 @dataclass(frozen=True)
 class Box:
-    """A box of the drawing, by its centre."""
+    """A box of the drawing; (x, y) is its centre."""
 
     x: float
     y: float
@@ -150,33 +152,31 @@ class Box:
     height: float = 5.2
 
     @property
-    def top(self) -> tuple[float, float]:
+    def top(self) -> Point:
         return self.x, self.y + self.height / 2
 
     @property
-    def bottom(self) -> tuple[float, float]:
+    def bottom(self) -> Point:
         return self.x, self.y - self.height / 2
 
     @property
-    def left(self) -> tuple[float, float]:
+    def left(self) -> Point:
         return self.x - self.width / 2, self.y
 
     @property
-    def right(self) -> tuple[float, float]:
+    def right(self) -> Point:
         return self.x + self.width / 2, self.y
 
 
+def _draw_patch(axes: Axes, low_left: Point, size: Point, radius: float, **style: Any) -> None:
+    shape = f"round,pad=0,rounding_size={radius}"
+    axes.add_patch(FancyBboxPatch(low_left, *size, boxstyle=shape, **style))
+
+
 def _draw_box(axes: Axes, box: Box, fill: str, title: str, note: str = "") -> Box:
-    axes.add_patch(
-        FancyBboxPatch(
-            (box.x - box.width / 2, box.y - box.height / 2),
-            *(box.width, box.height),
-            boxstyle="round,pad=0,rounding_size=0.9",
-            facecolor=FILLS[fill],
-            edgecolor=EDGE,
-            linewidth=0.8,
-        )
-    )
+    corner = (box.x - box.width / 2, box.y - box.height / 2)
+    style = {"facecolor": FILLS[fill], "edgecolor": EDGE, "linewidth": 0.8}
+    _draw_patch(axes, corner, (box.width, box.height), 0.9, **style)
     shift = 1.05 if note else 0
     axes.text(box.x, box.y + shift, title, ha="center", va="center", fontsize=8)
     axes.text(box.x, box.y - 1.2, note, ha="center", va="center", fontsize=6.8, color="#333333")
@@ -184,21 +184,13 @@ def _draw_box(axes: Axes, box: Box, fill: str, title: str, note: str = "") -> Bo
 
 
 def _draw_region(axes: Axes, left: float, low: float, right: float, high: float, name: str) -> None:
-    axes.add_patch(
-        FancyBboxPatch(
-            (left, low),
-            *(right - left, high - low),
-            boxstyle="round,pad=0,rounding_size=1.5",
-            facecolor=TINTS[name],
-            edgecolor="none",
-            zorder=0,
-        )
-    )
+    style = {"facecolor": TINTS[name], "edgecolor": "none", "zorder": 0}
+    _draw_patch(axes, (left, low), (right - left, high - low), 1.5, **style)
     axes.text(left + 1.5, high - 1, name, va="top", fontsize=11, fontweight="bold", color="#333333")
 
 
-def _draw_arrow(axes: Axes, *points: tuple[float, float], dashed: bool = False) -> None:
-    """An arrow through `points`, its head at the last."""
+def _draw_arrow(axes: Axes, *points: Point, dashed: bool = False) -> None:
+    """An arrow through `points`, with its head at the last."""
     style = "--" if dashed else "-"
     for start, end in pairwise(points[:-1]):
         axes.plot(*zip(start, end, strict=True), style, color=EDGE, linewidth=0.9, zorder=1)
@@ -211,14 +203,14 @@ def _shape(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
 
 
-def _size(module: nn.Module) -> str:
-    """Parameters in millions, or as they are where they are few."""
+def _size(module: nn.Module | None) -> str:
+    """Parameters in millions, or in full if there are few."""
     count = _count(module)
     return f"{count / 1e6:.2f} M" if count >= 1e4 else f"{count:,}"
 
 
-def _draw_canet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict) -> Box:
-    """The left third; returns the box whose output is the condition vector."""
+def _draw_canet(axes: Axes, model: XMDPTTransformer2DModel, shapes: Shapes) -> Box:
+    """The left third; returns the box that outputs the condition vector."""
     _draw_region(axes, 1, 12, 61, 62, "CANet")
     canet = model.canet
     columns = (
@@ -249,8 +241,8 @@ def _draw_canet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict) -> Box
     return join
 
 
-def _draw_tdnet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict) -> dict[str, Box]:
-    """The middle; returns its boxes by name."""
+def _draw_tdnet(axes: Axes, model: XMDPTTransformer2DModel, shapes: Shapes) -> dict[str, Box]:
+    """The middle third; returns its boxes by name."""
     _draw_region(axes, 64, 12, 99, 98, "TDNet")
     config, x = model.config, 81.5
     encoder = config.depth - config.decode_layers
@@ -271,15 +263,16 @@ def _draw_tdnet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict) -> dic
         name: _draw_box(axes, Box(x, y, 27), fill, title, note)
         for name, y, fill, title, note in rows
     }
-    names = list(boxes)
-    for below, above in pairwise(names):
+    for below, above in pairwise(boxes):
         if below != "positions":
             _draw_arrow(axes, boxes[below].top, boxes[above].bottom)
     return boxes
 
 
-def _draw_mipnet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict, tdnet: dict) -> None:
-    """The right third, and how it lies between encoder and decoder."""
+def _draw_mipnet(
+    axes: Axes, model: XMDPTTransformer2DModel, shapes: Shapes, tdnet: dict[str, Box]
+) -> None:
+    """The right third, between encoder and decoder."""
     _draw_region(axes, 103, 50, 139, 98, "MIPNet")
     axes.text(137.5, 97, "training only", va="top", ha="right", fontsize=8, style="italic")
     x, previous = 121, tdnet["positions"]
@@ -315,8 +308,10 @@ def _draw_mipnet(axes: Axes, model: XMDPTTransformer2DModel, shapes: dict, tdnet
     axes.text(decoder.x + 1, 66, note, fontsize=7, style="italic", va="center")
 
 
-def _draw_condition(axes: Axes, model: XMDPTTransformer2DModel, join: Box, tdnet: dict) -> None:
-    """Time and conditions, and the way of their sum to every block."""
+def _draw_condition(
+    axes: Axes, model: XMDPTTransformer2DModel, join: Box, tdnet: dict[str, Box]
+) -> None:
+    """The time embedding, its sum with the condition vector, and the arrows from there to TDNet."""
     note = f"{model.config.hidden_size}   {_size(model.time_embedding)}"
     time = _draw_box(axes, Box(11, 75, 18.6), "TDNet", "time embedding of t", note)
     total = _draw_box(axes, Box(31, 75, 5, 4), "TDNet", "+")
@@ -331,7 +326,7 @@ def _draw_condition(axes: Axes, model: XMDPTTransformer2DModel, join: Box, tdnet
 
 
 def _draw_block(axes: Axes) -> None:
-    """What a block is, from left to right."""
+    """The inside of a block, from left to right."""
     steps = (
         ("LN, scale, shift", 10.6),
         ("attention with\nposition bias", 11),
@@ -352,7 +347,7 @@ def _draw_block(axes: Axes) -> None:
 
 
 def architecture_figure(size: str = "B") -> Figure:
-    """Figure 3, with Figure 4's MIPNet: a masked training pass of X-MDPT, shapes without batch."""
+    """Figure 3, with MIPNet from Figure 4: a masked training pass, shapes without the batch."""
     model = live_model(size)
     shapes = trace_shapes(model)
     figure = Figure(figsize=(12.6, 9.7), layout="constrained")
@@ -372,7 +367,7 @@ def architecture_figure(size: str = "B") -> Figure:
 
 
 def sizes_figure() -> Figure:
-    """Figure 13: the parameters of S, B and L by part."""
+    """Figure 13: parameters of S, B and L by part."""
     colors = ("#8da9c4", "#b7cbe8", "#5f7fae", "#34517d", "#b9d8b9", "#f2c9ab")
     figure = Figure(figsize=(9, 2.8), layout="constrained")
     axes = figure.subplots()

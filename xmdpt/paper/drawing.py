@@ -1,36 +1,25 @@
-"""Pictures that the paper's figures ask for beyond the test pairs, drawn by a finished run."""
+"""Pictures for the paper's figures that are not test pairs, drawn by a finished run."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from xmdpt.config import Config, load_config
+from xmdpt.config import Config
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import keyed_generator
 
 Case = tuple[np.ndarray, np.ndarray]
-"""A source photo and a skeleton, uint8 (H, W, 3) each."""
-
-
-def leading_run(params: str | Path) -> tuple[str, str, Config]:
-    """The first run of the settings in `params`, X-MDPT-B in most profiles.
-
-    Returns its name, its last checkpoint that pictures are drawn from, and its settings.
-    """
-    run = load_config(params).runs[0]
-    config = load_config(params, run)
-    return run, config.last_checkpoint, config
+"""A source photo and a skeleton picture, uint8 (H, W, 3) each."""
+Key = tuple[str | int, ...]
 
 
 def draw_cases(
-    pipeline: XMDPTPipeline, cases: Sequence[Case], config: Config, keys: Sequence[tuple]
+    pipeline: XMDPTPipeline, cases: Sequence[Case], config: Config, keys: Sequence[Key]
 ) -> np.ndarray:
-    """Draw each case with the settings of `sample`, noise keyed by the seed and its key.
+    """Draw each case with the settings of `sample`; returns uint8 (N, S, S, 3).
 
-    Equal keys share their noise, so that two cases differ by what they were given alone. Returns
-    uint8 (N, S, S, 3).
+    The noise follows from the seed and the case's key: cases with one key differ only in inputs.
     """
     settings, drawn = config.sample, []
     for start in range(0, len(cases), settings.batch_size):

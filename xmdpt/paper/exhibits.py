@@ -1,8 +1,8 @@
 """An exhibit: a table or a figure of the paper, made anew, with what it was computed on.
 
-Each notebook of `notebooks/paper/` makes one and writes it with `write_exhibit`:
-`reports/exhibits/<name>.json`, its tables as `reports/tables/<file>.csv` and `.md`, its figures as
-`reports/figures/<file>.png`. The page to read and the README's table are made from these alone.
+Each notebook of `notebooks/paper/` makes one and writes it with `write_exhibit` to
+`reports/exhibits/<name>/`: the record `exhibit.json`, tables as `.csv` and `.md`, figures as
+`.png`. The report page and the README's table are made from these folders alone.
 """
 
 import base64
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from xmdpt.support.files import atomic_path, write_json
+from xmdpt.support.files import fingerprint, resumable_dir, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,26 +34,18 @@ HOW_TO_READ = (
 )
 """What the status of a claim means, wherever claims are listed."""
 
-NOTEBOOK_OF = {
-    "table_1": "table_1_main",
-    **{f"table_2{part}": f"table_2_ablations-{part}" for part in "abcde"},
-    "table_2f": "table_2f_speed",
-    "table_3": "table_3_efficiency",
-    "table_4": "table_4_configurations",
-    "table_5": "table_5_training_time",
-    "figure_1": "figure_1_efficiency",
-    "figure_2": "figure_2_views",
-    "figure_3": "figure_3_architecture",
-    "figure_5": "figure_5_invariance",
-    "figure_6": "figure_6_scaling",
-    "figure_7": "figure_7_comparison",
-    "figure_8": "figure_8_masking",
-    "figure_9": "figure_9_strangers",
-    "figure_14": "figure_14_failures",
-    "figure_15": "figure_15_seeds",
-    "figure_16": "figure_16_overlaps",
-}
-"""Exhibit, in the paper's order -> its notebook as executed; some stand for several figures."""
+EXHIBITS = (
+    *("table_1", "table_2a", "table_2b", "table_2c", "table_2d", "table_2e", "table_2f"),
+    *("table_3", "table_4", "table_5", "figure_1", "figure_2", "figure_3", "figure_5"),
+    *("figure_6", "figure_7", "figure_8", "figure_9", "figure_14", "figure_15", "figure_16"),
+)
+"""All exhibits, in the paper's order; some stand for several figures."""
+RECORD = "exhibit.json"
+
+
+def exhibit_folder(name: str, root: str | Path = ".") -> Path:
+    """Where the exhibit `name` lies below `root`, made or not."""
+    return Path(root) / "reports/exhibits" / name
 
 
 @dataclass(frozen=True)
@@ -86,8 +78,8 @@ class Exhibit:
     claims: tuple[Claim, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.name not in NOTEBOOK_OF:
-            raise ValueError(f"exhibit '{self.name}' is not one of NOTEBOOK_OF")
+        if self.name not in EXHIBITS:
+            raise ValueError(f"exhibit '{self.name}' is not one of EXHIBITS")
         for stem in (*self.tables, *self.figures):
             if stem != self.name and not stem.startswith(f"{self.name}_"):
                 raise ValueError(f"the file '{stem}' must begin with the exhibit's name")
@@ -110,35 +102,30 @@ def _png(figure: "Figure", dpi: int) -> bytes:
 
 
 def _write_table(frame: pd.DataFrame, stem: Path) -> None:
-    with atomic_path(stem.with_suffix(".csv")) as partial:
-        frame.to_csv(partial, index=False)
-    with atomic_path(stem.with_suffix(".md")) as partial:
-        text = frame.astype(object).where(frame.notna(), "")
-        partial.write_text(
-            text.to_markdown(index=False, disable_numparse=True) + "\n", encoding="utf-8"
-        )
+    frame.to_csv(stem.with_suffix(".csv"), index=False)
+    text = frame.astype(object).where(frame.notna(), "")
+    markdown = text.to_markdown(index=False, disable_numparse=True) + "\n"
+    stem.with_suffix(".md").write_text(markdown, encoding="utf-8")
 
 
 def write_exhibit(exhibit: Exhibit, root: str | Path = ".") -> Exhibit:
-    """Write an exhibit below `root`/reports, each file whole or not at all; return it, to be seen.
+    """Make the folder of an exhibit below `root` anew, whole or not at all; return the exhibit.
 
-    Cells of tables are written as they are: round numbers, or format them, before.
+    Cells of tables are written as they are: round or format numbers before.
     """
-    reports = Path(root) / "reports"
-    for name, frame in exhibit.tables.items():
-        _write_table(frame, reports / "tables" / name)
-    for name, figure in exhibit.figures.items():
-        with atomic_path(reports / "figures" / f"{name}.png") as partial:
-            partial.write_bytes(_png(figure, DPI))
     record = {key: getattr(exhibit, key) for key in ("name", "title", "caption", "provenance")}
     record |= {"tables": list(exhibit.tables), "figures": list(exhibit.figures)}
     record["claims"] = [asdict(claim) for claim in exhibit.claims]
-    write_json(reports / "exhibits" / f"{exhibit.name}.json", record)
+    with resumable_dir(exhibit_folder(exhibit.name, root), fingerprint(record)) as folder:
+        for name, frame in exhibit.tables.items():
+            _write_table(frame, folder / name)
+        for name, figure in exhibit.figures.items():
+            (folder / f"{name}.png").write_bytes(_png(figure, DPI))
+        write_json(folder / RECORD, record)
     return exhibit
 
 
 def read_exhibits(root: str | Path = ".") -> list[dict[str, Any]]:
-    """The records below `root`/reports, in the paper's order."""
-    folder = Path(root) / "reports" / "exhibits"
-    found = [folder / f"{name}.json" for name in NOTEBOOK_OF]
-    return [json.loads(path.read_text()) for path in found if path.is_file()]
+    """The records below `root`, in the paper's order."""
+    records = [exhibit_folder(name, root) / RECORD for name in EXHIBITS]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in records if path.is_file()]

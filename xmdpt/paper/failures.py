@@ -1,6 +1,6 @@
-"""Why a pair scored badly: the reasons of the paper's Figure 14, found from the inputs alone."""
+"""Why a pair scored badly: the causes shown in Figure 14, found from the inputs alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,40 +8,45 @@ import pandas as pd
 
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.keypoints import annotation_to_pixels
-from xmdpt.data.pairs import spread
+from xmdpt.data.pairs import by_mangled, spread
 from xmdpt.metrics.images import silhouette
-from xmdpt.paper.people import by_mangled
 
-MISSING = 6  # of 18 joints: a view from the side hides the far half of the face, no more
-OFF = 0.25  # share of joints that lie outside the person
-CLOTHES = 0.55  # shared part of the colours of two pictures of one outfit: seldom less
+MISSING = 6  # of 18 joints; a side view hides the far half of the face, and no more
+OFF = 0.25  # share of the joints that are off the body
+CLOTHES = 0.55  # two pictures of one outfit seldom share less of their colours
 NOSE = 0
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is unusual about a pair; `reasons` is empty where its inputs look sound."""
+    """What is unusual about a pair; `reasons` is empty if its inputs look sound."""
 
     missing_joints: int
     joints_off: float
-    """Share of the target's joints that lie off the target's person."""
+    """Share of the target's joints that are off the body."""
     shared_colours: float
-    """Intersection of the colour histograms of the two people, 1 for the same colours."""
+    """Intersection of the two people's colour histograms; 1 for the same colours."""
     face_unseen: bool
     """Whether the target shows a face that the source does not."""
 
     @property
     def reasons(self) -> list[str]:
-        found = []
-        if self.shared_colours < CLOTHES:
-            found.append("clothes changed, or hidden in the source")
-        if self.missing_joints >= MISSING:
-            found.append(f"{self.missing_joints} joints missing")
-        if self.joints_off > OFF:
-            found.append(f"{self.joints_off:.0%} of the key points off the body")
-        if self.face_unseen:
-            found.append("face not seen in the source")
-        return found
+        return [text.format(self) for met, text in CAUSES.values() if met(self)]
+
+
+CAUSES: dict[str, tuple[Callable[[Diagnosis], bool], str]] = {
+    "clothes changed or hidden": (
+        lambda one: one.shared_colours < CLOTHES, "clothes changed, or hidden in the source",
+    ),
+    f"{MISSING} or more joints missing": (
+        lambda one: one.missing_joints >= MISSING, "{0.missing_joints} joints missing",
+    ),
+    f"more than {OFF:.0%} of joints off the body": (
+        lambda one: one.joints_off > OFF, "{0.joints_off:.0%} of the key points off the body",
+    ),
+    "face not seen in the source": (lambda one: one.face_unseen, "face not seen in the source"),
+}  # fmt: skip
+"""Cause -> whether a pair has it, and the text for that pair."""
 
 
 def shared_colours(first: np.ndarray, second: np.ndarray, bins: int = 6) -> float:
@@ -55,9 +60,10 @@ def shared_colours(first: np.ndarray, second: np.ndarray, bins: int = 6) -> floa
 
 
 def joints_off(picture: np.ndarray, joints: np.ndarray) -> float:
-    """Share of the joints (18, 2) in pixels, -1 missing, off the person of a (H, W, 3) picture.
+    """Share of the joints that are off the body in a (H, W, 3) picture.
 
-    A joint counts as on the person within a thirtieth of the picture.
+    Joints (18, 2) are in pixels, -1 missing; up to a thirtieth of the picture away still counts as
+    on the body.
     """
     person, reach = silhouette(picture), max(picture.shape[0] // 30, 1)
     seen = joints[(joints != -1).all(axis=1)].round().astype(int)
@@ -68,20 +74,20 @@ def joints_off(picture: np.ndarray, joints: np.ndarray) -> float:
 
 
 def _around(centre: int, reach: int) -> slice:
-    """What lies within `reach` of a centre that may itself lie outside, before 0 too."""
+    """The pixels within `reach` of `centre`, which may be outside the picture."""
     return slice(max(centre - reach, 0), max(centre + reach + 1, 0))
 
 
 def diagnose(data: DeepFashion, source: str, target: str) -> Diagnosis:
-    """Look at the pictures and key points of a pair for what makes it hard."""
-    pictures = [data.picture(name) for name in (source, target)]
+    """Look for what makes a pair hard, in its pictures and key points."""
+    source_picture, target_picture = data.picture(source), data.picture(target)
     of_source, of_target = data.keypoints(source), data.keypoints(target)
     seen = (of_target != -1).all(axis=1)
-    joints = annotation_to_pixels(of_target, pictures[1].shape[:2])
+    joints = annotation_to_pixels(of_target, target_picture.shape[:2])
     return Diagnosis(
         missing_joints=int((~seen).sum()),
-        joints_off=joints_off(pictures[1], joints),
-        shared_colours=shared_colours(*pictures),
+        joints_off=joints_off(target_picture, joints),
+        shared_colours=shared_colours(source_picture, target_picture),
         face_unseen=bool(seen[NOSE] and (of_source[NOSE] == -1).any()),
     )
 
@@ -89,31 +95,26 @@ def diagnose(data: DeepFashion, source: str, target: str) -> Diagnosis:
 def worst_pairs(
     scored: pd.DataFrame, pairs: Sequence[tuple[str, str]], metric: str, count: int
 ) -> dict[tuple[str, str], float]:
-    """The (source, target) names with the largest distance `metric`, worst first."""
+    """The pairs with the largest distance `metric`, worst first."""
     names = by_mangled(pairs)
     worst = scored[metric].dropna().nlargest(count)
-    return {names[key]: float(value) for key, value in worst.items()}
+    return {names[key]: float(value) for key, value in zip(worst.index, worst, strict=True)}
 
 
 def reason_table(
     data: DeepFashion, scored: pd.DataFrame, metric: str, limit: int = 1000
 ) -> pd.DataFrame:
-    """How often each cause is met among the worst tenth of the pairs and among all of them.
+    """How often each cause occurs among the worst tenth of the pairs and among all of them.
 
-    Of more than `limit` pairs, that many are looked at, spread evenly.
+    At most `limit` pairs are looked at, evenly spread over the ranking.
     """
     names = by_mangled(data.pairs("test"))
     ranked = scored[metric].dropna().sort_values(ascending=False)
     looked = spread([names[key] for key in ranked.index], limit)
     found = [diagnose(data, *pair) for pair in looked]
     tenth = found[: max(len(found) // 10, 1)]
-    causes = {
-        "clothes changed or hidden": lambda one: one.shared_colours < CLOTHES,
-        f"{MISSING} or more joints missing": lambda one: one.missing_joints >= MISSING,
-        f"more than {OFF:.0%} of joints off the body": lambda one: one.joints_off > OFF,
-        "face not seen in the source": lambda one: one.face_unseen,
-        "none: inputs look sound": lambda one: not one.reasons,
-    }
+    causes = {cause: met for cause, (met, _) in CAUSES.items()}
+    causes["none: inputs look sound"] = lambda one: not one.reasons
     share = {
         cause: [f"{np.mean([met(one) for one in some]):.0%}" for some in (tenth, found)]
         for cause, met in causes.items()

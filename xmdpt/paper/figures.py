@@ -1,4 +1,4 @@
-"""The paper's figures as matplotlib draws them: grids of pictures, curves and scaling."""
+"""Drawing of the paper's figures: grids of pictures, training curves, scaling."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,16 +13,16 @@ from PIL import Image
 from xmdpt.data.deepfashion import read_picture
 from xmdpt.data.pairs import mangle, possible_pairs
 from xmdpt.data.stores import find_files
-from xmdpt.metrics.labels import METRICS, comparable
+from xmdpt.metrics.labels import comparable
 from xmdpt.paper.claims import INVARIANT
 from xmdpt.paper.exhibits import DPI
 from xmdpt.paper.published import scores
-from xmdpt.paper.scores import PRINTED, Results
+from xmdpt.paper.scores import PRINTED, Results, heading
 
-ASPECT = 16 / 11  # DeepFashion's pictures are 750 x 1101; the networks' are squashed squares
-CELL = 0.95  # inches wide, or more where pictures have more pixels than that shows
+ASPECT = 16 / 11  # about DeepFashion's 750 x 1101; the networks see it squashed to a square
+CELL = 0.95  # width in inches; more if the pictures have more pixels than it can show
 STYLES = ("-", "--", "-.", ":")
-CLOSEST = 1e-6  # what Figure 5 still tells from a cosine of 1
+CLOSEST = 1e-6  # smallest distance from a cosine of 1 that Figure 5 shows
 SIZES = {"size_s": "S", "base_b": "B", "size_l": "L"}
 
 
@@ -57,18 +57,19 @@ def picture_grid(
 
 
 def note_figure(text: str) -> Figure:
-    """What stands where a profile cannot make a figure: a sentence."""
+    """A sentence in place of a figure that the profile cannot make."""
     figure = Figure(figsize=(6, 1))
     figure.text(0.5, 0.5, text, ha="center", va="center", style="italic")
     return figure
 
 
 def _results(folder: str | Path) -> dict[tuple[str, str], Path]:
-    """The pictures below `folder` by the mangled names of their (source, target).
+    """Mangled names of (source, target) -> the picture below `folder`.
 
-    Files whose names are not a pair's, in any of the field's spellings, are left out.
+    A name may follow any of the conventions in use; files that are named after no pair are left
+    out.
     """
-    found = {}
+    found: dict[tuple[str, str], Path] = {}
     for name in find_files(Path(folder)):
         found |= dict.fromkeys(possible_pairs(name), Path(folder) / name)
     return found
@@ -77,11 +78,9 @@ def _results(folder: str | Path) -> dict[tuple[str, str], Path]:
 def drawn_pairs(
     folder: str | Path, pairs: Sequence[tuple[str, str]], size: int
 ) -> list[np.ndarray | None]:
-    """The pictures that a method drew of (source, target) pairs, None where there is none.
-
-    Pictures of another size are squashed to `size`.
-    """
-    found, pictures = _results(folder), []
+    """The pictures that a method drew of the pairs, resized to `size`; None if there is none."""
+    found = _results(folder)
+    pictures: list[np.ndarray | None] = []
     for source, target in pairs:
         path = found.get((mangle(source), mangle(target)))
         if path is None:
@@ -92,15 +91,15 @@ def drawn_pairs(
     return pictures
 
 
-def other_methods(root: str | Path = "data/methods") -> list[Path]:
-    """The folders of results of other methods that the user has put there, by name."""
+def other_methods(root: str | Path) -> list[Path]:
+    """The folders with results of other methods, sorted by name."""
     return sorted(path for path in Path(root).glob("[!.]*") if path.is_dir())
 
 
 def common_pairs(
     folders: Iterable[str | Path], pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str]]:
-    """The (source, target) pairs that every one of the folders has a picture of."""
+    """The (source, target) pairs that every folder has a picture of."""
     found = [_results(folder) for folder in folders]
     return [
         pair for pair in pairs if all((mangle(pair[0]), mangle(pair[1])) in one for one in found)
@@ -108,7 +107,7 @@ def common_pairs(
 
 
 def _nines(axes: Axes) -> None:
-    """Give a cosine's axis as much room from 0.99 to 0.999 as from 0.9 to 0.99, and so on."""
+    """Scale a cosine's axis so that 0.9 to 0.99 is as long as 0.99 to 0.999, and so on."""
     axes.set_yscale(
         "function",
         functions=(
@@ -121,7 +120,7 @@ def _nines(axes: Axes) -> None:
 
 
 def invariance_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Figure 5 and its control: cosines of condition vectors along the training of runs."""
+    """Figure 5 and its control: cosines of condition vectors over each run's training."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     panels = figure.subplots(1, 2)
     texts = {
@@ -147,7 +146,9 @@ def invariance_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 Point = tuple[float, float, float]
-"""A value, and how far its interval reaches below and above it."""
+"""A value, and how far its interval extends below and above."""
+Line = dict[str, Point]
+"""Size of the model -> point."""
 
 
 def _our_point(row: Mapping[str, Any], key: str) -> Point | None:
@@ -158,8 +159,8 @@ def _our_point(row: Mapping[str, Any], key: str) -> Point | None:
     return value, max(value - low, 0), max(high - value, 0)
 
 
-def _our_line(results: Results, checkpoint: str, key: str) -> dict[str, Point]:
-    """Size -> point; of a distance between sets, only of `comparable` rows."""
+def _our_line(results: Results, checkpoint: str, key: str) -> Line:
+    """Our points; for a distance between collections, only those of `comparable` rows."""
     rows = {size: results.rows(run).get(checkpoint, {}) for run, size in SIZES.items()}
     if not any(key in row.get("low", {}) for row in rows.values()):
         rows = {size: rows[size] for size in comparable(rows)}
@@ -167,24 +168,25 @@ def _our_line(results: Results, checkpoint: str, key: str) -> dict[str, Point]:
     return {size: point for size, point in points.items() if point is not None}
 
 
-def _scaling_lines(results: Results, metric: str) -> tuple[dict, dict]:
-    """Checkpoint -> size -> point, of the paper's runs and of ours."""
+def _scaling_lines(results: Results, metric: str) -> tuple[dict[str, Line], dict[str, Line]]:
+    """Training length -> line, of the paper's runs and of ours."""
     key = results.metric(metric)
     ours = {
         "ablations' checkpoint": _our_line(results, "ablation", key),
         "main checkpoint": _our_line(results, "main", key),
     }
-    printed: dict[str, dict[str, Point]] = {"300k to 350k steps": {}, "800k steps": {}}
+    printed: dict[str, Line] = {"300k to 350k steps": {}, "800k steps": {}}
     for run, size in SIZES.items():
         rows = [row for row in scores() if (row.table, row.size, row.run) == ("1", 256, run)]
-        for line, row in zip(printed.values(), sorted(rows, key=lambda r: r.steps), strict=True):
+        rows.sort(key=lambda row: row.steps or 0)
+        for line, row in zip(printed.values(), rows, strict=True):
             if getattr(row, metric) is not None:
                 line[size] = (float(getattr(row, metric)), 0.0, 0.0)
     return printed, ours
 
 
-def _draw_scaling(axes: Axes, lines: dict[str, dict[str, Point]]) -> None:
-    """A panel of Figure 6: a line for each length of training, with intervals."""
+def _draw_scaling(axes: Axes, lines: dict[str, Line]) -> None:
+    """A panel of Figure 6: a line for each training length, with intervals."""
     places = {size: place for place, size in enumerate(SIZES.values())}
     for shift, (label, line) in zip((-0.04, 0.04), lines.items(), strict=True):
         values, below, above = zip(*line.values(), strict=True) if line else ((), (), ())
@@ -199,17 +201,15 @@ def _draw_scaling(axes: Axes, lines: dict[str, dict[str, Point]]) -> None:
 
 
 def scaling_figure(results: Results) -> Figure:
-    """Figure 6: metrics against the size of the model, at two training lengths; paper above."""
+    """Figure 6: metrics over the model size at two training lengths, the paper's above ours."""
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     grid = figure.subplots(2, len(PRINTED))
     for column, metric in enumerate(PRINTED):
-        key = results.metric(metric)
-        heading = f"{METRICS[key].label} {'↑' if METRICS[key].higher else '↓'}"
         printed, ours = _scaling_lines(results, metric)
         _draw_scaling(grid[0, column], printed)
         _draw_scaling(grid[1, column], ours)
         grid[0, column].set_title(PRINTED[metric], fontsize=10)
-        grid[1, column].set_title(heading, fontsize=10)
+        grid[1, column].set_title(heading(results.metric(metric)), fontsize=10)
     handles, labels = [], []
     for axes, whose in zip(grid[:, 0], ("the paper's", "ours"), strict=True):
         axes.set_ylabel(whose)

@@ -1,14 +1,14 @@
-"""Whom the paper's figures show: views of one person, strangers, photos."""
+"""The people in the paper's figures: views of one person, strangers, photos; and their scores."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from xmdpt.data.pairs import mangle
 from xmdpt.metrics.images import psnr, silhouette, silhouette_iou, ssim
 from xmdpt.metrics.perceptual import STLPIPS
 from xmdpt.people.dataset import identity, render_person
@@ -17,7 +17,7 @@ from xmdpt.photos.loading import load_photo
 from xmdpt.support.pictures import to_signed
 
 FIRST_STRANGER = 8_000_000  # numbers that no profile renders
-STRANGERS = {
+STRANGERS: dict[str, dict[str, Any]] = {
     "as in training": {},
     "green skin": {"skin": (0.25, 0.55, 0.2)},
     "blue skin": {"skin": (0.2, 0.3, 0.7)},
@@ -26,12 +26,12 @@ STRANGERS = {
     "grey wall": {"background": (150, 150, 150)},
     "green meadow": {"background": (110, 170, 90)},
 }
-"""What is changed of a rendered person, by the name of the kind: their skin, the cloth of all
-garments (training knows no pattern of that size and no cut that wide), what is behind them."""
+"""Kind of stranger -> what it changes about a rendered person: skin, cloth of all garments (no
+training person wears such large patterns or so wide a cut), or background."""
 
 
 def stranger(seed: int, number: int, kind: str, size: int) -> np.ndarray:
-    """A rendered person as no training picture shows one, uint8 (size, size, 3), squashed."""
+    """A rendered person unlike any in training, uint8 (size, size, 3), squashed."""
     change = dict(STRANGERS[kind])
     background, cloth = change.pop("background", None), change.pop("cloth", {})
     person = replace(identity(seed, FIRST_STRANGER + number), **change)
@@ -43,9 +43,9 @@ def stranger(seed: int, number: int, kind: str, size: int) -> np.ndarray:
 
 
 def photos(folder: str | Path, size: int) -> dict[str, np.ndarray]:
-    """The photos in a folder by name, whole, at DeepFashion's aspect, uint8 (size, size, 3).
+    """Name -> photo of a folder, padded to DeepFashion's aspect, uint8 (size, size, 3), squashed.
 
-    Its README and hidden files are left out. Raises PhotoError where another cannot be read.
+    Markdown and hidden files are left out. Raises PhotoError if another file cannot be read.
     """
     found = {}
     for path in sorted(Path(folder).glob("[!.]*")):
@@ -56,7 +56,7 @@ def photos(folder: str | Path, size: int) -> dict[str, np.ndarray]:
 
 
 def spread_of(pictures: Sequence[np.ndarray]) -> float:
-    """Mean ST-LPIPS distance over all pairs of the pictures, uint8 (N, S, S, 3); nan of one."""
+    """Mean ST-LPIPS distance over all pairs of uint8 (S, S, 3) pictures; nan for one picture."""
     if len(pictures) < 2:
         return float("nan")
     signed, network = to_signed(np.stack(pictures)), STLPIPS()
@@ -65,7 +65,7 @@ def spread_of(pictures: Sequence[np.ndarray]) -> float:
 
 
 def score_pictures(made: np.ndarray, truth: Sequence[np.ndarray]) -> dict[str, float]:
-    """Means of st_lpips, SSIM (PIDM's), PSNR and silhouette IoU of uint8 (N, S, S, 3) pictures."""
+    """Mean st_lpips, SSIM (PIDM's), PSNR and silhouette IoU of uint8 (N, S, S, 3) pictures."""
     distances = STLPIPS()(to_signed(made), to_signed(np.stack(truth)))
     pairs = list(zip(made, truth, strict=True))
     return {
@@ -74,8 +74,3 @@ def score_pictures(made: np.ndarray, truth: Sequence[np.ndarray]) -> dict[str, f
         "psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
         "silhouette_iou": float(np.mean([silhouette_iou(a, b) for a, b in pairs])),
     }
-
-
-def by_mangled(pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
-    """The pairs by the mangled names that tables of scores have."""
-    return {(mangle(source), mangle(target)): (source, target) for source, target in pairs}

@@ -1,15 +1,15 @@
-"""Every number that the paper's tables print, once, as it is printed (Pham, Kang and Yoo, 2024).
+"""Every number in the paper's tables, as printed (Pham, Kang and Yoo, 2024).
 
 They were measured on DeepFashion under PIDM's protocol: FID against all training pictures, SSIM,
-LPIPS and PSNR on the 8,570 test pairs. None of them is comparable with a number on other data.
+LPIPS and PSNR on the 8,570 test pairs. Numbers on other data do not compare with them.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 
 Number = Decimal
-"""As printed, with its trailing zeros: 6.7220 has another precision than 6.722."""
+"""As printed, with trailing zeros: 6.7220 is more precise than 6.722."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,19 @@ class Score:
     size: int
     """Side of the squared picture in pixels."""
     steps: int | None
-    """Training steps, of X-MDPT alone."""
+    """Training steps; printed for X-MDPT only."""
     fid: Number
     ssim: Number
     lpips: Number
     psnr: Number | None
     """In dB; Table 1 has none."""
     run: str | None = None
-    """The experiment of the profiles that carries the same settings out."""
+    """The experiment of the profiles with the same settings."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A row of Table 2(f), 3 or 5; times of the first two are for 8 pictures on an A100."""
+    """A row of Table 2(f), 3 or 5; the times of 2(f) and 3 are for 8 pictures on an A100."""
 
     table: str
     method: str
@@ -46,11 +46,11 @@ class Cost:
     memory: int | None = None
     """MB."""
     guidance: str | None = None
-    """CFG: classifier-free guidance; D-CFG: disentangled, with three forwards a step."""
+    """CFG: classifier-free guidance; D-CFG: disentangled, with three forward passes a step."""
     forwards: int | None = None
-    """For 50 steps."""
+    """Forward passes in 50 steps."""
     speed_up: Number | None = None
-    """Over PIDM."""
+    """Compared with PIDM."""
     fid: Number | None = None
     training_days: int | None = None
     """On one A100."""
@@ -68,58 +68,60 @@ class Configuration:
     """Millions, in 256x256 training."""
 
 
-def _score(table: str, method: str, values: str, **more: object) -> Score:
-    fid, ssim, lpips, *psnr = (Number(value) for value in values.split())
-    settings = {"size": 256, "steps": None} | more
-    return Score(table, method, fid=fid, ssim=ssim, lpips=lpips,
-                 psnr=psnr[0] if psnr else None, **settings)  # fmt: skip
+def _score(
+    table: str,
+    size: int,
+    method: str,
+    values: str,
+    run: str | None = None,
+    steps: int | None = None,
+) -> Score:
+    """A row; `values` are FID, SSIM, LPIPS and, if printed, PSNR."""
+    fid, ssim, lpips, *psnr = map(Number, values.split())
+    return Score(table, method, size, steps, fid, ssim, lpips, psnr[0] if psnr else None, run)
 
 
 def _main_256() -> tuple[Score, ...]:
-    rows = (
-        ("Def-GAN", "18.457 0.6786 0.2330"),
-        ("PATN", "20.751 0.6709 0.2562"),
-        ("ADGAN", "14.458 0.6721 0.2283"),
-        ("PISE", "13.610 0.6629 0.2059"),
-        ("GFLA", "10.573 0.7074 0.22341"),  # five digits in the paper
-        ("DPTN", "11.387 0.7112 0.1931"),
-        ("CASD", "11.373 0.7248 0.1936"),
-        ("NTED", "8.6838 0.7182 0.1752"),
-        ("PoCoLD", "8.0667 0.7310 0.1642"),
-        ("PIDM", "6.3671 0.7312 0.1678"),
-        ("PIDM (second row)", "6.6182 0.7294 0.1715"),
-        ("X-MDPT-S", "7.4282 0.7128 0.1961", "size_s", 300_000),
-        ("X-MDPT-S", "7.6724 0.7194 0.1875", "size_s", 800_000),
-        ("X-MDPT-B", "6.7288 0.7215 0.1814", "base_b", 300_000),
-        ("X-MDPT-B", "7.3293 0.7284 0.1734", "base_b", 800_000),
-        ("X-MDPT-L", "6.2512 0.7298 0.1671", "size_l", 350_000),
-        ("X-MDPT-L", "7.2865 0.7405 0.1589", "size_l", 800_000),
-        ("VAE reconstruction", "8.0126 0.9168 0.0142"),
-        ("Ground truth", "7.8610 1.0000 0.0000"),
+    row = partial(_score, "1", 256)
+    return (
+        row("Def-GAN", "18.457 0.6786 0.2330"),
+        row("PATN", "20.751 0.6709 0.2562"),
+        row("ADGAN", "14.458 0.6721 0.2283"),
+        row("PISE", "13.610 0.6629 0.2059"),
+        row("GFLA", "10.573 0.7074 0.22341"),  # five digits in the paper
+        row("DPTN", "11.387 0.7112 0.1931"),
+        row("CASD", "11.373 0.7248 0.1936"),
+        row("NTED", "8.6838 0.7182 0.1752"),
+        row("PoCoLD", "8.0667 0.7310 0.1642"),
+        row("PIDM", "6.3671 0.7312 0.1678"),
+        row("PIDM (second row)", "6.6182 0.7294 0.1715"),
+        row("X-MDPT-S", "7.4282 0.7128 0.1961", "size_s", 300_000),
+        row("X-MDPT-S", "7.6724 0.7194 0.1875", "size_s", 800_000),
+        row("X-MDPT-B", "6.7288 0.7215 0.1814", "base_b", 300_000),
+        row("X-MDPT-B", "7.3293 0.7284 0.1734", "base_b", 800_000),
+        row("X-MDPT-L", "6.2512 0.7298 0.1671", "size_l", 350_000),
+        row("X-MDPT-L", "7.2865 0.7405 0.1589", "size_l", 800_000),
+        row("VAE reconstruction", "8.0126 0.9168 0.0142"),
+        row("Ground truth", "7.8610 1.0000 0.0000"),
     )
-    return tuple(_table_1(256, *row) for row in rows)
 
 
 def _main_512() -> tuple[Score, ...]:
-    rows = (
-        ("CocosNet-v2", "13.325 0.7236 0.2265"),
-        ("NTED", "7.7821 0.7376 0.1980"),
-        ("PoCoLD", "8.4163 0.7430 0.1920"),
-        ("PIDM", "5.8365 0.7419 0.1768"),
-        ("X-MDPT-L", "5.9264 0.7416 0.1788", "size_l_512", 500_000),
-        ("X-MDPT-L", "7.1615 0.7522 0.1645", "size_l_512", 1_000_000),
-        ("VAE reconstruction", "8.1815 0.9122 0.0266"),
-        ("Ground truth", "7.9150 1.0000 0.0000"),
+    row = partial(_score, "1", 512)
+    return (
+        row("CocosNet-v2", "13.325 0.7236 0.2265"),
+        row("NTED", "7.7821 0.7376 0.1980"),
+        row("PoCoLD", "8.4163 0.7430 0.1920"),
+        row("PIDM", "5.8365 0.7419 0.1768"),
+        row("X-MDPT-L", "5.9264 0.7416 0.1788", "size_l_512", 500_000),
+        row("X-MDPT-L", "7.1615 0.7522 0.1645", "size_l_512", 1_000_000),
+        row("VAE reconstruction", "8.1815 0.9122 0.0266"),
+        row("Ground truth", "7.9150 1.0000 0.0000"),
     )
-    return tuple(_table_1(512, *row) for row in rows)
-
-
-def _table_1(size: int, method: str, values: str, run=None, steps=None) -> Score:
-    return _score("1", method, values, size=size, run=run, steps=steps)
 
 
 def _ablations() -> tuple[Score, ...]:
-    """Tables 2(a) to 2(e): X-MDPT-B after 300k steps; its default is a row of each."""
+    """Tables 2(a) to 2(e): X-MDPT-B after 300k steps; the default model is a row of each."""
     default = ("base_b", "6.7288 0.7215 0.1814 16.9642")
     rows = (
         ("2a", "Transformer", "no_mask", "7.1150 0.7199 0.1841 16.8882"),
@@ -140,7 +142,7 @@ def _ablations() -> tuple[Score, ...]:
         ("2e", "local + global", *default),
     )
     return tuple(
-        _score(table, method, values, steps=300_000, run=run) for table, method, run, values in rows
+        _score(table, 256, method, values, run, 300_000) for table, method, run, values in rows
     )
 
 
@@ -174,7 +176,7 @@ def costs() -> tuple[Cost, ...]:
 
 @cache
 def configurations() -> tuple[Configuration, ...]:
-    """Table 4, column after column."""
+    """Table 4, column by column."""
     shapes = {"S": (12, 384, 6), "B": (12, 768, 12), "L": (24, 1024, 16)}
     parameters = {
         "DiT": ("32.9", "130.3", "458.0"),
@@ -193,4 +195,4 @@ TRAINING_DAYS = {
     ("X-MDPT-L", 300_000): Number("5.9"),
     ("X-MDPT-L", 800_000): Number("15.7"),
 }
-"""Days on one A100 for that many steps at batch 32, as the text of Appendix A.6 has them."""
+"""(Model, steps) -> days on one A100 at batch 32, from the text of Appendix A.6."""

@@ -2,13 +2,12 @@
 
     python -m xmdpt.paper.reference --note "31 minutes on two cores of an Intel Xeon"
 
-writes `reports/reference/<profile>/` from reports/exhibits, tables and figures, and the part of
-README.md between its two marks, from all runs that are kept.
+writes `reports/reference/<profile>/` from reports/exhibits/, and the part of README.md between
+its two marks from all runs that are kept.
 """
 
 import argparse
 import json
-import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any, get_args
 from PIL import Image
 
 from xmdpt.config import ConfigError, load_config
-from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
+from xmdpt.paper.exhibits import EXHIBITS, HOW_TO_READ, Status, exhibit_folder, read_exhibits
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 
 FOLDER = "reports/reference"
@@ -50,7 +49,7 @@ def readme_table(kept: Mapping[str, Sequence[dict[str, Any]]]) -> str:
     titles = {one["name"]: one["title"] for exhibits in runs.values() for one in exhibits.values()}
     heads = [f"`{profile}`" for profile in runs]
     lines = [_line(["of the paper", *heads]), "|---" * (1 + len(heads)) + "|"]
-    for name in (name for name in NOTEBOOK_OF if name in titles):
+    for name in (name for name in EXHIBITS if name in titles):
         cells = [_cell(profile, exhibits.get(name)) for profile, exhibits in runs.items()]
         lines.append(_line([titles[name], *cells]))
     return "\n".join(lines)
@@ -77,7 +76,7 @@ def update_readme(readme: Path, kept: Mapping[str, Sequence[dict[str, Any]]]) ->
         partial.write_text(f"{before}{BEGIN}\n{readme_table(kept)}\n{END}{after}", encoding="utf-8")
 
 
-def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any], scored: bool) -> str:
+def _page(root: Path, exhibits: list[dict[str, Any]], about: dict[str, Any], scored: bool) -> str:
     parts = [
         "# The paper's tables and figures, as one run made them",
         f"Profile `{about['profile']}`, seed {about['seed']}. {about['note']}",
@@ -91,8 +90,9 @@ def _page(exhibits: list[dict[str, Any]], tables: Path, about: dict[str, Any], s
             parts[-1] += f"\n| {text} | {claim['status']} | {claim['evidence']} |"
     for exhibit in exhibits:
         parts += [f'<a id="{_slug(exhibit)}"></a>\n\n## {exhibit["title"]}', exhibit["caption"]]
+        folder = exhibit_folder(exhibit["name"], root)
         parts += [
-            (tables / f"{name}.md").read_text(encoding="utf-8").strip()
+            (folder / f"{name}.md").read_text(encoding="utf-8").strip()
             for name in exhibit["tables"]
         ]
         parts += [f"![{exhibit['title']}]({name}.jpg)" for name in exhibit["figures"]]
@@ -111,7 +111,7 @@ def _copy_scores(reports: Path, runs: Sequence[str], folder: Path) -> None:
         shutil.copy(history, folder)
 
 
-def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOTEBOOK_OF)) -> Path:
+def keep_reference(root: str | Path, note: str, names: Sequence[str] = EXHIBITS) -> Path:
     """Write `root`/reports/reference/<profile> anew from a finished run, and return its page.
 
     `note` says on what machine and how long; `names` are the exhibits that it holds, all where the
@@ -127,10 +127,11 @@ def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOT
     about = {"profile": config.profile, "seed": config.seed, "note": note}
     with resumable_dir(folder, fingerprint(about, exhibits)) as partial:
         for exhibit in exhibits:
+            made = exhibit_folder(exhibit["name"], root)
             for name in exhibit["tables"]:
-                shutil.copy(reports / f"tables/{name}.csv", partial)
+                shutil.copy(made / f"{name}.csv", partial)
             for name in exhibit["figures"]:
-                picture = Image.open(reports / f"figures/{name}.png").convert("RGB")
+                picture = Image.open(made / f"{name}.png").convert("RGB")
                 picture.thumbnail((WIDEST, 100 * WIDEST))
                 picture.save(partial / f"{name}.jpg", quality=85)
         _copy_scores(reports, config.runs, partial)
@@ -138,7 +139,7 @@ def keep_reference(root: str | Path, note: str, names: Sequence[str] = tuple(NOT
             json.dumps(exhibits, indent=1) + "\n", encoding="utf-8"
         )
         (partial / "README.md").write_text(
-            _page(exhibits, reports / "tables", about, any(partial.glob("scores_*.json"))),
+            _page(root, exhibits, about, any(partial.glob("scores_*.json"))),
             encoding="utf-8",
         )
         shutil.copy(root / "params.yaml", partial)
@@ -149,9 +150,10 @@ def check_made(names: Sequence[str]) -> None:
     """Raise ConfigError where exhibits in the working folder are of other settings or code."""
     from dvc.repo import Repo
 
-    stages = [re.sub(r"^table_2([a-e])$", r"table_2@\1", name) for name in names]
+    folders = {exhibit_folder(name).as_posix() for name in names}
     with Repo() as repo:
-        stale = " ".join(sorted(repo.status(targets=stages)))
+        stages = {out.stage.addressing for out in repo.index.outs if out.def_path in folders}
+        stale = " ".join(sorted(repo.status(targets=sorted(stages))))
     if stale:
         raise ConfigError(f"{stale}: not made with these settings; `dvc repro {stale}` does it")
 
@@ -160,7 +162,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--note", required=True, help="the machine, and how long it took")
     parser.add_argument(
-        "--exhibits", nargs="+", choices=NOTEBOOK_OF, metavar="NAME", default=tuple(NOTEBOOK_OF),
+        "--exhibits", nargs="+", choices=EXHIBITS, metavar="NAME", default=EXHIBITS,
         help="of a run that carried out a part of the graph, such as table_2a; else all",
     )  # fmt: skip
     arguments = parser.parse_args()

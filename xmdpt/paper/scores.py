@@ -1,26 +1,24 @@
-"""The runs' scores beside the paper's: Table 1 and Tables 2(a) to 2(e)."""
+"""Our runs' scores beside the paper's: Table 1 and Tables 2(a) to 2(e)."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-from xmdpt.config import Config, ModelConfig, load_config
+from xmdpt.config import Checkpoint, Config, load_config
 from xmdpt.metrics.labels import METRICS, TEXT
 from xmdpt.paper.published import Score, scores
-
-Checkpoint = Literal["ablation", "main"]
 
 STAND_INS = {
     "synthetic": {"fid": "fd_effnet", "lpips": "st_lpips"},
     "leffa": {"lpips": "lpips_squeeze"},
     "clean": {"fid": "clean_fid"},
 }
-"""Protocol -> the paper's metric -> what it has in its place; other protocols have them all."""
+"""Protocol -> the paper's metric -> the metric in its place; other protocols have the paper's."""
 PRINTED = {"fid": "FID ↓", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "psnr": "PSNR ↑"}
 NOT_PRINTED = {
     "2e": (
@@ -28,23 +26,26 @@ NOT_PRINTED = {
         ("concatenation in place of the sum", "aggregation_concat"),
     )
 }
-"""Rows that the paper speaks of without printing numbers: table -> (method, run)."""
+"""Table -> (method, run) of designs that the paper mentions without printing numbers."""
 FEWEST_STEPS = 10_000
-"""A shorter training tells one model from another by its start and its seed, not by its design."""
+"""After fewer steps models differ by their starting weights and seed, not by their design."""
 REFERENCE_ROWS = {"VAE reconstruction": "reconstruction", "Ground truth": "truth"}
 FEATURES = {
     "features_s_s": ("dinov2-small", "dinov2-small"),
     "features_g_s": ("dinov2-giant", "dinov2-small"),
     "base_b": ("dinov2-giant", "dinov2-base"),
 }
-"""Table 2(c): the encoders of source and pose, by hub name or folder, whose row a run may fill."""
+"""Run of Table 2(c) -> names of the source and pose encoders (hub name or folder) it needs."""
 MIPNET = {"mip_attention", "mask_ratio"}
-"""Settings of `model` that touch MIPNet alone."""
+"""Settings of `model` that affect MIPNet only."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """What the stages `evaluate` and `train` left in reports/ beside the settings `params`."""
+    """What the stages `train` and `evaluate` wrote to reports/, beside the settings `params`.
+
+    Only runs that the settings list are shown: files of other runs may be left from before.
+    """
 
     params: str | Path = "params.yaml"
 
@@ -61,53 +62,57 @@ class Results:
         """The settings of a run."""
         return load_config(self.params, run=run)
 
+    def _report(self, run: str, name: str) -> Path | None:
+        """The file reports/`name`; None if the run is not listed or not finished."""
+        path = self.root / "reports" / name
+        return path if run in self.config.runs and path.is_file() else None
+
     def rows(self, run: str) -> dict[str, dict[str, Any]]:
-        """Row (a checkpoint, baseline or limit) -> metric -> value; empty if not carried out."""
-        path = self.root / f"reports/scores/{run}.json"
-        carried_out = run in self.config.runs and path.is_file()
-        return json.loads(path.read_text()) if carried_out else {}
+        """Row (a checkpoint, baseline or limit) -> metric -> value; empty if there is no report."""
+        path = self._report(run, f"scores/{run}.json")
+        rows: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path else {}
+        return rows
 
     def pairs(self, run: str, checkpoint: Checkpoint) -> pd.DataFrame | None:
-        """The metrics of single pairs, by source and target; None if not carried out."""
-        path = self.root / f"reports/scores/{run}.tsv"
-        if run not in self.config.runs or not path.is_file():
+        """The metrics of each pair, indexed by source and target; None if there are none."""
+        path = self._report(run, f"scores/{run}.tsv")
+        if path is None:
             return None
         table = pd.read_csv(path, sep="\t", dtype=TEXT)
         table = table[table["row"] == checkpoint]
         return table.set_index(["source", "target"]) if len(table) else None
 
     def history(self, run: str) -> pd.DataFrame | None:
-        """Losses and cosines along a run's training; None if not carried out."""
-        path = self.root / f"reports/metrics/train_{run}.tsv"
-        carried_out = run in self.config.runs and path.is_file()
-        return pd.read_csv(path, sep="\t") if carried_out else None
+        """Losses and cosines over a run's training; None if there is no report."""
+        path = self._report(run, f"metrics/train_{run}.tsv")
+        return pd.read_csv(path, sep="\t") if path else None
 
     def metric(self, name: str) -> str:
-        """What the protocol has for the paper's metric: itself, a variant, or a stand-in."""
+        """The protocol's counterpart of a metric in the paper: itself, a variant or a stand-in."""
         return STAND_INS.get(self.config.evaluate.protocol, {}).get(name, name)
 
     def steps(self, run: str, checkpoint: Checkpoint) -> int | None:
-        """Training steps behind a run's checkpoint, where the run has it."""
+        """Training steps of a run's checkpoint; None if the run does not keep it."""
         return self.of_run(run).train.checkpoints.get(checkpoint)
 
     def seeds(self, runs: Sequence[str]) -> str:
-        """The profile's seed and, where they are others, those of the runs' training, in words."""
+        """The profile's seed and, where they differ, the runs' training seeds, in words."""
         own = sorted({self.of_run(run).training_seed for run in runs} - {self.config.seed})
         trained = f" (of training also {', '.join(map(str, own))})" if own else ""
         return f"seed {self.config.seed}{trained}"
 
-    def learned(self, init: str) -> set[str]:
-        """The settings of `model` whose weights a run that starts from `init` finds trained.
+    def untrained(self, init: str) -> set[str]:
+        """The settings of `model` whose weights are not in `init`, so that each run adds them new.
 
-        That is all but MIPNet's where `init` was trained without it, and each run adds it fresh.
+        These are MIPNet's if `init` was trained without it.
         """
         path = self.root / init / "config.json"
         trained = json.loads(path.read_text())["mip_attention"] if path.is_file() else None
-        return set(ModelConfig.model_fields) - (MIPNET if trained == "none" else set())
+        return MIPNET if trained == "none" else set()
 
     @property
     def networks(self) -> str:
-        """The base model and what makes its tokens, in words."""
+        """The base model and its token encoders, in words."""
         source, pose = self.config.features.source_encoder, self.config.features.pose_encoder
         depth, width = self.config.model.depth, self.config.model.hidden_size
         small = "" if width >= 768 else " (the paper's B: 12 of 768; S and L are smaller likewise)"
@@ -116,14 +121,24 @@ class Results:
 
     @property
     def data(self) -> str:
-        """What our numbers were computed on, in words."""
+        """The data behind our numbers, in words."""
         if self.config.data.rendered:
             return "rendered people (no DeepFashion), profile " + self.config.profile
         return f"{self.config.data.root}, profile {self.config.profile}"
 
 
+def leading_run(params: str | Path) -> tuple[str, str, Config]:
+    """The first run of the settings `params`, which is X-MDPT-B in most profiles.
+
+    Returns its name, the last of its checkpoints that draws pictures, and its settings.
+    """
+    run = load_config(params).runs[0]
+    config = load_config(params, run)
+    return run, config.last_checkpoint, config
+
+
 def _pair_counts(results: Results, runs: Sequence[str], checkpoints: Sequence[Checkpoint]) -> str:
-    """How many test pairs the rows of some runs are means over, in words."""
+    """How many test pairs the runs' scores are averaged over, in words."""
     counts: dict[str, set[int]] = {}
     for checkpoint in checkpoints:
         rows = [results.rows(run).get(checkpoint) for run in runs]
@@ -142,11 +157,11 @@ def _pair_counts(results: Results, runs: Sequence[str], checkpoints: Sequence[Ch
 
 
 def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Checkpoint]) -> str:
-    """A sentence on data, metrics, pairs, steps and starting weights of the runs named."""
+    """A few sentences on the data, metrics, pairs, steps and starting weights of the runs."""
     done = [run for run in runs if results.rows(run)]
     if not done:
         return f"Ours: none of these runs is carried out by the profile {results.config.profile}."
-    starts = {results.of_run(run).train.init for run in done}
+    training = {run: results.of_run(run).train for run in done}
     parts = [
         f"Ours: {results.data}, {results.config.data.size}x{results.config.data.size} pixels, "
         f"{results.networks}, protocol {results.config.evaluate.protocol}, "
@@ -156,13 +171,13 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
         parts.append("fd_effnet is not FID and st_lpips not LPIPS: no number compares with theirs.")
     elif results.config.data.rendered:
         parts.append("No number on rendered people compares with theirs.")
-    if starts - {None}:
-        scratch = [run for run in done if results.of_run(run).train.init is None]
+    if starts := sorted({train.init for train in training.values() if train.init is not None}):
+        scratch = [run for run, train in training.items() if train.init is None]
         parts.append(
-            f"Warm-started from {', '.join(sorted(starts - {None}))}"
+            f"Warm-started from {', '.join(starts)}"
             + (f", but from scratch: {', '.join(scratch)}." if scratch else ".")
         )
-    if min(min(results.of_run(run).train.checkpoints.values()) for run in done) < FEWEST_STEPS:
+    if min(min(train.checkpoints.values()) for train in training.values()) < FEWEST_STEPS:
         parts.append("After so few steps most differences are noise.")
     if results.config.evaluate.protocol not in ("pidm", "synthetic"):
         parts.append("Our rules are not the paper's.")
@@ -171,7 +186,7 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
 
 
 def training_in_words(results: Results, runs: Sequence[str]) -> str:
-    """A sentence on how long each run that the settings carry out was trained, and from what."""
+    """A sentence on the training length and starting weights of each run that is listed."""
     parts = []
     for run in (run for run in runs if run in results.config.runs):
         train = results.of_run(run).train
@@ -184,37 +199,41 @@ def training_in_words(results: Results, runs: Sequence[str]) -> str:
 
 
 def _checkpoint(row: Score) -> Checkpoint:
-    """Which of our two checkpoints answers a printed row."""
+    """Which of our two checkpoints corresponds to a printed row."""
     if row.table != "1":
         return "ablation"
-    same = [other.steps for other in scores() if (other.table, other.run) == ("1", row.run)]
-    return "ablation" if row.steps == min(same) else "main"
+    steps = [other.steps or 0 for other in scores() if (other.table, other.run) == ("1", row.run)]
+    return "ablation" if row.steps == min(steps) else "main"
 
 
-def _has_features(row: Score, config: Config) -> bool:
-    """Whether the profile's encoders are those that a row of Table 2(c) is about."""
+def _has_features(run: str, row: Score, config: Config) -> bool:
+    """Whether the profile uses the encoders that a row of Table 2(c) is about."""
     names = (config.features.source_encoder, config.features.pose_encoder)
-    return row.table != "2c" or tuple(Path(name).name for name in names) == FEATURES[row.run]
+    return row.table != "2c" or tuple(Path(name).name for name in names) == FEATURES[run]
 
 
-def _cell(value: float | None, metric: str) -> str | None:
-    return None if value is None else f"{value:.{METRICS[metric].decimals}f}"
+def heading(metric: str) -> str:
+    """A metric's label, with an arrow that points to the better end."""
+    return f"{METRICS[metric].label} {'↑' if METRICS[metric].higher else '↓'}"
 
 
-def _ours(results: Results, run: str | None, name: str | None, steps: int | None) -> dict[str, Any]:
-    """Our half of a row; empty cells where there is nothing."""
+def _ours(
+    results: Results, run: str | None, name: str | None, steps: int | None = None
+) -> dict[str, str | None]:
+    """Our half of a row; cells are None where there is no number."""
     row = results.rows(run).get(name, {}) if run and name else {}
-    cells: dict[str, Any] = {"our steps": f"{steps:,}" if row and steps else None}
+    cells = {"our steps": f"{steps:,}" if row and steps else None}
     cells["our pairs"] = f"{row['count']:,.0f}" if row else None
     for printed in PRINTED:
         key = results.metric(printed)
-        heading = f"{METRICS[key].label} {'↑' if METRICS[key].higher else '↓'}"
-        cells[f"our {heading}"] = _cell(row.get(key), key)
+        value = row.get(key)
+        text = None if value is None else f"{value:.{METRICS[key].decimals}f}"
+        cells[f"our {heading(key)}"] = text
     return cells
 
 
 def _limits_run(results: Results, size: int) -> str | None:
-    """A run whose scores hold the reference rows at the paper's picture size."""
+    """A run that has scores of the reference rows at the paper's picture size."""
     at_size = [run for run in results.config.runs if (run == "size_l_512") == (size == 512)]
     return next((run for run in at_size if results.rows(run)), None)
 
@@ -226,22 +245,22 @@ def _paper(row: Score) -> dict[str, Any]:
 
 
 def score_table(table: str, results: Results, size: int = 256) -> pd.DataFrame:
-    """A table of the paper at a picture size, each printed row beside ours.
+    """A table of the paper at one picture size, with our numbers beside each printed row.
 
-    Cells are text as printed, and None where the paper or the profile has no number. A column has
-    the number of our test pairs where rows differ in it.
+    Cells are None where the paper or the profile has no number. If rows differ in their number of
+    test pairs, a column shows it.
     """
     rows = []
     for row in scores():
         if (row.table, row.size) != (table, size):
             continue
         if row.method in REFERENCE_ROWS:
-            ours = _ours(results, _limits_run(results, size), REFERENCE_ROWS[row.method], None)
-        elif row.run is not None and results.rows(row.run) and _has_features(row, results.config):
+            ours = _ours(results, _limits_run(results, size), REFERENCE_ROWS[row.method])
+        elif row.run and results.rows(row.run) and _has_features(row.run, row, results.config):
             name = _checkpoint(row)
             ours = _ours(results, row.run, name, results.steps(row.run, name))
         else:
-            ours = _ours(results, None, None, None)
+            ours = _ours(results, None, None)
         rows.append(_paper(row) | ours)
     for method, run in NOT_PRINTED.get(table, ()):
         if results.rows(run):

@@ -1,4 +1,4 @@
-"""Figures 2, 11 and 12: one pose drawn from several views of a person, and from someone else."""
+"""Figures 2, 11 and 12: one pose, drawn from several views of a person and from someone else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ Pictures = list[np.ndarray]
 class Views:
     """One pose, drawn with the same noise from every view of a person and from someone else.
 
-    `sources` and `drawn` go together. `other_source` and `other_drawn` are the control, of one
-    picture, and empty where there is nobody else.
+    `drawn` has a picture for each of `sources`. `other_source` and `other_drawn` are the control:
+    one picture each, or none if there is nobody else.
     """
 
     person: str
@@ -38,10 +38,8 @@ class Views:
     truth: np.ndarray
 
     def distances(self) -> dict[str, str | float]:
-        """Mean ST-LPIPS between the sources, between what was drawn, and from that to the other.
-
-        nan where there is no pair.
-        """
+        """Mean ST-LPIPS between the sources, between the drawn pictures, and from those to the
+        control; nan if there is no pair."""
         others = float("nan")
         if self.other_drawn:
             drawn, other = (to_signed(np.stack(p)) for p in (self.drawn, self.other_drawn))
@@ -63,7 +61,7 @@ def draw_views(
 ) -> Views:
     """Draw the pose of the last picture of `people[place]` from their other pictures.
 
-    The control is the first picture of the next in `people` who is somebody else.
+    The control is the first picture of the next person in `people` with another name.
     """
     *names, target = people[place]
     around = [*people[place + 1 :], *people[:place]]
@@ -84,17 +82,19 @@ def draw_views(
 
 
 def views_figure(people: Sequence[Views]) -> Figure:
-    """Each person's views above what was drawn from them; the pose and the truth on the right."""
-    most, rows = max(len(one.sources) for one in people), {}
+    """Each person's views above the pictures drawn from them; pose and truth on the right."""
+    most = max(len(one.sources) for one in people)
+    rows: dict[str, list[np.ndarray | None]] = {}
     for number, one in enumerate(people, start=1):
-        gap = [None] * (most - len(one.sources))
-        other = one.other_source or [None], one.other_drawn or [None]
-        rows[f"person {number}: sources"] = [*one.sources, *gap, *other[0], one.pose]
-        rows[f"person {number}: drawn"] = [*one.drawn, *gap, *other[1], one.truth]
+        gap: list[np.ndarray | None] = [None] * (most - len(one.sources))
+        source: Sequence[np.ndarray | None] = one.other_source or [None]
+        drawn: Sequence[np.ndarray | None] = one.other_drawn or [None]
+        rows[f"person {number}: sources"] = [*one.sources, *gap, *source, one.pose]
+        rows[f"person {number}: drawn"] = [*one.drawn, *gap, *drawn, one.truth]
     columns = [*(f"view {n + 1}" for n in range(most)), "someone else", "pose, truth"]
     return picture_grid(rows, "one pose from several views of a person", columns)
 
 
 def distance_table(people: Sequence[Views]) -> pd.DataFrame:
-    """The distances of each, a row a person, as numbers."""
+    """The distances of each person, a row each."""
     return pd.DataFrame([one.distances() for one in people])

@@ -1,13 +1,13 @@
-"""Data sets of rendered people in DeepFashion's layout: pictures, key points, splits and pairs.
+"""Data sets of rendered people in DeepFashion's layout: pictures, key points, lists and pairs.
 
     img/WOMEN/Dresses/id_00000012/01_1_front.jpg    11:16, JPEG quality 95, 4:4:4
     pose/WOMEN/Dresses/id_00000012/01_1_front.txt   18 rows "x y" in the 256x256 padded frame
     train.lst  test.lst  train_pairs.txt  test_pairs.txt
 
-Everything follows from (seed, identity number): the number of processes, the other people and an
-interruption change no byte. Training pairs are all ordered pairs of a person's pictures. Test
-sources are only the clear portraits (the front picture and one three-quarter picture, where the
-chosen views hold one); their targets are all other pictures of the person.
+A person is determined by (seed, number) to the byte, whatever the number of processes, the other
+people, and interruptions. Training pairs are all ordered pairs of a person's pictures. Test pairs
+have a clear portrait as source (the front view, or a three-quarter view if there is one), and any
+other picture of the person as target.
 """
 
 import itertools
@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from functools import lru_cache
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -32,23 +32,22 @@ from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 __all__ = ["Identity", "identity", "render_dataset", "render_person"]
 
 TEST_SOURCES = ("01_1_front", "01_7_additional")
-CHUNK = 16  # people whose rest shapes are computed in one batch
+CHUNK = 16  # people whose bodies are computed in one batch
+Job = tuple[Identity, bodies.Shape, list[int]]
+"""A person, the body at rest, and the numbers of the views to render."""
 
 
 class Photographer:
-    """Renders people over one body template; one per process."""
+    """Renders people from one body template; each process has one."""
 
     def __init__(self, template: bodies.BodyTemplate) -> None:
         self.template = template
         self.dresser = studio.Dresser(template)
 
     def pictures(
-        self, person: Identity, shape: tuple, views: list[int], height: int, samples: int
+        self, person: Identity, shape: bodies.Shape, views: list[int], height: int, samples: int
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yield (view number, (H, W, 3) uint8 picture, (18, 2) key points) for every view.
-
-        shape: the person's rest vertices (V, 3) and bone heads (B, 3).
-        """
+        """Yield (view number, uint8 picture (H, W, 3), key points (18, 2)) for every view."""
         rest, heads = shape
         layers = self.dresser.dress(person, rest, heads)
         size = (height, round(height * studio.ASPECT))
@@ -69,17 +68,17 @@ class Photographer:
 
 
 def padded_points(positions: np.ndarray, head: np.ndarray) -> np.ndarray:
-    """(18, 2) key points in the 256x256 padded frame from frame positions (18, 2) in [0, 1].
+    """Positions in the picture (18, 2) in [0, 1] -> key points in the 256x256 padded frame.
 
-    head (3, 3): rotation of the head. Hidden parts of the face and points outside the picture
-    become -1 -1.
+    Points outside the picture become -1 -1, and so do parts of the face that the rotation of the
+    head, (3, 3), hides.
     """
-    seen = ((positions >= 0) & (positions < 1)).all(axis=1)
+    seen: np.ndarray = np.all((positions >= 0) & (positions < 1), axis=1)
     seen[list(bodies.HIDEABLE)] &= bodies.face_visible(head, np.array([0.0, -1.0, 0.0]))
     return np.where(seen[:, None], positions * (176, 256) + (40, 0), -1.0)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _local_photographer() -> Photographer:
     return Photographer(bodies.load_template())
 
@@ -87,9 +86,9 @@ def _local_photographer() -> Photographer:
 def render_person(
     person: Identity, view_number: int, height: int = 256, samples_per_pixel: int = 16
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One picture: (H, W, 3) uint8 with W = 11/16 H, and (18, 2) key points in the padded frame.
+    """One picture, uint8 (H, W, 3) with W = 11/16 H, and its key points (18, 2), padded frame.
 
-    Raises ValueError for a view number, height or number of samples out of range.
+    Raises ValueError for a view number, height or number of samples that is out of range.
     """
     _require("view_number", view_number, 0, 10**6)
     _check_picture(height, samples_per_pixel)
@@ -126,10 +125,10 @@ def _start_worker(template: bodies.BodyTemplate) -> None:
     _worker = Photographer(template)
 
 
-def _work(
-    root: Path, person: Identity, shape: tuple, views: list[int], height: int, samples: int
-) -> int:
-    assert _worker is not None
+def _work(root: Path, job: Job, height: int, samples: int) -> int:
+    """Render one person's views in a worker process; returns how many."""
+    assert _worker is not None, "`_start_worker` makes it"
+    person, shape, views = job
     for number, picture, points in _worker.pictures(person, shape, views, height, samples):
         image, pose = (root / p for p in _paths(person, number))
         with atomic_path(pose) as partial:
@@ -140,7 +139,7 @@ def _work(
 
 
 def _unfinished(root: Path, people: list[Identity], views: int) -> list[tuple[Identity, list[int]]]:
-    """The people with views still to render, and which."""
+    """The people who have views still to render, and the numbers of these."""
     left = [
         [view for view in range(views) if not (root / _paths(person, view)[0]).exists()]
         for person in people
@@ -148,8 +147,8 @@ def _unfinished(root: Path, people: list[Identity], views: int) -> list[tuple[Id
     return [(person, rest) for person, rest in zip(people, left, strict=True) if rest]
 
 
-def _jobs(todo: list[tuple[Identity, list[int]]]) -> Iterator[tuple]:
-    """Yield (person, rest shape, views to render), shapes computed a chunk at a time."""
+def _jobs(todo: list[tuple[Identity, list[int]]]) -> Iterator[Job]:
+    """Yield jobs, computing bodies a chunk at a time."""
     for start in range(0, len(todo), CHUNK):
         chunk = todo[start : start + CHUNK]
         shapes = bodies.rest_shapes([person.shape for person, _ in chunk])
@@ -157,8 +156,10 @@ def _jobs(todo: list[tuple[Identity, list[int]]]) -> Iterator[tuple]:
             yield person, (rest.astype(np.float32), heads), left
 
 
-def _render_all(root: Path, people: list[Identity], views: int, picture: tuple, workers: int):
-    """Render what is missing with `workers` processes, at most a chunk waiting per process."""
+def _render_all(
+    root: Path, people: list[Identity], views: int, height: int, samples: int, workers: int
+) -> None:
+    """Render what is missing with `workers` processes, each with at most three jobs waiting."""
     template = bodies.load_template()
     todo, total = _unfinished(root, people, views), len(people) * views
     finished = total - sum(len(left) for _, left in todo)
@@ -169,9 +170,9 @@ def _render_all(root: Path, people: list[Identity], views: int, picture: tuple, 
             workers, get_context("spawn"), initializer=_start_worker, initargs=(template,)
         ) as pool,
     ):
-        waiting: set[Future] = set()
-        for person, shape, left in _jobs(todo):
-            waiting.add(pool.submit(_work, root, person, shape, left, *picture))
+        waiting: set[Future[int]] = set()
+        for job in _jobs(todo):
+            waiting.add(pool.submit(_work, root, job, height, samples))
             while len(waiting) >= 3 * workers:
                 done = next(as_completed(waiting))
                 waiting.remove(done)
@@ -194,14 +195,14 @@ def _write_lists(root: Path, train: list[Identity], test: list[Identity], views:
 
 
 def _cores() -> int:
-    """Cores this process may use; macOS and Windows do not say, so all there are."""
+    """How many cores this process may use; all of them where the system does not tell."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _check_replaceable(root: Path) -> None:
-    """Raise DataError where `root` holds anything but people that were rendered before."""
+    """Raise DataError if `root` holds anything but people that were rendered before."""
     if not root.exists() or not any(root.iterdir()):
         return
     lists = {f"{split}{end}" for split in SPLITS for end in (".lst", "_pairs.txt")}
@@ -209,8 +210,8 @@ def _check_replaceable(root: Path) -> None:
     ours = joints and re.fullmatch(r"(-?\d+\.\d{3} -?\d+\.\d{3}\n){18}", joints.read_text())
     if not ours or {path.name for path in root.iterdir()} != {"img", "pose"} | lists:
         raise DataError(
-            f"{root}: holds something else than rendered people, who would replace it; name "
-            "another folder as data.root, or take data.rendered out of the settings"
+            f"{root}: holds something other than rendered people, which would be replaced; set "
+            "data.root to another folder, or remove data.rendered from the settings"
         )
 
 
@@ -226,13 +227,17 @@ def render_dataset(
     first_identity: int = 0,
     workers: int | None = None,
 ) -> None:
-    """Render a data set to the folder `root`; an interrupted call resumes where it stopped.
+    """Render a data set to the folder `root`; after an interruption, the next call resumes.
 
-    identities: people in all, the last `test_identities` of them for testing; views: pictures of
-    each; height: of a picture in pixels; first_identity: number of the first person, so that
-    other ranges give other people; workers: processes, by default one a core.
-    Raises ValueError that names an argument out of range, DataError where `root` holds something
-    else than rendered people.
+    Args:
+        identities: number of people, the last `test_identities` of whom are for testing.
+        views: pictures of each person.
+        height: of a picture, in pixels.
+        first_identity: number of the first person; other ranges give other people.
+        workers: number of processes, by default one per core.
+
+    Raises ValueError for an argument out of range, and DataError if `root` holds something other
+    than rendered people.
     """
     _check_replaceable(root)
     _require("identities", identities, 1, 10**6)
@@ -250,5 +255,5 @@ def render_dataset(
         first_identity,
     )  # fmt: skip
     with resumable_dir(root, key) as partial:
-        _render_all(partial, people, views, (height, samples_per_pixel), workers)
+        _render_all(partial, people, views, height, samples_per_pixel, workers)
         _write_lists(partial, people[:split], people[split:], views)

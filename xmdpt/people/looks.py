@@ -1,12 +1,17 @@
-"""Who the rendered people are: bodies, clothes, colours and poses, drawn from seeds."""
+"""The appearance and the poses of rendered people, drawn at random from seeds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict, TypeVar
 
 import numpy as np
 
-from xmdpt.people.bodies import Pose
+from xmdpt.people.bodies import Direction, Pose
 
-PALETTE = {  # linear-looking sRGB colours in [0, 1], named for captions
+Option = TypeVar("Option")
+Colour = tuple[float, float, float]
+
+PALETTE = {  # sRGB in [0, 1]
     "white": (0.90, 0.90, 0.88), "black": (0.05, 0.05, 0.06), "grey": (0.50, 0.50, 0.52),
     "charcoal": (0.20, 0.21, 0.23), "navy": (0.08, 0.11, 0.28), "blue": (0.16, 0.32, 0.70),
     "light blue": (0.60, 0.76, 0.90), "denim": (0.24, 0.34, 0.50), "red": (0.74, 0.10, 0.12),
@@ -32,8 +37,15 @@ HAIR = {
     "auburn": (0.42, 0.18, 0.09), "blond": (0.76, 0.58, 0.34), "light blond": (0.87, 0.75, 0.53),
     "grey": (0.55, 0.54, 0.53),
 }  # fmt: skip
+EYES = ((0.2, 0.12, 0.07), (0.2, 0.12, 0.07), (0.25, 0.4, 0.55), (0.3, 0.4, 0.25))
 PATTERNS = ("plain", "horizontal stripes", "vertical stripes", "checks", "dots", "blocks")
-VIEWS = (  # file name, range of yaw in degrees (either sign), whether the pose is lively
+LIVELY_ARMS = (
+    *("hang", "hang", "hip", "hip", "bent", "forward", "raised", "head", "out", "pocket"),
+)
+CALM_ARMS = ("hang", "hang", "away", "back", "pocket", "hip")
+LIVELY_LEGS = ("walk", "walk", "step", "relaxed", "wide")
+CALM_LEGS = ("stand", "relaxed", "step")
+VIEWS = (  # file name, range of yaw in degrees (of either sign), whether the pose is lively
     ("01_1_front", (0, 8), False),
     ("01_7_additional", (25, 50), False),
     ("01_3_back", (160, 180), False),
@@ -47,11 +59,11 @@ VIEWS = (  # file name, range of yaw in degrees (either sign), whether the pose 
 
 @dataclass(frozen=True)
 class Garment:
-    """One piece of clothing; lengths in metres of the template, see `wardrobe.Fields`.
+    """One piece of clothing; lengths are metres of the template, see `wardrobe.Fields`.
 
     kind: top, jacket, trousers or skirt; hem: height of the lower border; sleeve: 0 none,
-    1 elbow, 2 wrist; neck: (depth, half width); loose: 0 tight to 1 wide; pattern, colours
-    (names) and scale (metres a period) of the cloth.
+    1 to the elbow, 2 to the wrist; neck: (depth, half width) of the neckline; loose: from 0, tight,
+    to 1, wide; pattern, names of colours and scale (metres per period) of the cloth.
     """
 
     kind: str
@@ -74,8 +86,8 @@ class Identity:
     gender: str
     category: str
     shape: dict[str, float]
-    skin: tuple[float, float, float]
-    eyes: tuple[float, float, float]
+    skin: Colour
+    eyes: Colour
     hair: str
     hair_style: str
     hair_length: float
@@ -95,7 +107,7 @@ class Identity:
 class View:
     """One picture of a person: file stem, yaw (degrees), pose and framing.
 
-    top and bottom: margins as a share of the frame's height; crop: cut at the knees.
+    top and bottom: margins as fractions of the frame's height; crop: whether it ends at the knees.
     """
 
     name: str
@@ -106,7 +118,15 @@ class View:
     crop: bool
 
 
-def _pick(rng: np.random.Generator, options):
+class Cloth(TypedDict):
+    """The part of a `Garment` that says what it is made of."""
+
+    pattern: str
+    colours: tuple[str, ...]
+    scale: float
+
+
+def _pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
     return options[int(rng.integers(len(options)))]
 
 
@@ -125,7 +145,10 @@ def _shape(rng: np.random.Generator, female: bool) -> dict[str, float]:
     }
 
 
-def _cloth(rng: np.random.Generator, plain: float, colours=tuple(PALETTE)) -> dict:
+def _cloth(
+    rng: np.random.Generator, plain: float, colours: Sequence[str] = tuple(PALETTE)
+) -> Cloth:
+    """A random cloth; `plain` is the probability of having no pattern."""
     first, second = _pick(rng, colours), _pick(rng, tuple(PALETTE))
     while np.abs(np.subtract(PALETTE[first], PALETTE[second])).sum() < 0.6:
         second = _pick(rng, tuple(PALETTE))
@@ -163,7 +186,7 @@ def _outfit(rng: np.random.Generator, female: bool) -> tuple[str, list[Garment],
     tucked = bool(rng.random() < 0.35)
     if female and kind < 0.3:
         skirt = _skirt(rng)
-        cloth = {k: getattr(top, k) for k in ("pattern", "colours", "scale")}
+        cloth: Cloth = {"pattern": top.pattern, "colours": top.colours, "scale": top.scale}
         skirt = Garment("skirt", "dress", skirt.hem, loose=skirt.loose, **cloth)
         top = Garment("top", "dress", 0.12, top.sleeve, top.neck, 0.1, **cloth)
         return "Dresses", [top, skirt], True
@@ -186,18 +209,26 @@ def _outfit(rng: np.random.Generator, female: bool) -> tuple[str, list[Garment],
     return category, garments, tucked
 
 
+def _skin(rng: np.random.Generator) -> tuple[float, Colour]:
+    """A tone, from 0 to the last of `SKIN`, and its colour."""
+    tone = rng.uniform(0, len(SKIN) - 1)
+    below = int(tone)
+    colour = SKIN[below] + (SKIN[min(below + 1, len(SKIN) - 1)] - SKIN[below]) * (tone - below)
+    red, green, blue = map(float, colour)
+    return tone, (red, green, blue)
+
+
 def identity(seed: int, number: int) -> Identity:
     """The person `number` of the world `seed`; equal arguments give an equal person."""
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     if not 0 <= number < 10**8:
         raise ValueError(f"number must be in [0, 10**8), got {number}")
+    # The order of the draws below defines all people: another order gives other people.
     rng = np.random.default_rng([seed, number])
     female = bool(rng.random() < 0.65)
     category, garments, tucked = _outfit(rng, female)
-    tone = rng.uniform(0, len(SKIN) - 1)
-    below = int(tone)
-    skin = SKIN[below] + (SKIN[min(below + 1, len(SKIN) - 1)] - SKIN[below]) * (tone - below)
+    tone, skin = _skin(rng)
     dark = ("black", "dark brown", "brown")
     styles = ("long", "long", "bob", "bun") if female else ("short", "short", "crop", "bob")
     lengths = {"long": rng.uniform(0.38, 0.56), "bob": rng.uniform(0.58, 0.64)}
@@ -208,10 +239,8 @@ def identity(seed: int, number: int) -> Identity:
         gender="WOMEN" if female else "MEN",
         category=category,
         shape=_shape(rng, female),
-        skin=tuple(float(c) for c in skin),
-        eyes=_pick(
-            rng, ((0.2, 0.12, 0.07), (0.2, 0.12, 0.07), (0.25, 0.4, 0.55), (0.3, 0.4, 0.25))
-        ),
+        skin=skin,
+        eyes=_pick(rng, EYES),
         hair=_pick(rng, dark if tone > 4 else tuple(HAIR)),
         hair_style=style,
         hair_length=float(lengths.get(style, 0.7)),
@@ -223,8 +252,8 @@ def identity(seed: int, number: int) -> Identity:
     )
 
 
-def _arm(rng: np.random.Generator, kind: str, wide: float) -> tuple:
-    """(upper, lower) directions of one arm, x outwards, with a little jitter."""
+def _arm(rng: np.random.Generator, kind: str, wide: float) -> tuple[Direction, Direction]:
+    """(upper, lower) directions of one arm, x outwards, with some jitter."""
     upper, lower = {
         "hang": ((0.20 + wide, 0.06, -1), (0.08 + wide / 2, -0.16, -1)),
         "away": ((0.50, 0.10, -1), (0.42, -0.25, -1)),
@@ -241,7 +270,8 @@ def _arm(rng: np.random.Generator, kind: str, wide: float) -> tuple:
     return tuple(np.add(upper, jitter[0])), tuple(np.add(lower, jitter[1]))
 
 
-def _legs(rng: np.random.Generator, kind: str) -> tuple:
+def _legs(rng: np.random.Generator, kind: str) -> tuple[Direction, ...]:
+    """(upper, lower) directions of the left leg, then of the right one."""
     spread = rng.uniform(0.0, 0.06)
     straight = ((spread, -0.02, -1), (spread, 0.05, -1))
     fore, aft = ((spread, -0.34, -1), (spread, 0.03, -1)), ((spread, 0.22, -1), (spread, 0.42, -1))
@@ -254,43 +284,31 @@ def _legs(rng: np.random.Generator, kind: str) -> tuple:
         "relaxed": (bent, straight),
         "wide": (wide, wide),
     }[kind]
-    return (left, right) if rng.random() < 0.5 else (right, left)
+    return left + right if rng.random() < 0.5 else right + left
+
+
+def _pose(rng: np.random.Generator, person: Identity, lively: bool) -> Pose:
+    arm_kinds = LIVELY_ARMS if lively else CALM_ARMS
+    skirts = [garment for garment in person.garments if garment.kind == "skirt"]
+    wide = 0.10 * bool(skirts) + 0.25 * max(0.0, person.shape["weight"] - 0.45)
+    arms = _arm(rng, _pick(rng, arm_kinds), wide) + _arm(rng, _pick(rng, arm_kinds), wide)
+    leg_kinds = LIVELY_LEGS if lively else CALM_LEGS
+    if any(skirt.hem < -0.4 for skirt in skirts):
+        leg_kinds = ("stand", "step", "relaxed")  # a long skirt allows no long stride
+    legs = _legs(rng, _pick(rng, leg_kinds))
+    sway = rng.normal(0, 1, 6) * (2, 2, 4, 4, 3, 10 if lively else 6)
+    return Pose(arms, legs, tuple(sway[:3]), tuple(sway[3:]), float(rng.uniform(2, 14)))
 
 
 def view(person: Identity, number: int) -> View:
-    """View `number` of `person`: the first is a front picture, the next seven differ."""
+    """View `number` of `person`: of every eight, the first is a front view, and all differ."""
     if number < 0:
         raise ValueError(f"view number must not be negative, got {number}")
     order = np.random.default_rng([person.seed, person.number, 7]).permutation(7) + 1
     place, turn = number % 8, number // 8
     name, (low, high), lively = VIEWS[order[place - 1] if place else 0]
     rng = np.random.default_rng([person.seed, person.number, 11, number])
-    lively_arms = (
-        "hang",
-        "hang",
-        "hip",
-        "hip",
-        "bent",
-        "forward",
-        "raised",
-        "head",
-        "out",
-        "pocket",
-    )
-    calm = ("hang", "hang", "away", "back", "pocket", "hip")
-    kinds = lively_arms if lively else calm
-    skirt = any(g.kind == "skirt" for g in person.garments)
-    wide = 0.10 * skirt + 0.25 * max(0.0, person.shape["weight"] - 0.45)
-    arms = _arm(rng, _pick(rng, kinds), wide) + _arm(rng, _pick(rng, kinds), wide)
-    leg_kinds = (
-        ("walk", "walk", "step", "relaxed", "wide") if lively else ("stand", "relaxed", "step")
-    )
-    if any(g.kind == "skirt" and g.hem < -0.4 for g in person.garments):
-        leg_kinds = ("stand", "step", "relaxed")  # a long skirt allows no stride
-    legs = _legs(rng, _pick(rng, leg_kinds))
-    legs = legs[0] + legs[1]
-    sway = rng.normal(0, 1, 6) * (2, 2, 4, 4, 3, 10 if lively else 6)
-    pose = Pose(arms, legs, tuple(sway[:3]), tuple(sway[3:]), float(rng.uniform(2, 14)))
+    pose = _pose(rng, person, lively)
     yaw = float(rng.uniform(low, high) * rng.choice([-1, 1]))
     name = f"{int(name[:2]) + 2 * turn:02d}{name[2:]}"
     crop = bool(rng.random() < 0.25) and "full" not in name and "front" not in name

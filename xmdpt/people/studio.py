@@ -1,22 +1,25 @@
-"""The photographer: dresses a body and renders it before white with Mitsuba 3 (scalar, CPU)."""
+"""The studio: dresses a body, and photographs it on white with Mitsuba 3 on the CPU."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from xmdpt.people import bodies, wardrobe
 from xmdpt.people.looks import HAIR, PALETTE, Garment, Identity, View
-from xmdpt.people.wardrobe import Piece, linear, normals
+from xmdpt.people.wardrobe import Fields, Piece, linear, normals
 
 ASPECT = 11 / 16
 DISTANCE = 7.0  # metres from the camera to the person
 
 
-@lru_cache(maxsize=1)
-def _mitsuba():
-    import mitsuba
+@cache
+def _mitsuba() -> ModuleType:
+    import mitsuba  # a second, needed only to render
 
     mitsuba.set_variant("scalar_rgb")
     mitsuba.set_log_level(mitsuba.LogLevel.Error)
@@ -25,9 +28,10 @@ def _mitsuba():
 
 @dataclass
 class Layer:
-    """A surface to render: rest points (N, 3), skinning weights (N, B), triangles and paint.
+    """A surface to render: points at rest (N, 3), skinning weights (N, B), triangles and paint.
 
-    Either `colour` (N, 3) linear, or `texture` (h, w, 3) linear with coordinates `uv` (N, 2).
+    The paint is either `colour` (N, 3), or `texture` (h, w, 3) with coordinates `uv` (N, 2); both
+    are linear.
     """
 
     rest: np.ndarray
@@ -39,7 +43,7 @@ class Layer:
 
 
 def pattern_tile(garment: Garment) -> np.ndarray:
-    """(64, 64, 3) linear tile of the garment's cloth, one period in each direction."""
+    """(64, 64, 3) linear colours of the garment's cloth, one period in each direction."""
     first, second = (linear(PALETTE[name]) for name in garment.colours)
     v, u = (np.indices((64, 64)) + 0.5) / 64
     if garment.pattern == "horizontal stripes":
@@ -52,18 +56,19 @@ def pattern_tile(garment: Garment) -> np.ndarray:
         mask = ((u - 0.5) ** 2 + (v - 0.5) ** 2 < 0.065).astype(float)
     else:
         mask = np.zeros((64, 64))
-    return first + (second - first) * mask[:, :, None]
+    tile: np.ndarray = first + (second - first) * mask[:, :, None]
+    return tile
 
 
 def block_colours(garment: Garment, place: np.ndarray) -> np.ndarray:
-    """(N, 3) linear colours of a garment of two blocks; place (N, 3) template positions."""
+    """(N, 3) linear colours of a garment of two blocks; `place` (N, 3) is on the template."""
     split = -0.3 if garment.kind == "trousers" else 0.28
     first, second = (linear(PALETTE[name]) for name in garment.colours)
     return np.where(place[:, 2:] > split, second, first)
 
 
 def merged(layers: list[Layer]) -> list[Layer]:
-    """The textured layers as they are and all painted ones as a single layer."""
+    """The textured layers as they are, and all painted ones merged into one."""
     painted = [x for x in layers if x.colour is not None]
     starts = np.cumsum([0] + [len(x.rest) for x in painted])
     faces = [x.faces + start for x, start in zip(painted, starts, strict=False)]
@@ -71,15 +76,15 @@ def merged(layers: list[Layer]) -> list[Layer]:
         np.concatenate([x.rest for x in painted]),
         sparse.vstack([x.weights for x in painted]).tocsr(),
         np.concatenate(faces),
-        np.concatenate([x.colour for x in painted]),
+        np.concatenate([x.colour for x in painted if x.colour is not None]),
     )
     return [x for x in layers if x.colour is None] + [whole]
 
 
-def garment_fields(f: wardrobe.Fields, person: Identity, garment: Garment) -> list[np.ndarray]:
-    """Fields whose positive part is the garment."""
+def garment_fields(f: Fields, person: Identity, garment: Garment) -> list[np.ndarray]:
+    """The fields that are all positive on the garment."""
     waist = 0.14
-    if not person.tucked:  # ends just above the hem of the top, so that it cannot show through
+    if not person.tucked:  # just above the hem of the top, so that nothing shows through
         waist = next((g.hem for g in person.garments if g.kind == "top"), waist) + 0.035
     if garment.kind == "trousers":
         return f.trousers(min(waist, 0.14), garment.hem)
@@ -92,19 +97,36 @@ def garment_fields(f: wardrobe.Fields, person: Identity, garment: Garment) -> li
     return fields
 
 
+def _ease(person: Identity, garment: Garment, place: np.ndarray) -> np.ndarray:
+    """(N,) metres between the garment and the body, with wrinkles; `place` is on the template."""
+    least = {"top": 0.008, "jacket": 0.022, "trousers": 0.004, "skirt": 0.004}[garment.kind]
+    if person.tucked:
+        least = {"top": 0.002, "trousers": 0.010, "skirt": 0.010}.get(garment.kind, least)
+    waves = wardrobe.wrinkles(place, [person.seed, person.number, len(garment.kind)])
+    ease = least + (0.001 if garment.kind == "jacket" else 0.002) * waves * (0.3 + garment.loose)
+    if garment.kind in ("top", "jacket") and not (person.tucked and garment.kind == "top"):
+        ease = ease + 0.012 * np.clip((garment.hem + 0.10 - place[:, 2]) / 0.10, 0, 1)
+    return ease
+
+
+def _whole(points: np.ndarray, faces: np.ndarray) -> Piece:
+    """A mesh as a piece of itself, to be clipped."""
+    return Piece(faces, sparse.identity(len(points), format="csr"))
+
+
 class Dresser:
-    """Builds the layers of a person over a rest body; what does not depend on the body is kept."""
+    """Builds the layers of a person on a body at rest, and keeps what does not depend on it."""
 
     def __init__(self, template: bodies.BodyTemplate) -> None:
         self.template = template
-        self.fields = wardrobe.Fields.of(template)
+        self.fields = Fields.of(template)
         self.count = len(template.vertices)
         groups = template.groups
         self.tights = wardrobe.subdivide(wardrobe.whole(groups["helper-tights"], self.count))
         self.skirt = wardrobe.subdivide(wardrobe.whole(groups["helper-skirt"], self.count))
 
     def dress(self, person: Identity, rest: np.ndarray, heads: np.ndarray) -> list[Layer]:
-        """Layers of `person` over the rest body `rest` (V, 3) with bone heads (B, 3)."""
+        """The layers of `person` on the body at rest, vertices (V, 3) and bone heads (B, 3)."""
         layers, covers = [], []
         for garment in person.garments:
             source = self.skirt if garment.kind == "skirt" else self.tights
@@ -112,7 +134,7 @@ class Dresser:
             layers.append(self.cloth(person, garment, source, fields, rest, heads))
             if garment.kind in ("top", "trousers"):
                 covers.append(np.min(garment_fields(self.fields, person, garment), axis=0))
-            elif garment.kind == "skirt":  # legs are kept only near the hem: none pierces the cloth
+            elif garment.kind == "skirt":  # legs end above the hem, so they cannot pierce the cloth
                 deep = self.fields.z - garment.hem - 5 * np.clip(self.fields.arm, 0, 1)
                 covers.append(np.minimum(deep, 0.10 - self.fields.z))
         shoe = person.shoe_height - self.fields.z
@@ -132,7 +154,7 @@ class Dresser:
         rest: np.ndarray,
         heads: np.ndarray,
     ) -> Layer:
-        """A garment: eased off the body, wrinkled, cut, with its cloth."""
+        """A garment: lifted off the body, wrinkled, cut out and coloured."""
         points = source.mix @ rest
         place = source.mix @ self.template.vertices
         arm = source.mix @ self.fields.arm
@@ -143,19 +165,12 @@ class Dresser:
             points = wardrobe.widen_legs(points, place, self.leg_axis(heads), garment.loose)
         else:
             points = wardrobe.drape(points, arm, garment.loose)
-        ease = {"top": 0.008, "jacket": 0.022, "trousers": 0.004, "skirt": 0.004}[garment.kind]
-        if person.tucked:
-            ease = {"top": 0.002, "trousers": 0.010, "skirt": 0.010}.get(garment.kind, ease)
-        waves = wardrobe.wrinkles(place, [person.seed, person.number, len(garment.kind)])
-        ease = ease + (0.001 if garment.kind == "jacket" else 0.002) * waves * (0.3 + garment.loose)
-        if garment.kind in ("top", "jacket") and not (person.tucked and garment.kind == "top"):
-            ease = ease + 0.012 * np.clip((garment.hem + 0.10 - place[:, 2]) / 0.10, 0, 1)
-        points = points + normals(points, source.faces) * ease[:, None]
+        points = points + normals(points, source.faces) * _ease(person, garment, place)[:, None]
         uv = wardrobe.cloth_coordinates(place, arm, source.mix @ self.fields.sleeve, garment.kind)
         weights = source.mix @ self.template.weights
         if garment.kind == "skirt":
             weights = wardrobe.share_legs(weights, place, self.template.bones)
-        local = Piece(source.faces, sparse.identity(len(points), format="csr"))
+        local = _whole(points, source.faces)
         for field in fields:
             local = wardrobe.clip(local, field)
         cut, weights = local.mix @ points, local.mix @ weights
@@ -170,19 +185,17 @@ class Dresser:
         bone = self.template.bone
         return heads[[bone("upperleg01.L"), bone("lowerleg01.L"), bone("foot.L")]]
 
-    def layer(self, piece: Piece, points: np.ndarray, colour) -> Layer:
-        """A painted layer; points (N, 3) belong to the piece's vertices."""
+    def layer(self, piece: Piece, points: np.ndarray, colour: ArrayLike) -> Layer:
+        """A painted layer whose vertices are at `points` (N, 3)."""
         colour = np.broadcast_to(np.asarray(colour, float), points.shape)
         return Layer(points, piece.mix @ self.template.weights, piece.faces, colour)
 
     def shoes(self, person: Identity, shoe: np.ndarray, rest: np.ndarray) -> Layer:
-        """Closed shoes: the smoothed, thickened feet of the tights."""
+        """Closed shoes: the feet of the tights, smoothed and thickened."""
         piece = wardrobe.clip(self.tights, shoe + 0.05)
         points = wardrobe.relax(piece.mix @ rest, piece.faces, 12)
         points = points + normals(points, piece.faces) * 0.006
-        local = wardrobe.clip(
-            Piece(piece.faces, sparse.identity(len(points), format="csr")), piece.mix @ shoe
-        )
+        local = wardrobe.clip(_whole(points, piece.faces), piece.mix @ shoe)
         mixed = Piece(local.faces, local.mix @ piece.mix)
         points = local.mix @ points
         place = mixed.mix @ self.template.vertices
@@ -191,7 +204,7 @@ class Dresser:
         return self.layer(mixed, points, colour * sole + linear((0.85, 0.84, 0.8)) * (1 - sole))
 
     def hair(self, person: Identity, rest: np.ndarray) -> list[Layer]:
-        """A cap grown from the scalp, and longer hair behind the face."""
+        """A cap that grows from the scalp and, if the hair is long, strands behind the face."""
         f, colour = self.fields, linear(HAIR[person.hair])
         line = wardrobe.hairline(f, person.hair_style)
         cap = wardrobe.clip(wardrobe.whole(self.template.groups["body"], self.count), line)
@@ -211,12 +224,12 @@ class Dresser:
             points = strands.mix @ rest
             waves = wardrobe.wrinkles(points * (3, 3, 0.3), [person.seed, person.number, 6])
             shade = colour * (1 + 0.15 * waves[:, None])
-            inner = points * (0.9, 1, 1) + (0, 0.012, 0)  # fills the slits between the strands
+            inner = points * (0.9, 1, 1) + (0, 0.012, 0)  # fills the gaps between the strands
             layers += [self.layer(strands, p, shade) for p in (points, inner)]
         return layers
 
     def skin(self, person: Identity, rest: np.ndarray, cover: np.ndarray) -> Layer:
-        """The body where no garment hides it, with lips, brows, nails and beard painted."""
+        """The body where no garment hides it, painted with lips, brows, nails and beard."""
         faces = self.template.groups["body"]
         hidden = cover > wardrobe.HIDE_MARGIN
         piece = wardrobe.whole(faces[~hidden[faces].all(axis=1)], self.count)
@@ -239,10 +252,10 @@ class Dresser:
         return layers
 
 
-def _mesh(mi, layer: Layer, points: np.ndarray):
-    if layer.texture is None:
-        paint = {"type": "mesh_attribute", "name": "vertex_color"}
-    else:
+def _mesh(mi: ModuleType, layer: Layer, points: np.ndarray) -> Any:
+    """Mitsuba's mesh of a layer at `points` (N, 3)."""
+    paint: dict[str, Any] = {"type": "mesh_attribute", "name": "vertex_color"}
+    if layer.texture is not None:
         bitmap = mi.Bitmap(layer.texture.astype(np.float32))
         paint = {"type": "bitmap", "bitmap": bitmap, "raw": True}
     props = mi.Properties()
@@ -263,7 +276,7 @@ def _mesh(mi, layer: Layer, points: np.ndarray):
     values["faces"] = layer.faces.astype(np.uint32).ravel()
     values["vertex_positions"] = points.astype(np.float32).ravel()
     values["vertex_normals"] = normals(points, layer.faces).astype(np.float32).ravel()
-    if layer.texture is not None:
+    if layer.uv is not None:
         values["vertex_texcoords"] = layer.uv.astype(np.float32).ravel()
     values.update()
     return mesh
@@ -271,21 +284,21 @@ def _mesh(mi, layer: Layer, points: np.ndarray):
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole that looks along +y: centre (x, z) in metres, frame `height` metres high."""
+    """A pinhole camera that looks along +y at (x, z); its frame is `height` metres high there."""
 
     x: float
     z: float
     height: float
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(N, 2) positions in the frame, x and y from 0 to 1, of world points (N, 3)."""
+        """World points (N, 3) -> positions in the frame (N, 2), x and y from 0 to 1."""
         scale = DISTANCE / (DISTANCE + points[:, 1])
         across = (points[:, 0] - self.x) * scale / (self.height * ASPECT) + 0.5
         return np.stack([across, 0.5 - (points[:, 2] - self.z) * scale / self.height], axis=1)
 
 
 def frame(points: np.ndarray, look: View, knee: float) -> Camera:
-    """The camera that holds all `points` (N, 3), or those above height `knee` in a crop."""
+    """The camera that frames all `points` (N, 3), or in a crop those above the height `knee`."""
     scale = DISTANCE / (DISTANCE + points[:, 1])
     low, high = points.min(axis=0), points.max(axis=0)
     bottom = knee if look.crop else low[2]
@@ -298,9 +311,13 @@ def frame(points: np.ndarray, look: View, knee: float) -> Camera:
 
 
 def photograph(
-    layers: list[tuple[Layer, np.ndarray]], camera: Camera, size, samples: int, seed: int
-):
-    """(H, W, 3) uint8 picture of posed layers before white; size = (height, width)."""
+    layers: list[tuple[Layer, np.ndarray]],
+    camera: Camera,
+    size: tuple[int, int],
+    samples: int,
+    seed: int,
+) -> np.ndarray:
+    """uint8 picture (H, W, 3) of posed layers on white; `size` is (H, W)."""
     mi = _mitsuba()
     height, width = size
     angle = float(np.rad2deg(2 * np.arctan(camera.height / 2 / DISTANCE)))
@@ -315,8 +332,8 @@ def photograph(
         "integrator": {"type": "direct", "hide_emitters": True},
         "sensor": {"type": "perspective", "fov": angle, "fov_axis": "y", "to_world": pose}
         | {"film": film, "sampler": sampler},
-        # Weight 0: the sky is met by scattering alone and the key by sampling alone, hence no noise
-        # from the choice between them.
+        # Weight 0: only scattered rays see the sky, and only light sampling sees the key light, so
+        # there is no noise from choosing between the two.
         "sky": {"type": "constant", "radiance": 0.62, "sampling_weight": 0.0},
         "key": {"type": "directional", "direction": [0.5, 1, -0.8], "irradiance": 1.25},
     }
@@ -324,4 +341,5 @@ def photograph(
     image = np.array(mi.render(mi.load_dict(scene), spp=samples, seed=seed % 2**31))
     light = np.clip(image[:, :, :3] + 1 - np.clip(image[:, :, 3:4], 0, 1), 0, 1)
     coded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.round(coded * 255).astype(np.uint8)
+    picture: np.ndarray = np.round(coded * 255).astype(np.uint8)
+    return picture

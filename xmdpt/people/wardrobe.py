@@ -1,21 +1,23 @@
-"""Clothes, hair and skin as clean-cut meshes over the body template.
+"""Clothes, hair and skin as meshes that are cut out of the body template.
 
-A cut keeps the part of a mesh where smooth scalar fields are positive; triangles crossed by the
-border are split along it, so hems are smooth. All fields live on the template, so every body and
-pose shares them; coordinates there are metres with the floor at z = -0.85 and the crown at 0.85.
+A cut keeps the part of a mesh where smooth scalar fields are positive. Triangles that the border
+crosses are split along it, so hems are smooth. The fields are defined on the template, and all
+bodies and poses share them; there, the floor is at z = -0.85 metres and the crown at 0.85.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage, sparse
 
 from xmdpt.people.bodies import BodyTemplate
+from xmdpt.people.looks import Identity
 
-HIDE_MARGIN = 0.03  # metres of skin kept under a garment beyond its hem
+HIDE_MARGIN = 0.03  # metres of skin that are kept under a garment, next to its hem
 
 
-def linear(colour) -> np.ndarray:
+def linear(colour: ArrayLike) -> np.ndarray:
     """sRGB values in [0, 1] as linear light."""
     c = np.asarray(colour, float)
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
@@ -29,14 +31,15 @@ def normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     for k in range(3):
         for axis in range(3):
             total[:, axis] += np.bincount(faces[:, k], flat[:, axis], len(points))
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    unit: np.ndarray = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 @dataclass
 class Piece:
-    """Triangles over interpolated vertices: points = mix @ all vertices of the template order.
+    """Triangles `faces` (F, 3) over points that are weighted means of the template's vertices.
 
-    faces (F, 3) int; mix (N, V) sparse rows of barycentric weights.
+    mix (N, V): sparse weights; mix @ vertices gives the points.
     """
 
     faces: np.ndarray
@@ -44,7 +47,7 @@ class Piece:
 
 
 def whole(faces: np.ndarray, count: int) -> Piece:
-    """The piece that holds `faces` of a mesh of `count` vertices, unused vertices dropped."""
+    """The piece with `faces` of a mesh of `count` vertices; unused vertices are dropped."""
     used, flat = np.unique(faces, return_inverse=True)
     ones = np.ones(len(used))
     mix = sparse.csr_matrix((ones, (np.arange(len(used)), used)), shape=(len(used), count))
@@ -52,7 +55,7 @@ def whole(faces: np.ndarray, count: int) -> Piece:
 
 
 def subdivide(piece: Piece) -> Piece:
-    """Split every triangle in four at its edge middles."""
+    """Split every triangle into four at the midpoints of its edges."""
     edges = np.sort(piece.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     unique, which = np.unique(edges, axis=0, return_inverse=True)
     count = piece.mix.shape[0]
@@ -65,7 +68,7 @@ def subdivide(piece: Piece) -> Piece:
 
 
 def clip(piece: Piece, field: np.ndarray) -> Piece:
-    """Keep the part of `piece` where `field` (V,) over the template's vertices is positive."""
+    """Keep the part of `piece` where `field` (V,), given on the template, is positive."""
     value = piece.mix @ field
     value = np.where(np.abs(value) < 1e-9, 1e-9, value)
     inside = value[piece.faces] > 0
@@ -82,7 +85,7 @@ def clip(piece: Piece, field: np.ndarray) -> Piece:
 
     for kept in (1, 2):
         chosen = count == kept
-        odd = np.argmax(inside[chosen] == (kept == 1), axis=1)  # the corner alone on its side
+        odd = np.argmax(inside[chosen] == (kept == 1), axis=1)  # the corner that is alone
         tri = piece.faces[chosen]
         a, b, c = (tri[np.arange(len(tri)), (odd + k) % 3] for k in range(3))
         if kept == 1:
@@ -99,8 +102,8 @@ def clip(piece: Piece, field: np.ndarray) -> Piece:
 class Fields:
     """Smooth coordinates of the template's vertices, each (V,).
 
-    sleeve: 0 at the shoulder, 1 at the elbow, 2 at the wrist; arm: weight of the arm and hand;
-    x, y, z: position.
+    x, y, z: position; sleeve: 0 at the shoulder, 1 at the elbow, 2 at the wrist; arm: skinning
+    weight of arm and hand.
     """
 
     x: np.ndarray
@@ -111,7 +114,7 @@ class Fields:
 
     @classmethod
     def of(cls, template: BodyTemplate) -> "Fields":
-        """Measure the template."""
+        """The coordinates of the template's vertices."""
         x, y, z = template.vertices.T
         folded = np.stack([np.abs(x), y, z], axis=1)
         joints = ("upperarm01.L", "lowerarm01.L", "wrist.L")
@@ -125,11 +128,11 @@ class Fields:
         return cls(x, y, z, sleeve, arm)
 
     def on(self, piece: Piece) -> "Fields":
-        """The same coordinates at the vertices of `piece`."""
+        """The coordinates of the points of `piece`."""
         return Fields(*(piece.mix @ v for v in (self.x, self.y, self.z, self.sleeve, self.arm)))
 
     def below_neck(self, depth: float, width: float) -> np.ndarray:
-        """Positive below a round neckline `depth` metres under the throat, `width` half wide."""
+        """Positive below a round neckline, `depth` metres deep and of half width `width`."""
         front = 0.555 - depth * np.clip(1 - (np.abs(self.x) / width) ** 2, -1, 1)
         back = 0.60 - 0.02 * np.clip(1 - (np.abs(self.x) / width) ** 2, -1, 1)
         share = np.clip((self.y + 0.06) / 0.10, 0, 1)  # 0 in front, 1 behind
@@ -137,7 +140,7 @@ class Fields:
         return np.where(np.abs(self.x) < width + 0.06, line - self.z, 0.2)
 
     def shirt(self, hem: float, sleeve: float, depth: float, width: float) -> list[np.ndarray]:
-        """Fields of a top: above z = `hem`, arms up to `sleeve` (below 0.1: none), neckline."""
+        """Fields of a top: above z = `hem`, sleeves to `sleeve` (below 0.1: none), neckline."""
         body = self.z - hem + 5 * np.clip(self.arm - 0.3, 0, 1)
         if sleeve < 0.1:
             arms = (0.45 - self.arm) * 0.15
@@ -151,11 +154,13 @@ class Fields:
 
 
 def _neighbours(faces: np.ndarray, count: int) -> sparse.csr_matrix:
+    """(count, count) weights that average each vertex's neighbours."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     ones = np.ones(len(edges))
-    linked = sparse.csr_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(count, count))
-    linked = ((linked + linked.T) > 0).astype(float)
-    return sparse.diags(1 / np.maximum(np.asarray(linked.sum(axis=1)).ravel(), 1)) @ linked
+    directed = sparse.csr_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(count, count))
+    linked = sparse.csr_matrix((directed + directed.T).astype(bool).astype(float))
+    degrees = np.maximum(np.asarray(linked.sum(axis=1)).ravel(), 1)
+    return sparse.csr_matrix(sparse.diags(1 / degrees) @ linked)
 
 
 def relax(points: np.ndarray, faces: np.ndarray, rounds: int) -> np.ndarray:
@@ -166,11 +171,12 @@ def relax(points: np.ndarray, faces: np.ndarray, rounds: int) -> np.ndarray:
         smooth = (smooth + mean @ smooth) / 2
     outward = normals(smooth, faces)
     lift = np.maximum(((smooth - points) * outward).sum(axis=1), 0)
-    return points + outward * lift[:, None]
+    filled: np.ndarray = points + outward * lift[:, None]
+    return filled
 
 
 def drape(points: np.ndarray, arm: np.ndarray, loose: float) -> np.ndarray:
-    """Let a top hang: below the chest its radius falls off more slowly than the body's."""
+    """Let a top hang: below the chest it narrows less than the body does."""
     torso = arm < 0.2
     centre = np.array([0.0, points[torso][:, 1].mean()])
     offset = points[:, :2] - centre
@@ -196,7 +202,7 @@ def drape(points: np.ndarray, arm: np.ndarray, loose: float) -> np.ndarray:
 
 
 def widen_legs(points: np.ndarray, place: np.ndarray, axis: np.ndarray, loose: float) -> np.ndarray:
-    """Trouser legs: scale about the leg's axis (3, 3: hip, knee, ankle), wider further down."""
+    """Widen trouser legs around the leg's `axis` (hip, knee, ankle), further down even more."""
     side = np.where(place[:, 0] >= 0, 1.0, -1.0)
     order = np.argsort(axis[:, 2])
     middle = np.stack([np.interp(points[:, 2], axis[order, 2], axis[order, k]) for k in (0, 1)], 1)
@@ -211,8 +217,10 @@ def widen_legs(points: np.ndarray, place: np.ndarray, axis: np.ndarray, loose: f
     return out
 
 
-def share_legs(weights: sparse.csr_matrix, place: np.ndarray, bones: tuple[str, ...]):
-    """Skirt weights (N, B): the cloth between the legs follows both, so that it does not split."""
+def share_legs(
+    weights: sparse.csr_matrix, place: np.ndarray, bones: tuple[str, ...]
+) -> sparse.csr_matrix:
+    """Skirt weights (N, B): cloth between the legs follows both of them, so it does not split."""
     share = np.clip(0.5 + place[:, 0] / 0.5, 0.2, 0.8)
     out = weights.tolil()
     for left, name in enumerate(bones):
@@ -224,7 +232,7 @@ def share_legs(weights: sparse.csr_matrix, place: np.ndarray, bones: tuple[str, 
 
 
 def flare(points: np.ndarray, place: np.ndarray, loose: float) -> np.ndarray:
-    """Skirts: from straight (0) to wide with folds (1)."""
+    """Widen a skirt: `loose` is from 0, straight, to 1, wide with folds."""
     centre = np.array([0.0, points[:, 1].mean()])
     offset = points[:, :2] - centre
     depth = np.clip((0.12 - place[:, 2]) / 0.8, 0, 1)
@@ -237,15 +245,18 @@ def flare(points: np.ndarray, place: np.ndarray, loose: float) -> np.ndarray:
 
 
 def wrinkles(place: np.ndarray, key: list[int]) -> np.ndarray:
-    """(N,) smooth noise of unit size over positions (N, 3), drawn from `key`."""
+    """(N,) smooth noise at positions (N, 3), about 1 in size, seeded by `key`."""
     rng = np.random.default_rng(key)
     waves = rng.normal(0, 1, (8, 3)) * (22, 22, 34)
     phases = rng.uniform(0, 2 * np.pi, 8)
-    return np.sin(place @ waves.T + phases).sum(axis=1) / 3
+    noise: np.ndarray = np.sin(place @ waves.T + phases).sum(axis=1) / 3
+    return noise
 
 
-def cloth_coordinates(place: np.ndarray, arm: np.ndarray, sleeve: np.ndarray, kind: str):
-    """(N, 2) metres around and along the cloth; mirrored left and right, so without a seam."""
+def cloth_coordinates(
+    place: np.ndarray, arm: np.ndarray, sleeve: np.ndarray, kind: str
+) -> np.ndarray:
+    """(N, 2) metres around and along the cloth; symmetric, so that there is no seam."""
     x, y, z = place.T
     if kind == "trousers":
         around = np.abs(np.arctan2(np.abs(x) - 0.12, -(y + 0.02))) * 0.09
@@ -259,38 +270,40 @@ def cloth_coordinates(place: np.ndarray, arm: np.ndarray, sleeve: np.ndarray, ki
 
 
 def hairline(fields: Fields, style: str) -> np.ndarray:
-    """(V,) positive on the scalp: above a line that leaves face and ears free."""
+    """(V,) positive on the scalp, above a line that leaves face and ears free."""
     angle = np.arctan2(np.abs(fields.x), -(fields.y + 0.035))
     turns = (0, 0.5, 0.85, 1.2, 1.5, 1.8, 2.2, np.pi)
     low = 0.655 if style in ("long", "bob", "short") else 0.675
     line = np.interp(angle, turns, (0.797, 0.793, 0.775, 0.735, 0.745, 0.735, 0.69, low))
-    return fields.z - line
+    above: np.ndarray = fields.z - line
+    return above
 
 
 def curtain(fields: Fields) -> np.ndarray:
-    """(V,) the y in front of which long hair is cut away, so that the face stays free."""
-    return -0.045 - 0.075 * np.clip((np.abs(fields.x) - 0.06) / 0.025, 0, 1)
+    """(V,) the y in front of which long hair is cut away, to leave the face free."""
+    front: np.ndarray = -0.045 - 0.075 * np.clip((np.abs(fields.x) - 0.06) / 0.025, 0, 1)
+    return front
 
 
-def skin_paint(template: BodyTemplate, person, hair: np.ndarray) -> np.ndarray:
-    """(V, 3) linear skin colour with lips, brows, nails and beard."""
+def skin_paint(template: BodyTemplate, person: Identity, hair: np.ndarray) -> np.ndarray:
+    """(V, 3) linear skin colour with lips, brows, nails and beard; `hair` (3,) is their colour."""
     base = linear(person.skin)
     x, y, z = np.abs(template.vertices[:, 0]), template.vertices[:, 1], template.vertices[:, 2]
     colour = np.repeat(base[None], len(x), axis=0)
 
-    def paint(mask, goal, share):
+    def paint(mask: np.ndarray, goal: ArrayLike, share: float) -> None:
         nonlocal colour
         colour = colour + (np.asarray(goal) - colour) * (np.clip(mask, 0, 1) * share)[:, None]
 
     female = person.gender == "WOMEN"
     lips = base * (0.85, 0.40, 0.42) if female else base * (0.85, 0.6, 0.6)
-    paint(template.uv_masks["lips"], lips, 0.9)
-    paint(template.uv_masks["fingernails"], base * (1, 0.85, 0.85), 0.6)
+    paint(template.paint_masks["lips"], lips, 0.9)
+    paint(template.paint_masks["fingernails"], base * (1, 0.85, 0.85), 0.6)
     brow = 0.754 + 0.10 * (0.03 - np.abs(x - 0.035)) - 0.002
     mask = (np.abs(z - brow) < 0.0045) & (x > 0.012) & (x < 0.055) & (y < -0.10)
     paint(mask.astype(float), hair * 0.7, 0.75)
     if person.beard:
         jaw = np.clip((0.688 - z) / 0.015, 0, 1) * np.clip((z - 0.60) / 0.01, 0, 1)
-        jaw = jaw * np.clip((-0.03 - y) / 0.03, 0, 1) * (1 - template.uv_masks["lips"])
+        jaw = jaw * np.clip((-0.03 - y) / 0.03, 0, 1) * (1 - template.paint_masks["lips"])
         paint(jaw, hair, person.beard)
     return colour

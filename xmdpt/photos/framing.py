@@ -1,4 +1,4 @@
-"""Framing: from anybody's photo to a picture cut as DeepFashion's are, and its points with it."""
+"""Framing: cropping a photo the way DeepFashion's pictures are, and moving its points along."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,17 @@ from PIL import Image
 from xmdpt.data.keypoints import missing
 
 ASPECT_WIDTH, ASPECT_HEIGHT = 750, 1101
-"""DeepFashion In-shop's pictures."""
+"""The size of DeepFashion In-shop's pictures, whose aspect ratio every frame has."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of a photo."""
 
-MARGIN = 0.05  # of the person's height: DeepFashion's people nearly fill the picture
+MARGIN = 0.05  # times the person's height: DeepFashion's people nearly fill the picture
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A rectangle in pixels of a photo; it may reach beyond the photo, where white goes."""
+    """A rectangle in pixels of a photo; what lies beyond the photo is white."""
 
     left: int
     top: int
@@ -32,36 +32,33 @@ class Frame:
         return canvas
 
     def points_in(self, keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Photo pixels (18, 2) -> pixels of the cut picture squashed to `size` (H, W); -1 stays."""
+        """Photo pixels (18, 2) -> pixels of the cut picture resized to `size` (H, W); -1 stays."""
         height, width = size
         scale = np.array([width / self.width, height / self.height])
-        inside = (np.asarray(keypoints, np.float64) - [self.left, self.top]) * scale
+        inside: np.ndarray = (np.asarray(keypoints, np.float64) - [self.left, self.top]) * scale
         inside[missing(keypoints)] = -1
         return inside
 
 
 def squash(picture: Image.Image, size: int) -> np.ndarray:
-    """uint8 (size, size, 3), by PIL's bicubic as the field does."""
+    """The picture resized to a square, uint8 (size, size, 3), by PIL's bicubic filter."""
     return np.array(picture.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def unsquash(picture: Image.Image) -> Image.Image:
-    """A square picture of the model in DeepFashion's aspect again; its width is kept."""
+    """A square picture of the model, stretched back to DeepFashion's aspect; its width is kept."""
     height = round(picture.width * ASPECT_HEIGHT / ASPECT_WIDTH)
     return picture.resize((picture.width, height), Image.Resampling.BICUBIC)
 
 
 def is_framed(size: tuple[int, int]) -> bool:
-    """Whether a picture of `size` (W, H) has DeepFashion's aspect already, to 2%."""
+    """Whether a picture of `size` (W, H) already has DeepFashion's aspect, to within 2%."""
     width, height = size
     return abs(width / height * ASPECT_HEIGHT / ASPECT_WIDTH - 1) < 0.02
 
 
 def whole_frame(size: tuple[int, int]) -> Frame:
-    """All of a photo of `size` (W, H), with white beside or above and below it to the aspect.
-
-    A photo that has the aspect already is taken as it is.
-    """
+    """The whole photo of `size` (W, H), padded with white to the aspect where it has another."""
     width, height = size
     if is_framed(size):
         return Frame(0, 0, width, height)
@@ -69,7 +66,7 @@ def whole_frame(size: tuple[int, int]) -> Frame:
 
 
 def person_frame(box: Box) -> Frame:
-    """The person's box, a margin around it, grown to the aspect about its centre."""
+    """The person's box plus a margin, grown to the aspect around its centre."""
     left, top, right, bottom = box
     margin = MARGIN * (bottom - top)
     return _grow((left - margin, top - margin, right + margin, bottom + margin))
@@ -88,12 +85,13 @@ def _grow(box: Box) -> Frame:
 
 
 def keypoints_box(keypoints: np.ndarray, size: tuple[int, int] | None = None) -> Box:
-    """The box of a person of whom only joints are known, within a photo of `size` (W, H).
+    """A person's box, estimated from the joints; clipped to a photo of `size` (W, H) if given.
 
-    Joints end short of the body: half a head above the eyes, a foot below the ankles, flesh and
-    cloth beside. The room is a part of the joints' extent, 12% above, 6% below and 6% beside.
+    The body extends beyond its joints: half a head above the eyes, a foot below the ankles, flesh
+    and clothes at the sides. So the joints' box grows by 12% of its longer side at the top, and by
+    6% at the bottom and on either side.
     """
-    seen = np.asarray(keypoints)[~missing(keypoints)]
+    seen = np.asarray(keypoints)[np.logical_not(missing(keypoints))]
     (left, top), (right, bottom) = seen.min(axis=0), seen.max(axis=0)
     extent = max(bottom - top, right - left)
     box = (left - 0.06 * extent, top - 0.12 * extent, right + 0.06 * extent, bottom + 0.06 * extent)
@@ -104,7 +102,7 @@ def keypoints_box(keypoints: np.ndarray, size: tuple[int, int] | None = None) ->
 
 
 def drop_outside(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Mark joints that lie outside a picture of `size` (H, W) as missing, as the data sets do."""
+    """Mark joints outside a picture of `size` (H, W) as missing, as the data sets do."""
     height, width = size
-    outside = ((keypoints < 0) | (keypoints >= [width, height])).any(axis=1)
+    outside: np.ndarray = np.any((keypoints < 0) | (keypoints >= [width, height]), axis=1)
     return np.where(outside[:, None], -1.0, keypoints)

@@ -1,8 +1,9 @@
-"""Key points from files (rows, COCO's or OpenPose's JSON, annotations), and whose are meant."""
+"""Key points from files, text or JSON: reading, checking, and choosing one of several people."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,10 +18,10 @@ from xmdpt.photos.framing import Box, keypoints_box
 from xmdpt.photos.loading import PhotoError
 
 Units = Literal["pixels", "annotation"]
-"""Pixels of the photo, or the 256x256 frame of DeepFashion's annotations."""
+"""Pixels of the photo, or of the 256x256 frame of DeepFashion's annotations."""
 
 MIN_JOINTS = 4
-MOST_PIXELS = 1e6
+MAX_COORDINATE = 1e6
 JOINT_SCORE = 0.3
 SUFFIXES = (".txt", ".json")
 
@@ -32,26 +33,26 @@ def read_keypoints(
     person: int | None = None,
     flag: str = "person",
 ) -> np.ndarray:
-    """Read the joints of one person, (18, 2) in pixels, -1 missing, checked.
+    """Read and check the joints of one person: (18, 2) in pixels, -1 missing.
 
     Args:
-        path: text with 18 rows (or COCO's 17) of x y, with a score as a third column or without;
-            or JSON: OpenPose's ("people"), COCO's ("annotations", or one "keypoints"), or a list
-            of such rows.
-        size: (H, W) of the photo that they lie on, if any. units: see `Units`; annotations without
-            a photo come out in pixels of a picture 176 wide and 256 high.
-        person: number, from 1, where a file holds several; `flag` is what to say of it.
+        path: text with 18 rows x y [score], or COCO's 17; or JSON: OpenPose's ("people"), COCO's
+            ("annotations" or "keypoints"), or a list of such rows.
+        size: (H, W) of the photo that they belong to, if any.
+        units: see `Units`; annotations without a photo are returned in pixels of a picture 176 wide
+            and 256 high.
+        person: number, from 1, where a file holds several people.
+        flag: how messages call the option that sets `person`.
 
-    Raises PhotoError for a file that is something else, NaN, and what makes no pose, see
-    `check_keypoints`.
+    Raises PhotoError for a file of another kind, and as `check_keypoints` does.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin with a mark
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows write a byte order mark
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such key point file") from None
     except UnicodeDecodeError:
-        raise PhotoError(f"{path}: is not text; key points come as .txt or .json") from None
+        raise PhotoError(f"{path}: is not text; key points are .txt or .json files") from None
     except OSError as error:
         raise PhotoError(f"{path}: not a readable key point file ({error.strerror})") from None
     try:
@@ -61,10 +62,10 @@ def read_keypoints(
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise PhotoError(f"{path}: {' '.join(str(error).split())}") from None
     if units == "annotation":
-        keypoints = annotation_to_pixels(keypoints, size or (256, 176))
         size = size or (256, 176)
+        return check_keypoints(annotation_to_pixels(keypoints, size), path, size)
     hint = "coordinates as in DeepFashion's annotations need units annotation"
-    return check_keypoints(keypoints, path, size, hint if units == "pixels" else "")
+    return check_keypoints(keypoints, path, size, hint)
 
 
 def _parse(text: str, path: Path, person: int | None, flag: str) -> np.ndarray:
@@ -73,12 +74,12 @@ def _parse(text: str, path: Path, person: int | None, flag: str) -> np.ndarray:
             lines = (line.partition("#")[0].replace(",", " ") for line in text.splitlines())
             rows = [[float(word) for word in line.split()] for line in lines if line.strip()]
         except ValueError as error:
-            raise ValueError(f"needs 18 (or COCO's 17) rows of x y; {error}") from None
+            raise ValueError(f"needs 18 rows x y, or COCO's 17; {error}") from None
         return from_rows(rows)
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"not valid JSON ({error}); copy it anew") from None
+        raise ValueError(f"not valid JSON ({error}); copy it again") from None
     if isinstance(content, dict) and "people" in content:
         require_openpose(content)
         everyone = [from_openpose_json(content, person=n) for n in range(len(content["people"]))]
@@ -86,41 +87,41 @@ def _parse(text: str, path: Path, person: int | None, flag: str) -> np.ndarray:
         everyone = [_coco_rows(item) for item in _coco_items(content)]
     else:
         everyone = [from_rows(content)]
-    # Whom nothing is known of is nobody; the numbers that people have are those of the rest.
+    # People without any joint do not count, in the numbering either.
     everyone = [keypoints for keypoints in everyone if not missing(keypoints).all()]
-    boxes = [(keypoints_box(keypoints), None) for keypoints in everyone]
-    return everyone[choose(boxes, person, str(path), flag)]
+    people = [(keypoints_box(keypoints), None) for keypoints in everyone]
+    return everyone[choose(people, person, str(path), flag)]
 
 
-def require_openpose(content: dict) -> None:
-    """Raise ValueError where OpenPose's JSON does not list people, each with their key points."""
+def require_openpose(content: dict[str, Any]) -> None:
+    """Raise ValueError unless OpenPose's JSON holds a list of people."""
     people = content.get("people")
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
-        raise ValueError('"people" of OpenPose is a list of {"pose_keypoints_2d": [...]}')
+        raise ValueError('OpenPose\'s "people" must be a list of {"pose_keypoints_2d": [...]}')
 
 
-def _coco_items(content: dict) -> list[dict]:
+def _coco_items(content: dict[str, Any]) -> list[dict[str, Any]]:
     items = content.get("annotations", [content])
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError('"annotations" of COCO is a list of {"keypoints": [...]}')
+        raise ValueError('COCO\'s "annotations" must be a list of {"keypoints": [...]}')
     return items
 
 
-def _coco_rows(item: dict) -> np.ndarray:
+def _coco_rows(item: dict[str, Any]) -> np.ndarray:
     if "keypoints" not in item:
         raise ValueError('holds neither "people" (OpenPose) nor "keypoints" (COCO)')
     values = np.asarray(item["keypoints"], dtype=np.float64).ravel()
     if values.size != 51:
-        raise ValueError(f'"keypoints" of COCO holds 51 numbers, not {values.size}')
+        raise ValueError(f'COCO\'s "keypoints" must hold 51 numbers, not {values.size}')
     return from_rows(values.reshape(17, 3))
 
 
 def from_rows(rows: object) -> np.ndarray:
-    """(18 or 17, 2 or 3) rows of x y [score] -> (18, 2); 17 rows are COCO's.
+    """Rows x y [score], 18 or COCO's 17 -> (18, 2), -1 missing.
 
-    A joint is missing where x or y is -1, or where the score, or COCO's visibility, is under 0.3.
+    A joint is missing if x or y is -1, or if its score (or COCO's visibility) is below 0.3.
     """
-    shape_error = "needs 18 (or COCO's 17) rows of x y, with a score as third column or without"
+    shape_error = "needs 18 rows x y, or COCO's 17, optionally with a score as third column"
     try:
         values = np.asarray(rows, dtype=np.float64)
     except (ValueError, TypeError):
@@ -144,20 +145,23 @@ def check_keypoints(
     size: tuple[int, int] | None = None,
     hint: str = "",
 ) -> np.ndarray:
-    """Return (18, 2) key points that make a pose, in a picture of `size` (H, W) if given.
+    """Return the key points (18, 2) if they make a pose, in a picture of `size` (H, W) if given.
 
-    Raises PhotoError on under 4 joints, all within one pixel, or outside the picture; `hint` says
-    where those that lie outside may come from.
+    Raises PhotoError, which begins with `name`, for fewer than 4 joints, joints that all lie within
+    one pixel, and joints outside the picture; `hint` is appended for the last.
     """
     absent = missing(keypoints)
-    if np.abs(keypoints).max() > MOST_PIXELS:
-        raise PhotoError(f"{name}: holds {np.abs(keypoints).max():.3g}, which is no pixel")
+    largest = np.abs(keypoints).max()
+    if largest > MAX_COORDINATE:
+        raise PhotoError(f"{name}: holds {largest:.3g}, which cannot be a pixel coordinate")
     if size is not None:
         height, width = size
         outside = ((keypoints < 0) | (keypoints > [width, height])).any(axis=1) & ~absent
         if outside.any():
-            place = f"outside the {width}x{height} picture: {names(outside)}"
-            raise PhotoError(f"{name}: {place}" + f"; {hint}" * bool(hint))
+            hint = f"; {hint}" if hint else ""
+            raise PhotoError(
+                f"{name}: outside the {width}x{height} picture: {names(outside)}{hint}"
+            )
     if (~absent).sum() < MIN_JOINTS:
         known = names(~absent) or "none"
         raise PhotoError(
@@ -172,15 +176,17 @@ def check_keypoints(
 
 
 def names(which: np.ndarray) -> str:
-    """The joints where (18,) `which` holds, by name."""
+    """The names of the joints where `which` (18,) is true, separated by commas."""
     return ", ".join(name.replace("_", " ") for name, yes in zip(JOINTS, which, strict=True) if yes)
 
 
-def choose(people: list[tuple[Box, float | None]], person: int | None, name: str, flag: str) -> int:
-    """The index in `people` of the one meant: the only one, or number `person`, from 1.
+def choose(
+    people: Sequence[tuple[Box, float | None]], person: int | None, name: str, flag: str
+) -> int:
+    """The index of a person among `people`, (box, score) each: number `person`, or the only one.
 
-    Raises PhotoError on none, on several without a number (it lists them), and on a number that
-    nobody has.
+    Numbers start at 1. Raises PhotoError, which begins with `name`, if there is nobody, if there
+    are several and no number was given (they are listed), and if the number does not exist.
     """
     if not people:
         raise PhotoError(f"{name}: no person found; a larger or clearer picture may help")
@@ -194,5 +200,5 @@ def choose(people: list[tuple[Box, float | None]], person: int | None, name: str
         for number, (box, score) in enumerate(people, start=1)
     )
     if person is None:
-        raise PhotoError(f"{name}: shows {len(people)} people, choose one with {flag} N: {listed}")
+        raise PhotoError(f"{name}: shows {len(people)} people; choose one with {flag} N: {listed}")
     raise PhotoError(f"{name}: no person {person} for {flag}; there are {listed}")

@@ -1,4 +1,4 @@
-"""Pictures from anywhere: whatever a camera, scanner or browser saved becomes 8-bit RGB."""
+"""Reading pictures of any origin (camera, scanner, browser) as 8-bit RGB."""
 
 import warnings
 from pathlib import Path
@@ -10,25 +10,26 @@ from xmdpt.data.stores import UNREADABLE, DataError, as_rgb
 MIN_SIDE = 32
 MAX_PIXELS = 80_000_000
 
-# Formats that Pillow decodes by itself: others (EPS) would start programs on a stranger's file.
+# Formats that Pillow decodes itself: for others, such as EPS, it would run external programs on a
+# file that cannot be trusted.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
 
 
 class PhotoError(DataError):
-    """A picture or a key point file that cannot be used; one line that names it and the cure."""
+    """A picture or key point file that cannot be used; one line that names it and the remedy."""
 
 
 def load_photo(path: str | Path) -> Image.Image:
     """Read a picture as 8-bit RGB, upright.
 
-    EXIF rotation is carried out, 16 bits are brought to 8, CMYK, grey and palettes become RGB,
-    transparency turns white; of an animation, the first picture counts. Raises PhotoError where
-    the file cannot be read, has a side below 32 pixels or more than 80 megapixels.
+    EXIF rotation is applied; 16 bits are reduced to 8; CMYK, grey and palettes become RGB; what is
+    transparent becomes white; of an animation, the first frame is taken. Raises PhotoError for a
+    file that cannot be read, has a side below 32 pixels, or has more than 80 megapixels.
     """
     Image.init()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `check_size` does it
             image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
         with image:
             check_size(image.size, path)
@@ -57,7 +58,7 @@ def check_size(size: tuple[int, int], path: str | Path) -> None:
 
 
 def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
-    """An opened picture as 8-bit RGB, upright, as `load_photo` says; PhotoError names it `name`."""
+    """Convert an opened picture as `load_photo` does; `name` is for error messages."""
     try:
         return as_rgb(ImageOps.exif_transpose(image), name)
     except DataError as error:
@@ -68,4 +69,4 @@ def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
 
 def _unreadable(name: str | Path, error: Exception) -> PhotoError:
     reason = " ".join(str(error).split())
-    return PhotoError(f"{name}: not a readable picture ({reason}); save it anew as JPEG or PNG")
+    return PhotoError(f"{name}: not a readable picture ({reason}); save it again as JPEG or PNG")

@@ -1,31 +1,27 @@
-"""Finding people, their joints and their outlines: transformers' RT-DETR, ViTPose, Mask2Former."""
+"""Finding people, their joints and their outlines with RT-DETR, ViTPose and Mask2Former."""
 
+import logging
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.ops import nms
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModelForObjectDetection,
-    AutoModelForUniversalSegmentation,
-    BaseImageProcessor,
-    PreTrainedConfig,
-    VitPoseConfig,
-    VitPoseForPoseEstimation,
-)
-from transformers import logging as transformers_logging
-from transformers.modeling_utils import PreTrainedModel
 
 from xmdpt.data.keypoints import from_coco17
 from xmdpt.photos.framing import Box
 from xmdpt.photos.joints import JOINT_SCORE
 from xmdpt.photos.loading import PhotoError
 from xmdpt.support.hub import is_folder, reason
+
+# transformers and torchvision take seconds to import: only detection does so.
+if TYPE_CHECKING:
+    from transformers.modeling_utils import PreTrainedModel
+
+    Loaded = tuple[Any, PreTrainedModel]  # processors have no common interface for results
 
 DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"
 POSE_ESTIMATOR = "usyd-community/vitpose-base-simple"
@@ -35,55 +31,27 @@ PERSON_SCORE = 0.5
 MASK_SCORE = 0.5
 
 
-def _load(kind: type, name: str, option: str) -> tuple[BaseImageProcessor, PreTrainedModel]:
-    """A processor and a model by hub name or from a local folder; `option` names them."""
-    if is_folder(name) and not (Path(name) / "config.json").is_file():
-        raise PhotoError(f"{option} {name}: no folder with a config.json")
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        if kind is VitPoseForPoseEstimation:  # no Auto class, which would look at the type
-            _require_type(AutoConfig.from_pretrained(name), VitPoseConfig)
-        processor = AutoImageProcessor.from_pretrained(name)
-        model = kind.from_pretrained(name, use_safetensors=True)
-    except Exception as error:  # hub, JSON, safetensors and shapes each raise their own
-        if is_folder(name):
-            raise PhotoError(f"{option} {name}: cannot be loaded ({reason(error)})") from None
-        raise PhotoError(
-            f"{option} {name}: is not on this machine, and the hub did not give it; run "
-            f"`hf download {name} --local-dir {Path(name).name}` where there is a network, and "
-            f"name that folder with {option} ({reason(error)})"
-        ) from None
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    return processor, model.eval()
-
-
-def _require_type(config: PreTrainedConfig, wanted: type[PreTrainedConfig]) -> None:
-    if not isinstance(config, wanted):
-        raise ValueError(f"is a {config.model_type}, not a {wanted.model_type}")
-
-
-def _is_person(model: PreTrainedModel, label: int) -> bool:
-    return model.config.id2label.get(label) == "person"
+def _is_person(model: "PreTrainedModel", label: int) -> bool:
+    labels = cast(dict[int, str], model.config.id2label)
+    return labels.get(label) == "person"
 
 
 class PeopleFinder:
-    """RT-DETR finds people, ViTPose their joints, Mask2Former their outlines; each when needed.
+    """RT-DETR finds people, ViTPose their joints, Mask2Former their outlines.
 
     Args:
-        detector, pose_estimator, segmenter: hub names, or local folders in the hub's layout;
-            None: the constants above.
+        detector, pose_estimator, segmenter: hub names, or local folders in the hub's layout; by
+            default the constants above.
         device: where to run them.
 
-    The first use of each loads it; PhotoError says what to do where that fails.
+    Each is loaded on first use; if that fails, a PhotoError says what to do.
     """
 
     def __init__(
         self,
-        detector: str | os.PathLike | None = None,
-        pose_estimator: str | os.PathLike | None = None,
-        segmenter: str | os.PathLike | None = None,
+        detector: str | os.PathLike[str] | None = None,
+        pose_estimator: str | os.PathLike[str] | None = None,
+        segmenter: str | os.PathLike[str] | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         self.names = {
@@ -93,29 +61,61 @@ class PeopleFinder:
         }
         self.device = torch.device(device)
 
-    def _get(self, kind: type, option: str) -> tuple[BaseImageProcessor, PreTrainedModel]:
+    def _load(self, load: "Callable[..., PreTrainedModel]", option: str) -> "Loaded":
+        """The processor and the model that `option` names; `load` is a `from_pretrained`."""
+        from transformers import AutoConfig, AutoImageProcessor, VitPoseConfig
+        from transformers import logging as transformers_logging
+
+        name = self.names[option]
+        other = "keep the background" if option == "--segmenter" else "give joints as a file"
+        if is_folder(name) and not (Path(name) / "config.json").is_file():
+            raise PhotoError(f"{option} {name}: no folder with a config.json; or {other}")
+        verbosity = transformers_logging.get_verbosity()
+        transformers_logging.set_verbosity(logging.ERROR)
         try:
-            processor, model = _load(kind, self.names[option], option)
-        except PhotoError as error:
-            other = "leave the background" if option == "--segmenter" else "give joints as a file"
-            raise PhotoError(f"{error}; or {other}") from None
-        return processor, model.to(self.device)
+            if option == "--pose-estimator":  # no Auto class, which would check the type
+                config = AutoConfig.from_pretrained(name)
+                if not isinstance(config, VitPoseConfig):
+                    raise ValueError(f"is a {config.model_type}, not a {VitPoseConfig.model_type}")
+            # transformers leaves this call untyped
+            processor = AutoImageProcessor.from_pretrained(name)  # type: ignore[no-untyped-call]
+            model = load(name, use_safetensors=True)
+        except Exception as error:  # hub, JSON, safetensors and shapes each raise their own
+            what = f"cannot be loaded ({reason(error)})"
+            if not is_folder(name):
+                what = (
+                    f"is not on this machine and could not be downloaded ({reason(error)}); run "
+                    f"`hf download {name} --local-dir {Path(name).name}` where there is a network, "
+                    f"and name that folder with {option}"
+                )
+            raise PhotoError(f"{option} {name}: {what}; or {other}") from None
+        finally:
+            transformers_logging.set_verbosity(verbosity)
+        return processor, model.train(False).to(self.device)
 
     @cached_property
-    def _detector(self) -> tuple[BaseImageProcessor, PreTrainedModel]:
-        return self._get(AutoModelForObjectDetection, "--detector")
+    def _detector(self) -> "Loaded":
+        from transformers import AutoModelForObjectDetection
+
+        return self._load(AutoModelForObjectDetection.from_pretrained, "--detector")
 
     @cached_property
-    def _pose(self) -> tuple[BaseImageProcessor, PreTrainedModel]:
-        return self._get(VitPoseForPoseEstimation, "--pose-estimator")
+    def _pose(self) -> "Loaded":
+        from transformers import VitPoseForPoseEstimation
+
+        return self._load(VitPoseForPoseEstimation.from_pretrained, "--pose-estimator")
 
     @cached_property
-    def _segmenter(self) -> tuple[BaseImageProcessor, PreTrainedModel]:
-        return self._get(AutoModelForUniversalSegmentation, "--segmenter")
+    def _segmenter(self) -> "Loaded":
+        from transformers import AutoModelForUniversalSegmentation
+
+        return self._load(AutoModelForUniversalSegmentation.from_pretrained, "--segmenter")
 
     @torch.no_grad()
     def boxes(self, photo: Image.Image) -> list[tuple[Box, float]]:
         """The people in a photo as (box in pixels, score), the largest first."""
+        from torchvision.ops import nms
+
         processor, model = self._detector
         inputs = processor(images=photo, return_tensors="pt").to(self.device)
         found = processor.post_process_object_detection(
@@ -124,19 +124,19 @@ class PeopleFinder:
         people = [_is_person(model, int(label)) for label in found["labels"]]
         boxes, scores = found["boxes"].cpu()[people], found["scores"].cpu()[people]
         boxes = boxes.clamp(min=0).minimum(torch.tensor([*photo.size, *photo.size]))
-        # RT-DETR needs no suppression in principle; two boxes for one person do occur.
+        # RT-DETR should not need suppression, yet it sometimes finds two boxes for one person.
         kept = nms(boxes, scores, 0.7)
         found = [(tuple(boxes[i].tolist()), float(scores[i])) for i in kept]
         return sorted(found, key=lambda item: -_area(item[0]))
 
     @torch.no_grad()
     def keypoints(self, photo: Image.Image, box: Box) -> np.ndarray:
-        """(18, 2) joints in pixels of the photo of the person in `box`, -1 missing."""
+        """Joints (18, 2) of the person in `box`, in pixels of the photo, -1 missing."""
         processor, model = self._pose
         left, top, right, bottom = box
         boxes = [[[left, top, right - left, bottom - top]]]
         inputs = processor(images=photo, boxes=boxes, return_tensors="pt").to(self.device)
-        if model.config.backbone_config.num_experts > 1:  # ViTPose+: the expert of COCO
+        if model.config.backbone_config.num_experts > 1:  # ViTPose+: the expert for COCO
             inputs["dataset_index"] = torch.zeros(1, dtype=torch.long, device=self.device)
         outputs = model(**inputs)
         pose = processor.post_process_pose_estimation(outputs, boxes=boxes)[0][0]
@@ -149,9 +149,9 @@ class PeopleFinder:
 
     @torch.no_grad()
     def cut_out(self, photo: Image.Image, box: Box, name: str = "the photo") -> Image.Image:
-        """The photo with white for all but the person in `box`.
+        """The photo with everything white but the person in `box`; `name` is for the message.
 
-        Raises PhotoError where no person's outline covers most of the box.
+        Raises PhotoError if no person's outline fits the box.
         """
         processor, model = self._segmenter
         inputs = processor(images=photo, return_tensors="pt").to(self.device)
@@ -168,7 +168,7 @@ class PeopleFinder:
         ]
         overlaps = [_overlap(_extent(mask), box) for mask in masks]
         if not overlaps or max(overlaps) < 0.5:
-            raise PhotoError(f"{name}: no outline of the person was found; leave the background")
+            raise PhotoError(f"{name}: no outline of the person was found; keep the background")
         mask = masks[int(np.argmax(overlaps))]
         soft = Image.fromarray(mask.astype(np.uint8) * 255)
         return Image.composite(photo, Image.new("RGB", photo.size, "white"), soft)

@@ -1,40 +1,43 @@
-"""What a pose may be given as, and the skeleton pictures that the model sees of it."""
+"""The forms in which the pipeline takes pictures and poses, and the skeletons that it draws."""
 
 from collections.abc import Callable
 from numbers import Number
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from xmdpt.data.keypoints import JOINTS, draw_skeleton, from_openpose_json
-from xmdpt.photos.framing import keypoints_box, person_frame
+from xmdpt.photos.framing import keypoints_box, person_frame, squash
 from xmdpt.photos.joints import check_keypoints, from_rows, read_keypoints, require_openpose
 from xmdpt.photos.loading import check_size, to_rgb
 
 Picture = Image.Image | np.ndarray
-Pose = Picture | torch.Tensor | list | dict | str | Path
+Pose = Picture | torch.Tensor | list[Any] | dict[str, Any] | str | Path
 PoseFinder = Callable[[Image.Image, int], np.ndarray]
-"""(photo, size) -> joints (18, 2) in pixels of the photo squashed to a square, -1 missing."""
+"""(photo, size) -> joints (18, 2) in pixels of the photo resized to a square, -1 missing."""
 
 
 def read_picture(picture: Picture, size: int) -> np.ndarray:
-    """uint8 (size, size, 3), squashed by PIL's bicubic; ValueError for anything but a picture.
+    """The picture resized to a square, uint8 (size, size, 3).
 
-    A PIL picture of any mode is read as `photos.loading.load_photo` reads files.
+    A PIL picture of any mode is converted as `photos.loading.load_photo` does. Raises ValueError
+    for anything but a picture.
     """
-    return np.array(_as_image(picture).resize((size, size), Image.Resampling.BICUBIC))
+    return squash(_as_image(picture), size)
 
 
-def _as_image(picture: Picture) -> Image.Image:
+def _as_image(picture: object) -> Image.Image:
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             raise ValueError(
                 "a picture must be a PIL image or uint8 (H, W, 3), "
                 f"not {picture.dtype} {picture.shape}"
             )
-        check_size(picture.shape[1::-1], "the picture")
+        height, width, _ = picture.shape
+        check_size((width, height), "the picture")
         return Image.fromarray(picture)
     if not isinstance(picture, Image.Image):
         raise ValueError(
@@ -45,12 +48,12 @@ def _as_image(picture: Picture) -> Image.Image:
 
 
 def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
-    """Of any device and type: NumPy has no bfloat16."""
+    """A tensor on any device and of any type; bfloat16, which NumPy lacks, becomes float32."""
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
 
 
-def as_list(value: object) -> list:
-    """Pictures or poses one by one: a list, a batch in one array, or a single one."""
+def as_list(value: Any) -> list[Any]:
+    """Pictures or poses as a list, from a sequence, a batch in one array, or a single one."""
     if isinstance(value, torch.Tensor):
         value = _to_numpy(value)
     if isinstance(value, np.ndarray):
@@ -64,8 +67,8 @@ def as_list(value: object) -> list:
     return [value] if _is_rows(value) else value
 
 
-def _is_rows(value: list) -> bool:
-    """Whether a list is the rows x y of one pose."""
+def _is_rows(value: list[Any]) -> bool:
+    """Whether a list holds the rows x y [score] of a single pose."""
     return bool(value) and all(
         isinstance(row, list | tuple | np.ndarray)
         and len(row) in (2, 3)
@@ -78,20 +81,25 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
     """The skeleton picture, uint8 (size, size, 3), of one pose.
 
     Args:
-        pose: a skeleton picture; key points, 18 or COCO's 17 rows x y [score] in pixels of the
-            squared picture, -1 missing; or OpenPose's JSON or a text file of rows, as a path or
-            what is in it, in pixels of any picture: these are framed to the person.
-        finder: makes of a picture a photo, whose joints it finds.
+        pose: one of
+            - a skeleton picture;
+            - key points in pixels of the square picture: 18 rows x y [score], or COCO's 17, -1
+              missing;
+            - OpenPose's JSON, or a path to it or to a text file of rows, in pixels of any picture:
+              these are framed to the person.
+        finder: if given, pictures are photos, and it finds their joints.
 
-    Raises ValueError naming what is wrong; under 4 joints, or with some outside the squared
-    picture, there is no pose.
+    Raises ValueError, which says what is wrong, also for fewer than 4 joints and for joints outside
+    the square picture.
     """
     if isinstance(pose, str | Path):
         return draw_skeleton(_framed(read_keypoints(pose), size), (size, size))
     if isinstance(pose, dict):
         require_openpose(pose)
         if len(pose["people"]) != 1:
-            raise ValueError(f"pose: OpenPose JSON of {len(pose['people'])} people; give one")
+            raise ValueError(
+                f"pose: OpenPose JSON with {len(pose['people'])} people; it must hold one"
+            )
         keypoints = check_keypoints(from_openpose_json(pose), "pose")
         return draw_skeleton(_framed(keypoints, size), (size, size))
     if isinstance(pose, torch.Tensor):
@@ -101,14 +109,14 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
             keypoints = from_rows(pose)
         except ValueError as error:
             raise ValueError(f"pose: {error}") from None
-        hint = "rows are in pixels of the squared picture; files are framed to the person"
+        hint = "rows must be in pixels of the square picture; files are framed to the person"
         return draw_skeleton(check_keypoints(keypoints, "pose", (size, size), hint), (size, size))
     if finder is None:
         return read_picture(pose, size)
     keypoints = np.asarray(finder(_as_image(pose), size))
     if keypoints.shape != (len(JOINTS), 2):
         raise ValueError(f"pose_finder must return (18, 2) key points, not {keypoints.shape}")
-    hint = "pose_finder answers in pixels of the photo squashed to a square"
+    hint = "pose_finder must return pixels of the photo resized to a square"
     return draw_skeleton(check_keypoints(keypoints, "pose", (size, size), hint), (size, size))
 
 

@@ -1,4 +1,4 @@
-"""From a file somebody has to a framed person: the picture, the joints on it, both in step."""
+"""From a file to a framed person: the cropped picture and the joints in its pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,22 +25,22 @@ from xmdpt.photos.people import PeopleFinder
 
 CANVAS = (ASPECT_HEIGHT, ASPECT_WIDTH)
 """(H, W) of the undistorted frame in which the joints of source and pose are compared."""
-MOST_WITH_WHITE = 3 * MAX_PIXELS
-"""Of a picture with the white that brings it to the aspect: 80 megapixels may be 2 to 1."""
+MAX_PADDED_PIXELS = 3 * MAX_PIXELS
+"""Limit for a picture after padding to the aspect; even the largest photo may be 2:1."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Where a person or a pose comes from, and what to take.
+    """A file that shows a person or a pose, and what to take from it.
 
     Args:
         path: a photo, or key points alone (.txt, .json).
-        keypoints: file with the joints on the photo; without, they are detected where needed.
+        keypoints: file with the joints on the photo; if there is none, they are detected.
         units: of that file, see `joints.Units`.
-        person: number, from 1, of the person meant where there are several.
-        crop: to the person. None: unless the photo has DeepFashion's aspect already, and nobody of
-            several is meant.
-        flag: the option that sets `person`, for messages.
+        person: number, from 1, of one person among several.
+        crop: whether to crop to the person; by default, only a photo that already has DeepFashion's
+            aspect is left whole, and only if `person` is not given.
+        flag: how messages call the option that sets `person`.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class Subject:
 
     def __post_init__(self) -> None:
         if self.is_photo and self.keypoints is None and self.units != "pixels":
-            raise PhotoError(f"{self.path}: units are those of joints in a file; give the file too")
+            raise PhotoError(f"{self.path}: units apply to joints in a file; give that file too")
 
     @property
     def is_photo(self) -> bool:
@@ -61,10 +61,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Framed:
-    """A person cut out at DeepFashion's aspect.
+    """A person framed at DeepFashion's aspect.
 
-    picture: RGB, in the photo's resolution; None of key points alone. keypoints: (18, 2) in
-    pixels of CANVAS, -1 missing; None where they were not asked for. frame: where on the photo.
+    picture: RGB, at the photo's resolution; None for key points alone. keypoints: (18, 2) in
+    pixels of CANVAS, -1 missing; None if they were not requested. frame: its place on the photo.
     """
 
     picture: Image.Image | None
@@ -75,7 +75,9 @@ class Framed:
 def read_keypoints_subject(subject: Subject) -> Framed:
     """Frame key points that come without a photo."""
     if subject.keypoints is not None:
-        raise PhotoError(f"{subject.path}: is key points already; {subject.keypoints} is too many")
+        raise PhotoError(
+            f"{subject.path}: is a key point file itself; leave out {subject.keypoints}"
+        )
     points = joints.read_keypoints(subject.path, None, subject.units, subject.person, subject.flag)
     annotated = subject.units == "annotation" and not subject.crop
     frame = whole_frame((176, 256)) if annotated else person_frame(keypoints_box(points))
@@ -88,43 +90,52 @@ def read_photo_subject(
     want_keypoints: bool,
     remove_background: bool = False,
 ) -> Framed:
-    """Frame the person on a photo; what needs no detector does not load one.
+    """Frame the person on a photo. Detectors are loaded only if they are needed.
 
-    Raises PhotoError where the photo or the key points cannot be used, and where nobody, or
-    several people, are found.
+    Raises PhotoError if the photo or the key points cannot be used, or if the person cannot be
+    found or is one of several.
     """
     photo = load_photo(subject.path)
-    crop = subject.crop
-    if crop is None:  # of several people on a photo one is to be left
-        crop = subject.person is not None or not is_framed(photo.size)
-    points, box = None, None
-    if subject.keypoints is not None:
-        size = photo.size[::-1]
-        points = joints.read_keypoints(
-            subject.keypoints, size, subject.units, subject.person, subject.flag
-        )
-        box = keypoints_box(points, photo.size)
-    elif crop or want_keypoints or remove_background:
-        box = _detect(photo, subject, finder)
-    if want_keypoints and points is None:
-        points = finder.keypoints(photo, box)
-        points = joints.check_keypoints(drop_outside(points, photo.size[::-1]), subject.path)
+    box, points, frame = _locate(photo, subject, finder, want_keypoints, remove_background)
     if remove_background:
+        assert box is not None, "it was asked for"
         photo = finder.cut_out(photo, box, str(subject.path))
-    frame = person_frame(box) if crop else whole_frame(photo.size)
-    if frame.width * frame.height > MOST_WITH_WHITE:
+    if frame.width * frame.height > MAX_PADDED_PIXELS:
         raise PhotoError(
-            f"{subject.path}: with white to the aspect of {ASPECT_WIDTH}x{ASPECT_HEIGHT} it would "
-            f"have {frame.width}x{frame.height} pixels; cut it to the person or make it smaller"
+            f"{subject.path}: padded with white to {ASPECT_WIDTH}:{ASPECT_HEIGHT} it would have "
+            f"{frame.width}x{frame.height} pixels; crop it to the person or make it smaller"
         )
-    if points is not None:
-        points = _on_canvas(points, frame, subject)
     return Framed(frame.cut(photo), points, frame)
 
 
-def _detect(photo: Image.Image, subject: Subject, finder: PeopleFinder) -> Box:
-    people = finder.boxes(photo)
-    return people[joints.choose(people, subject.person, str(subject.path), subject.flag)][0]
+def _locate(
+    photo: Image.Image,
+    subject: Subject,
+    finder: PeopleFinder,
+    want_keypoints: bool,
+    want_box: bool = False,
+) -> tuple[Box | None, np.ndarray | None, Frame]:
+    """The person's box on the photo, the joints on CANVAS, and the frame.
+
+    Box and joints are None if nothing needs them.
+    """
+    crop = subject.crop
+    if crop is None:
+        crop = subject.person is not None or not is_framed(photo.size)
+    box, points = None, None
+    if subject.keypoints is not None:
+        points = joints.read_keypoints(
+            subject.keypoints, photo.size[::-1], subject.units, subject.person, subject.flag
+        )
+        box = keypoints_box(points, photo.size)
+    elif crop or want_keypoints or want_box:
+        people = finder.boxes(photo)
+        box, _ = people[joints.choose(people, subject.person, str(subject.path), subject.flag)]
+        if want_keypoints:
+            points = drop_outside(finder.keypoints(photo, box), photo.size[::-1])
+            joints.check_keypoints(points, subject.path)
+    frame = whole_frame(photo.size) if box is None or not crop else person_frame(box)
+    return box, points if points is None else _on_canvas(points, frame, subject), frame
 
 
 def _on_canvas(points: np.ndarray, frame: Frame, subject: Subject) -> np.ndarray:
@@ -133,26 +144,23 @@ def _on_canvas(points: np.ndarray, frame: Frame, subject: Subject) -> np.ndarray
 
 
 def squash_points(points: np.ndarray, size: int) -> np.ndarray:
-    """Pixels of CANVAS (18, 2) -> pixels of the squared picture of side `size`; -1 stays."""
+    """Pixels of CANVAS (18, 2) -> pixels of the square picture of side `size`; -1 stays."""
     return Frame(0, 0, ASPECT_WIDTH, ASPECT_HEIGHT).points_in(points, (size, size))
 
 
 def find_pose(
     photo: Image.Image, size: int, finder: PeopleFinder | None = None, person: int | None = None
 ) -> np.ndarray:
-    """Joints (18, 2) of the person on a photo, framed, in pixels of a square of side `size`.
+    """Joints (18, 2) of the framed person on a photo, in pixels of a square of side `size`.
 
-    With `functools.partial` it is the `pose_finder` of `XMDPTPipeline`. Raises PhotoError where
-    nobody, or several people and no number `person`, are found, and where a detector is absent.
+    With `functools.partial` it becomes the `pose_finder` of `XMDPTPipeline`. Raises PhotoError if
+    the person cannot be found or is one of several (`person` chooses one), and where a detector
+    is missing.
     """
-    finder = finder or PeopleFinder()
-    people = finder.boxes(photo)
-    box = people[joints.choose(people, person, "the photo of the pose", "person")][0]
-    points = drop_outside(finder.keypoints(photo, box), photo.size[::-1])
-    whole = is_framed(photo.size) and person is None  # of several people one is to be left
-    frame = whole_frame(photo.size) if whole else person_frame(box)
-    inside = drop_outside(frame.points_in(points, CANVAS), CANVAS)
-    return squash_points(joints.check_keypoints(inside, "the photo of the pose"), size)
+    subject = Subject(Path("the photo of the pose"), person=person)
+    _, points, _ = _locate(photo, subject, finder or PeopleFinder(), want_keypoints=True)
+    assert points is not None, "they were asked for"
+    return squash_points(points, size)
 
 
 def report_missing(points: np.ndarray, name: str, say: Callable[[str], None]) -> None:

@@ -1,0 +1,7 @@
+"""Running the graph's notebooks, and what is looked at afterwards.
+
+`notebook.py` executes a notebook as a stage, `profiles.py` puts settings in place, `tracking.py`
+logs to W&B, `report.py` and `pages.py` make the page to read, `info.py` says what is at hand. The
+room may import from everything below: `paper`, `evaluation`, `weights` and what they stand on.
+docs/architecture.md has the files that stages write, docs/experiments.md how runs are set.
+"""

@@ -1,13 +1,9 @@
-"""Run one notebook as a stage of the graph: checked settings in, the same bytes out.
+"""Run a notebook as a stage of the graph (`xmdpt run`): checked settings in, the same bytes out.
 
-    python -m xmdpt.stages.notebook run notebooks/pipeline/04_train.ipynb \\
-        --output reports/notebooks/04_train-base_b.ipynb --set run=base_b
-
-What a notebook prints to stdout is shown live and kept; what it prints to stderr (progress,
-timings, warnings) is shown live and not kept, so that two executions give the same file.
+What a notebook prints to stdout is shown live and kept. What it prints to stderr (progress,
+timings, warnings) is shown live and not kept, so that two runs give the same file.
 """
 
-import argparse
 import ast
 import os
 import re
@@ -19,7 +15,8 @@ from typing import Any
 import nbformat
 import yaml
 
-from xmdpt.config import ConfigError, Loader, load_config
+from xmdpt.config import Loader, load_config
+from xmdpt.support.arguments import BadInput
 from xmdpt.support.files import atomic_path
 
 PARAMETERS = "parameters"
@@ -43,10 +40,6 @@ INPUT_ERRORS = {"ConfigError", "DataError", "MissingWeights", "PhotoError"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-class UsageError(ValueError):
-    """What was asked for cannot be done; the message is one line for the user."""
-
-
 class KernelDied(RuntimeError):
     """The kernel ended without a Python error, as when memory runs out."""
 
@@ -57,13 +50,13 @@ def has_tag(cell: nbformat.NotebookNode, tag: str) -> bool:
 
 
 def read_notebook(path: str | Path) -> nbformat.NotebookNode:
-    """Read a notebook in nbformat 4; raises `UsageError` where there is none."""
+    """Read a notebook in nbformat 4; raises `BadInput` where there is none."""
     try:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such notebook") from None
+        raise BadInput(f"{path}: no such notebook") from None
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
-        raise UsageError(f"{path}: not a notebook") from None
+        raise BadInput(f"{path}: not a notebook") from None
 
 
 def declared_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
@@ -76,7 +69,7 @@ def declared_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 value = ast.literal_eval(node.value)
-                declared |= {target.id: value for target in targets}
+                declared |= {target.id: value for target in targets if isinstance(target, ast.Name)}
     return declared
 
 
@@ -86,15 +79,15 @@ def parse_settings(settings: list[str], declared: dict[str, Any], path: Path) ->
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
-            raise UsageError(f"--set {setting}: write name=value")
+            raise BadInput(f"--set {setting}: write name=value")
         if name not in declared:
             known = ", ".join(declared) or "none"
-            raise UsageError(f"{path}: '{name}' is not one of its parameters ({known})")
+            raise BadInput(f"{path}: '{name}' is not one of its parameters ({known})")
         try:
             values[name] = text if isinstance(declared[name], str) else yaml.load(text, Loader)
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
-            raise UsageError(f"--set {setting}: not a value in YAML ({reason})") from None
+            raise BadInput(f"--set {setting}: not a value in YAML ({reason})") from None
     return values
 
 
@@ -103,7 +96,7 @@ def find_root(start: Path) -> Path:
     for folder in [start, *start.parents]:
         if (folder / "params.yaml").is_file():
             return folder
-    raise UsageError(f"no params.yaml in {start} or above; `xmdpt profile synthetic` makes one")
+    raise BadInput(f"no params.yaml in {start} or above; `xmdpt profile synthetic` makes one")
 
 
 def _tidy_text(text: str) -> str:
@@ -116,7 +109,9 @@ def _tidy_text(text: str) -> str:
     return ADDRESS.sub("0x...", "\n".join(lines))
 
 
-def _tidy_outputs(outputs: list[nbformat.NotebookNode], keep_stderr: bool) -> list:
+def _tidy_outputs(
+    outputs: list[nbformat.NotebookNode], keep_stderr: bool
+) -> list[nbformat.NotebookNode]:
     tidy: list[nbformat.NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream":
@@ -167,7 +162,7 @@ def _report_failure(error: Any, notebook: Path, output: Path) -> None:
 def execute(notebook: Path, output: Path, values: dict[str, Any], root: Path) -> bool:
     """Execute `notebook` in `root`, keep it normalised as `output`; False where a cell failed.
 
-    Raises UsageError where a cell failed because of what the user gave.
+    Raises BadInput where a cell failed because of what the user gave.
     """
     import papermill  # a second of imports that a wrong command line need not wait for
     from nbclient.exceptions import DeadKernelError
@@ -200,14 +195,14 @@ def execute(notebook: Path, output: Path, values: dict[str, Any], root: Path) ->
         executed = normalise(nbformat.read(partial, as_version=4), keep_stderr=failure is not None)
         nbformat.write(executed, partial)
     if failure is not None and failure.ename in INPUT_ERRORS:
-        raise UsageError(failure.evalue)
+        raise BadInput(failure.evalue)
     if failure is not None:
         _report_failure(failure, notebook, output)
     return failure is None
 
 
-def run(notebook: Path, output: Path, settings: list[str]) -> bool:
-    """Check settings and params.yaml, then `execute`; raises `UsageError` or `ConfigError`."""
+def run_notebook(notebook: Path, output: Path, settings: list[str]) -> bool:
+    """Check settings and params.yaml, then `execute`; raises `BadInput` or `ConfigError`."""
     values = parse_settings(settings, declared_parameters(read_notebook(notebook)), notebook)
     root = find_root(notebook.resolve().parent)
     config = load_config(root / values.get("params", "params.yaml"), run=values.get("run"))
@@ -221,29 +216,3 @@ def run(notebook: Path, output: Path, settings: list[str]) -> bool:
         pace = f"{minutes:.1f} min; runs left for this stage: {left}"
         print(f"{pace}, {left * minutes:.0f} min at this pace", file=sys.stderr)
     return succeeded
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns 0, 1 where a cell failed, 2 on bad input."""
-    parser = argparse.ArgumentParser(prog="python -m xmdpt.stages.notebook", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("run", help="execute a notebook and keep the result")
-    command.add_argument("notebook", type=Path)
-    command.add_argument("--output", type=Path, required=True, help="the executed notebook")
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    options = parser.parse_args(arguments)
-    try:
-        return 0 if run(options.notebook, options.output, options.set) else 1
-    except (UsageError, ConfigError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KernelDied as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-
-
-if __name__ == "__main__":
-    sys.exit(main())

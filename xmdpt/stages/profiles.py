@@ -18,7 +18,7 @@ def find_profiles() -> dict[str, Path]:
     return found
 
 
-def _active(profiles: dict[str, Path]) -> str | None:
+def active_profile(profiles: dict[str, Path]) -> str | None:
     """The profile that params.yaml equals, byte for byte."""
     if not PARAMS.exists():
         return None
@@ -39,7 +39,7 @@ def _summary(path: Path) -> str:
 def list_profiles() -> None:
     """Print each profile with what it is for; a star marks the one in place."""
     profiles = find_profiles()
-    active = _active(profiles)
+    active = active_profile(profiles)
     width = max(map(len, profiles))
     for name, path in profiles.items():
         print(f"{'*' if name == active else ' '} {name:{width}}  {_summary(path)}")
@@ -58,7 +58,7 @@ def put_in_place(name: str, force: bool = False) -> None:
     if name not in profiles:
         raise ConfigError(f"no profile '{name}'; there are: {', '.join(profiles)}")
     data = load_config(profiles[name]).data
-    if PARAMS.exists() and _active(profiles) is None:
+    if PARAMS.exists() and active_profile(profiles) is None:
         if not force:
             raise ConfigError(
                 "params.yaml has changes of yours; --force replaces them, with a backup"

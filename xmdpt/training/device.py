@@ -1,4 +1,4 @@
-"""The one device that a training runs on, and the optimizer as it suits it."""
+"""The one device that a training runs on, its optimizer and its learning rate."""
 
 from collections.abc import Iterable
 
@@ -6,20 +6,21 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from xmdpt.config import TrainConfig, VAEConfig
 from xmdpt.training.errors import TrainingError
 
 
 def accelerator() -> Accelerator:
-    """The device, without a mixed precision of its own, which would hold for all of a process.
+    """Return the device, without Accelerate's mixed precision, which would apply process-wide.
 
-    Apple's GPUs are left out: the variational bound is computed in float64, which they lack.
-    Raises TrainingError in one of several processes.
+    Apple's GPUs are not used: they lack float64, which the variational bound needs.
+    Raises TrainingError if there are several processes.
     """
     chosen = Accelerator(mixed_precision="no", cpu=torch.backends.mps.is_available())
     if chosen.num_processes > 1:
         raise TrainingError(
-            f"training was started in {chosen.num_processes} processes; it runs in one, on one "
-            "device: start it without torchrun or accelerate launch"
+            f"training was started in {chosen.num_processes} processes but supports only one, on "
+            "one device: start it without torchrun or accelerate launch"
         )
     return chosen
 
@@ -30,6 +31,17 @@ def adamw(
     weight_decay: float,
     device: torch.device,
 ) -> torch.optim.AdamW:
-    """AdamW, on a GPU in one kernel: there, starting many small ones takes longer than they do."""
+    """Return AdamW, fused on a GPU, where its many small kernels are launch-bound."""
     fused = device.type == "cuda"
     return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=fused)
+
+
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, config: TrainConfig | VAEConfig, step: int
+) -> None:
+    """Set the rate of step number `step` (from 0): linear warm-up, constant, linear decay to 0."""
+    warmup_steps = config.warmup_steps if isinstance(config, TrainConfig) else 0
+    rise = (step + 1) / warmup_steps if warmup_steps else 1.0
+    fall = (config.steps - step) / config.decay_steps if config.decay_steps else 1.0
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * min(1.0, rise, fall)

@@ -2,4 +2,4 @@
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which step and what remains."""
+    """Training cannot go on; the message says at which step and what is left to resume from."""

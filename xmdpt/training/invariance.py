@@ -1,4 +1,4 @@
-"""Does the condition vector show the person, whatever the view? Asked along training (Fig. 5)."""
+"""Does the condition vector show the person, whatever the view? Watched in training (Fig. 5)."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from xmdpt.support.pictures import to_signed
 
 
 def mean_cosines(vectors: Tensor, people: Sequence[int]) -> tuple[float, float]:
-    """Mean cosine similarity of vectors (K, D) within people, and between people.
+    """Return the mean cosine similarity of vectors (K, D) within people, and between people.
 
-    `people` (K,) says whose each vector is. A vector is not compared with itself.
+    `people` (K,) says whose vector each one is. No vector is compared with itself.
     """
     unit = F.normalize(vectors.double(), dim=1)
     cosines = unit @ unit.T
@@ -26,17 +26,16 @@ def mean_cosines(vectors: Tensor, people: Sequence[int]) -> tuple[float, float]:
 
 
 class InvarianceProbe:
-    """The condition vectors of views of some people, all with one and the same target pose.
+    """The condition vectors of several views of some people, all with the same target pose.
 
-    The paper plots their similarity within a person. Between people it is the control: a vector
-    that ignores the source altogether would be just as similar there. With fewer than two people
-    it tells nothing.
+    The paper plots their similarity within a person. Similarity between people is the control: a
+    vector that ignores the source would be just as similar there. It takes two people at least.
     """
 
     def __init__(
         self, cache: FeatureCache, views: list[list[str]], source_encoder: nn.Module | None = None
-    ):
-        """`source_encoder` makes source tokens where the cache holds photos in their place."""
+    ) -> None:
+        """Read the features; `source_encoder` makes source tokens if the cache stores photos."""
         self.people = [person for person, pictures in enumerate(views) for _ in pictures]
         self.comparable = len(views) > 1
         if not self.comparable:
@@ -58,7 +57,7 @@ class InvarianceProbe:
 
     @torch.no_grad()
     def __call__(self, model: XMDPTTransformer2DModel) -> dict[str, float]:
-        """`cosine_person` and `cosine_people` of the model's condition vectors."""
+        """Return `cosine_person` and `cosine_people` of the model's condition vectors."""
         if not self.comparable:
             return {}
         inputs = (tensor.to(model.device) for tensor in (self.pose, self.source, self.latent))

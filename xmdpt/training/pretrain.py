@@ -1,8 +1,8 @@
-"""Makes the small weights that ship in data/pretrained/xmdpt-synthetic/: `make pretrained`.
+"""Make the small weights that ship in data/pretrained/xmdpt-synthetic/: `make pretrained`.
 
-All of it is done by the pieces that the stages use, on rendered people that no other profile has.
-Work lies beside the people of `data.root`; each finished part is kept, so an interrupted call goes
-on. A part that was made with other settings is refused.
+It calls what the stages call, on rendered people that no other profile has. Finished parts are
+kept beside the people of `data.root`, so an interrupted call goes on; a part that was made with
+other settings is refused.
 """
 
 import argparse
@@ -13,11 +13,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from tqdm import tqdm
 
-from xmdpt.config import Config, ConfigError, load_config
+from xmdpt.config import Config, ConfigError, RenderedConfig, load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.diffusion import make_scheduler
 from xmdpt.features.make import Encoders, cache_features
@@ -29,7 +30,7 @@ from xmdpt.training.run import settings_key, train_run, weights_digest
 from xmdpt.training.vae import SAME_WEIGHTS, STATE, load_vae, train_vae, vae_key
 
 NOTE = "weights.json"
-"""Beside the parts: digests of the weights that the round began with, and of its own."""
+"""A file beside the parts: digests of the weights that the round began with, and of its result."""
 
 
 def _work(config: Config) -> Path:
@@ -41,19 +42,22 @@ def _weights(vae: str | None, transformer: str | None) -> list[str | None]:
 
 
 def _start(config: Config) -> list[str | None]:
-    """Which weights the round began with: a round that is finished has written over them."""
+    """Digests of the weights that the round began with, which a finished round has overwritten."""
     now = _weights(config.vae.init, config.train.init)
     note = _work(config) / NOTE
-    known = json.loads(note.read_text()) if note.is_file() else {"result": None}
-    return known["start"] if known["result"] == now else now
+    known: dict[str, list[str | None]] = json.loads(note.read_text()) if note.is_file() else {}
+    return known["start"] if known.get("result") == now else now
+
+
+def _rendered(config: Config) -> RenderedConfig:
+    if config.data.rendered is None:
+        raise ConfigError("data.rendered: the small weights are trained on rendered people only")
+    return config.data.rendered
 
 
 def parts_of(config: Config, run: str) -> dict[Path, str]:
-    """The folder of each part, in order, and a name for all settings that it depends on."""
-    rendered = config.data.rendered
-    if rendered is None:
-        raise ConfigError("data.rendered: the small weights are made on rendered people only")
-    people = fingerprint(rendered.model_dump(), config.seed)
+    """Return each part's folder, in order, with a key for all settings that it depends on."""
+    people = fingerprint(_rendered(config).model_dump(), config.seed)
     vae_start, transformer_start = _start(config)
     settings = config.vae.model_dump(exclude=SAME_WEIGHTS)
     vae = fingerprint(people, config.data.size, settings, vae_start)
@@ -68,20 +72,20 @@ def parts_of(config: Config, run: str) -> dict[Path, str]:
 
 
 def check_parts(parts: Mapping[Path, str]) -> None:
-    """Note the settings, given by name, beside each part that is yet to be made.
+    """Note the key of its settings beside each part that is yet to be made.
 
-    Raises ConfigError that names the parts which are there, but made with other settings.
+    Raises ConfigError, which names them, for parts that were made with other settings.
     """
     notes = {folder: folder.with_name(f"{folder.name}.settings") for folder in parts}
     stale = [
         str(folder)
-        for folder, name in parts.items()
-        if folder.exists() and not (notes[folder].is_file() and notes[folder].read_text() == name)
+        for folder, key in parts.items()
+        if folder.exists() and not (notes[folder].is_file() and notes[folder].read_text() == key)
     ]
     if stale:
         raise ConfigError(
-            f"{', '.join(stale)}: made with other settings, or it is not known with which; delete "
-            "or move what is named here, and it is made anew"
+            f"{', '.join(stale)}: made with other or unknown settings; delete or move these, and "
+            "they are made again"
         )
     for folder, note in notes.items():
         if not folder.exists():
@@ -92,7 +96,8 @@ def check_parts(parts: Mapping[Path, str]) -> None:
 def _people(config: Config) -> DeepFashion:
     data = config.data
     if not Path(data.root).exists():
-        render_dataset(Path(data.root), **data.rendered.model_dump(), seed=config.seed)
+        rendered = _rendered(config).model_dump()
+        render_dataset(Path(data.root), **rendered, seed=config.seed)
     return DeepFashion(data.root, data.size)
 
 
@@ -104,22 +109,20 @@ def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
         key = vae_key(config.vae, vae, data, names, config.seed)
         with resumable_dir(folder, key, scratch=STATE) as work:
             bar = tqdm(total=config.vae.steps, desc="vae")
-            for progress in train_vae(
-                vae,
-                lambda index: data.picture(names[index]),
-                len(names),
-                config.vae,
-                config.seed,
-                work,
-            ):
+
+            def read(index: int) -> np.ndarray:
+                return data.picture(names[index])
+
+            for progress in train_vae(vae, read, len(names), config.vae, config.seed, work):
                 bar.update(progress.step - bar.n)
                 if progress.step % 50 == 0:
                     bar.write(f"{progress.step} {progress.losses}")
-    return AutoencoderKL.from_pretrained(folder).eval()
+    trained: AutoencoderKL = AutoencoderKL.from_pretrained(folder)
+    return trained.eval()
 
 
 def pretrain(config_path: str, out: Path) -> None:
-    """Render, train the autoencoder, cache, train the one of `runs`; `out` gets both in half."""
+    """Render people, train the autoencoder and the one run in `runs`; `out` gets both in half."""
     [run] = load_config(config_path).runs
     config = load_config(config_path, run)
     check_parts(parts_of(config, run))
@@ -129,14 +132,14 @@ def pretrain(config_path: str, out: Path) -> None:
     features, trained = _work(config) / "features", _work(config) / run
     if not features.exists():
         encoders = Encoders.load(vae, config.features)
-        names = [*data.pictures("train"), *data.pictures("test")]  # the latter to be watched only
+        names = [*data.pictures("train"), *data.pictures("test")]  # test: for the probe alone
         cache_features(features, names, data, encoders, config.features)
     if not trained.exists():
         train_run(config, features, trained, print)
     pipe = XMDPTPipeline(
         vae,
         XMDPTTransformer2DModel.from_pretrained(trained / "main"),
-        make_scheduler(),
+        make_scheduler(),  # type: ignore[arg-type]  # diffusers lists schedulers in an enum
         config.features.source_encoder,
         config.features.pose_encoder,
         config.features.imagenet_normalization,
@@ -145,7 +148,7 @@ def pretrain(config_path: str, out: Path) -> None:
     start = _start(config)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         pipe.to(dtype=torch.float16).save_pretrained(folder)
-        for part in Path(folder).iterdir():  # beside the model card, which stays
+        for part in Path(folder).iterdir():  # the model card in `out` stays
             if part.is_dir():
                 shutil.rmtree(out / part.name, ignore_errors=True)
             os.replace(part, out / part.name)

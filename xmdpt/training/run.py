@@ -1,4 +1,4 @@
-"""One run from settings and cached features to checkpoints: start, resume, keep, record."""
+"""One run, from settings and cached features to checkpoints and a history."""
 
 import shutil
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
+from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
 
-from xmdpt.config import Config, ConfigError
+from xmdpt.config import Checkpoint, Config, ConfigError
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import views_of_people
 from xmdpt.features.cache import FeatureCache, PairBatches
@@ -20,13 +20,17 @@ from xmdpt.training.train import StepReport, Trainer
 
 STATE = "state.pt"
 
+History = list[dict[str, float]]
+Kept = dict[Checkpoint, int]
+"""The steps at which checkpoints were kept."""
+
 
 def build_model(config: Config, cache: FeatureCache) -> XMDPTTransformer2DModel:
-    """The model of `config.model` with the latent and token shapes of the cached features."""
+    """Build the model of `config.model` for the shapes of the cached features."""
     channels, latent_size, _ = cache.shape("moments")
     pose_tokens, pose_width = cache.shape("pose_tokens")
     source_tokens, source_width = cache.shape("source_tokens")
-    return XMDPTTransformer2DModel(
+    model: XMDPTTransformer2DModel = XMDPTTransformer2DModel(
         sample_size=latent_size,
         in_channels=channels // 2,
         pose_tokens=pose_tokens,
@@ -35,16 +39,17 @@ def build_model(config: Config, cache: FeatureCache) -> XMDPTTransformer2DModel:
         source_width=source_width,
         **config.model.model_dump(),
     )
+    return model
 
 
 def warm_start(model: XMDPTTransformer2DModel, folder: str) -> list[str]:
-    """Copy the weights of the model in `folder`; MIPNet alone may be absent on either side.
+    """Copy the weights of the model in `folder`; only MIPNet may be absent on either side.
 
-    Returns the names of tensors that keep their fresh values. Raises ConfigError naming the first
-    tensor that does not fit.
+    Returns the names of tensors that keep their fresh values. Raises ConfigError, which names the
+    first tensor that does not fit.
     """
     if not (Path(folder) / "config.json").is_file():
-        raise ConfigError(f"train.init: {folder} holds no model; null trains from scratch")
+        raise ConfigError(f"train.init: {folder} holds no model; set null to train from scratch")
     loaded = XMDPTTransformer2DModel.from_pretrained(folder, torch_dtype=torch.float32)
     state = loaded.state_dict()
     own = model.state_dict()
@@ -62,36 +67,30 @@ def warm_start(model: XMDPTTransformer2DModel, folder: str) -> list[str]:
 
 def _mean_rows(reports: list[StepReport]) -> dict[str, float]:
     rows = [report.losses | {"grad_norm": report.grad_norm} for report in reports]
-    return {"step": reports[-1].step} | pd.DataFrame(rows).mean().to_dict()
+    means = pd.DataFrame(rows).mean().to_dict()
+    return {"step": reports[-1].step, **{str(name): value for name, value in means.items()}}
 
 
-def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    with atomic_path(path) as partial:
-        pd.DataFrame(rows).to_csv(partial, sep="\t", index=False, float_format="%.6g")
-
-
-def _take_checkpoints(config: Config, state: Path, kept: dict[str, int], work: Path) -> None:
-    """Bring the checkpoints that the run of `state` kept, each at the step of `kept`."""
+def _copy_checkpoints(config: Config, state: Path, kept: Kept, work: Path) -> None:
+    """Copy the checkpoints that the run of `state` kept."""
     for name, step in kept.items():
         if config.train.checkpoints.get(name) != step:
             raise ConfigError(
                 f"train.checkpoints.{name}: {state} comes from a run that kept it at step {step}; "
-                "set it to that"
+                f"set it to {step}"
             )
         if not (state.parent / name).is_dir():
             raise ConfigError(
-                f"train.resume: {state.parent / name} is not there: bring the folders of its "
-                "checkpoints along with a state"
+                f"train.resume: {state.parent / name} is missing; copy a state together with the "
+                "checkpoint folders beside it"
             )
         shutil.copytree(state.parent / name, work / name, dirs_exist_ok=True)
 
 
-def _start(
-    trainer: Trainer, config: Config, work: Path
-) -> tuple[list[dict[str, float]], dict[str, int]]:
-    """Resume from the state in `work`, or else of `train.resume`: history and checkpoints so far.
+def _start(trainer: Trainer, config: Config, work: Path) -> tuple[History, Kept]:
+    """Resume from the state in `work`, else `train.resume`; return history and checkpoints so far.
 
-    Raises ConfigError for a checkpoint that lies behind the state and was not kept.
+    Raises ConfigError for a checkpoint whose step has passed without it being kept.
     """
     state = work / STATE
     if not state.exists():
@@ -100,23 +99,26 @@ def _start(
         state = Path(config.train.resume)
     about = trainer.load(state)
     if state.parent != work:
-        _take_checkpoints(config, state, about["kept"], work)
+        _copy_checkpoints(config, state, about["kept"], work)
     for name, step in config.train.checkpoints.items():
         if step <= trainer.step and name not in about["kept"]:
             raise ConfigError(
-                f"train.checkpoints.{name}: train.resume goes on from step {trainer.step}, and "
+                f"train.checkpoints.{name}: train.resume goes on from step {trainer.step}, but "
                 f"nothing was kept at {step}; set it to a later step"
             )
     return about["history"], about["kept"]
 
 
 def weights_digest(folder: str | None) -> str | None:
-    """SHA-256 of the weights in a diffusers model folder; None where there is no folder."""
+    """Return the SHA-256 of the weights in a diffusers model folder; None for no folder."""
     return folder and file_digest(Path(folder) / SAFETENSORS_WEIGHTS_NAME)
 
 
 def settings_key(config: Config, start: str | None) -> str:
-    """A name for all settings that the weights depend on; `start`: `weights_digest` of the init."""
+    """Return a key for all settings that the weights depend on.
+
+    `start` is the `weights_digest` of the weights to start from.
+    """
     apart = {"seed", "resume", "gradient_checkpointing", "log_every", "save_every"}
     resume = config.train.resume
     return fingerprint(
@@ -128,6 +130,33 @@ def settings_key(config: Config, start: str | None) -> str:
     )
 
 
+def _train(
+    trainer: Trainer,
+    probe: InvarianceProbe,
+    config: Config,
+    work: Path,
+    on_log: Callable[[dict[str, float]], None],
+) -> History:
+    """Train to the end, from the state in `work` if there is one, and return the history."""
+    train = config.train
+    rows, kept = _start(trainer, config, work)
+    window: list[StepReport] = []
+    for report in trainer.run(train.steps):
+        last = report.step == train.steps
+        window.append(report)
+        if report.step % train.log_every == 0 or last:
+            rows.append(_mean_rows(window) | probe(trainer.ema.model))
+            on_log(rows[-1])
+            window = []
+        for name, step in train.checkpoints.items():
+            if step == report.step:
+                trainer.ema.model.save_pretrained(work / name)
+                kept[name] = step
+        if report.step % train.save_every == 0 or last:
+            trainer.save(work / STATE, history=rows, kept=kept)
+    return rows
+
+
 def train_run(
     config: Config,
     features: str | Path,
@@ -137,14 +166,13 @@ def train_run(
 ) -> pd.DataFrame:
     """Train `config.model` and keep its EMA weights as `out`/ablation and `out`/main.
 
-    Returns the history: means of the losses over each `log_every` steps, and then how alike the
-    EMA model's condition vectors of test people are (`InvarianceProbe`). Interrupted, the same
-    call goes on from the last saved state, to the same weights. `keep`: see
-    `xmdpt.support.files.resumable_dir`.
+    Returns the history: mean losses over each `log_every` steps, and how similar the EMA model's
+    condition vectors of test people are then (`InvarianceProbe`). After an interruption the same
+    call goes on from the last saved state, to the same weights. `keep` is that of `resumable_dir`.
     """
     resume = config.train.resume
     if resume is not None and not Path(resume).is_file():
-        raise ConfigError(f"train.resume: {resume}: no such file; null starts afresh")
+        raise ConfigError(f"train.resume: {resume}: no such file; set null to start from scratch")
     cache = FeatureCache(features)
     data = DeepFashion(config.data.root, config.data.size)
     targets = data.targets("train")
@@ -160,19 +188,7 @@ def train_run(
     key = settings_key(config, weights_digest(config.train.init))
     key = fingerprint(key, cache.key, targets)
     with resumable_dir(out, key, keep=keep, scratch=STATE) as work:
-        rows, kept = _start(trainer, config, work)
-        window: list[StepReport] = []
-        for report in trainer.run(config.train.steps):
-            window.append(report)
-            if report.step % config.train.log_every == 0 or report.step == config.train.steps:
-                rows.append(_mean_rows(window) | probe(trainer.ema.model))
-                on_log(rows[-1])
-                window = []
-            for name, step in config.train.checkpoints.items():
-                if step == report.step:
-                    trainer.ema.model.save_pretrained(work / name)
-                    kept[name] = step
-            if report.step % config.train.save_every == 0 or report.step == config.train.steps:
-                trainer.save(work / STATE, history=rows, kept=kept)
-        _write_history(work / "history.tsv", rows)
-    return pd.DataFrame(rows)
+        history = pd.DataFrame(_train(trainer, probe, config, work, on_log))
+        with atomic_path(work / "history.tsv") as partial:
+            history.to_csv(partial, sep="\t", index=False, float_format="%.6g")
+    return history

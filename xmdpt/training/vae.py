@@ -1,4 +1,4 @@
-"""The autoencoder: fine-tuning of its decoder as in the paper, or training of all of it."""
+"""The autoencoder: its decoder fine-tuned as in the paper, or all of it trained."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 
 from xmdpt.config import VAEConfig
@@ -22,20 +22,20 @@ from xmdpt.support.hub import load_pretrained, weights_key
 from xmdpt.support.pictures import to_signed, to_uint8
 from xmdpt.support.precision import autocast, resolve
 from xmdpt.support.random import batch_indices, keyed_generator
-from xmdpt.training.device import accelerator, adamw
+from xmdpt.training.device import accelerator, adamw, set_learning_rate
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 
 READERS = 8
 STATE = "state.pt"
 SAME_WEIGHTS = {"save_every", "gradient_checkpointing"}
-"""Settings that change no weights, up to rounding."""
+"""Settings that do not change the weights, up to rounding."""
 
 
 def new_vae(config: VAEConfig, size: int) -> AutoencoderKL:
-    """An untrained autoencoder of the small profile; 2^(levels - 1) pixels a latent cell."""
+    """Return an untrained autoencoder; a latent cell covers 2^(levels - 1) pixels."""
     levels = len(config.block_out_channels)
-    return AutoencoderKL(
+    vae: AutoencoderKL = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
         block_out_channels=tuple(config.block_out_channels),
@@ -44,24 +44,26 @@ def new_vae(config: VAEConfig, size: int) -> AutoencoderKL:
         norm_num_groups=8,
         sample_size=size,
     )
+    return vae
 
 
 def load_vae(config: VAEConfig, size: int, seed: int) -> AutoencoderKL:
-    """The autoencoder to start from: `config.init`, or untrained weights drawn by `seed`.
+    """Return the autoencoder to start from: `config.init`, or untrained weights by `seed`.
 
-    Raises ConfigError where the weights of `config.init` are missing, naming them.
+    Raises ConfigError, which names them, if the weights of `config.init` are missing.
     """
     if config.init is None:
         torch.manual_seed(seed)
         return new_vae(config, size)
     load = partial(AutoencoderKL.from_pretrained, torch_dtype=torch.float32)
-    return load_pretrained(load, config.init, "vae.init")
+    vae: AutoencoderKL = load_pretrained(load, config.init, "vae.init")
+    return vae
 
 
 def vae_key(
     config: VAEConfig, vae: AutoencoderKL, data: DeepFashion, names: Sequence[str], seed: int
 ) -> str:
-    """A name for all that the trained weights depend on, to resume by."""
+    """Return a key for all that the trained weights depend on, to resume by."""
     settings = config.model_dump(exclude=SAME_WEIGHTS)
     pictures = [[name, data.digest(name)] for name in names]
     return fingerprint(settings, weights_key([vae]), pictures, data.size, seed)
@@ -69,26 +71,20 @@ def vae_key(
 
 @torch.no_grad()
 def reconstruct(vae: AutoencoderKL, pictures: np.ndarray, batch_size: int = 16) -> np.ndarray:
-    """uint8 (N, H, W, 3) through encoder (mean) and decoder."""
-    return np.concatenate(
-        [
-            to_uint8(
-                vae.decode(vae.encode(to_signed(batch).to(vae.device)).latent_dist.mean).sample
-            )
-            for batch in np.split(pictures, range(batch_size, len(pictures), batch_size))
-        ]
-    )
+    """Return uint8 (N, H, W, 3) after encoder (its mean) and decoder."""
+    made = []
+    for batch in np.split(pictures, range(batch_size, len(pictures), batch_size)):
+        latents = vae.encode(to_signed(batch).to(vae.device)).latent_dist.mean
+        made.append(to_uint8(vae.decode(latents).sample))
+    return np.concatenate(made)
 
 
 @torch.no_grad()
 def reconstruction_scores(made: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Mean PSNR (dB), SSIM and st_lpips of uint8 (N, H, W, 3) against the truth."""
+    """Return mean PSNR (dB), SSIM and st_lpips of uint8 (N, H, W, 3) against the truth."""
     perceptual = STLPIPS()
-    distances = [
-        perceptual(to_signed(a[None]), to_signed(b[None])).item()
-        for a, b in zip(made, truth, strict=True)
-    ]
     pairs = list(zip(made, truth, strict=True))
+    distances = [perceptual(to_signed(a[None]), to_signed(b[None])).item() for a, b in pairs]
     return {
         "psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
         "ssim": float(np.mean([ssim(a, b) for a, b in pairs])),
@@ -97,9 +93,12 @@ def reconstruction_scores(made: np.ndarray, truth: np.ndarray) -> dict[str, floa
 
 
 class Reconstruction(nn.Module):
-    """Losses of one batch of pictures: pixels, perception, and KL where the encoder trains."""
+    """Losses of one batch of pictures: pixels, perceptual distance, KL.
 
-    def __init__(self, vae: AutoencoderKL, config: VAEConfig):
+    All but the decoder is frozen unless the encoder trains.
+    """
+
+    def __init__(self, vae: AutoencoderKL, config: VAEConfig) -> None:
         super().__init__()
         self.vae = vae
         self.perceptual = make_perceptual(config.perceptual) if config.perceptual_weight else None
@@ -110,7 +109,7 @@ class Reconstruction(nn.Module):
             vae.post_quant_conv.requires_grad_(True)
 
     def forward(self, pictures: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """pictures (B, 3, H, W) in [-1, 1], noise shaped like the latents -> scalar losses."""
+        """Return scalar losses of pictures (B, 3, H, W) in [-1, 1]; noise is for their latents."""
         config = self.config
         with torch.set_grad_enabled(config.train_encoder):
             posterior = self.vae.encode(pictures).latent_dist
@@ -130,7 +129,7 @@ class Reconstruction(nn.Module):
 
 
 def _crop(pictures: Tensor, crop: int, generator: torch.Generator) -> Tensor:
-    """The same random crop x crop window of all pictures (B, 3, H, W), mirrored half the time."""
+    """Cut the same random window out of all pictures (B, 3, H, W), mirrored half the time."""
     height, width = pictures.shape[-2:]
     top, left = (
         int(torch.randint(max(side - crop, 0) + 1, (1,), generator=generator))
@@ -141,9 +140,9 @@ def _crop(pictures: Tensor, crop: int, generator: torch.Generator) -> Tensor:
 
 
 def _permute_colours(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Red, green and blue of each picture (B, 3, H, W) in an order of its own.
+    """Shuffle red, green and blue within each picture (B, 3, H, W).
 
-    An autoencoder that sees only people's colours keeps light and warmth, and drops other hues.
+    An autoencoder that only sees people's colours keeps light and warmth but loses other hues.
     """
     orders = torch.rand(pictures.shape[:2], generator=generator).argsort(dim=1)
     return pictures.gather(1, orders[..., None, None].expand_as(pictures))
@@ -151,6 +150,8 @@ def _permute_colours(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclass
 class VAEProgress:
+    """One step's losses."""
+
     step: int
     losses: dict[str, float]
 
@@ -158,8 +159,8 @@ class VAEProgress:
 class VAETrainer:
     """Autoencoder, its moving average, optimizer and the number of finished steps.
 
-    `read(index)` gives the picture uint8 (H, W, 3) of each index below `count`; the next step's
-    are read by threads while one runs.
+    `read(index)` returns the picture, uint8 (H, W, 3), of each index below `count`; threads read
+    the next step's pictures while one step runs.
     """
 
     def __init__(
@@ -169,15 +170,16 @@ class VAETrainer:
         count: int,
         config: VAEConfig,
         seed: int,
-    ):
+    ) -> None:
         self.config, self.read, self.count, self.seed = config, read, count, seed
         self.accelerator = accelerator()
-        self.precision = resolve(self.accelerator.device, config.precision)
-        self.vae = vae.to(self.accelerator.device)
+        device = self.accelerator.device
+        self.precision = resolve(device, config.precision)
+        self.vae: AutoencoderKL = vae.to(device)
         self.step = 0
         module = Reconstruction(vae, config)
         self.trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-        optimizer = adamw(self.trained, config.learning_rate, 0.0, self.accelerator.device)
+        optimizer = adamw(self.trained, config.learning_rate, 0.0, device)
         self.ema = EMA(vae, config.ema_decay)
         vae.train()
         if config.gradient_checkpointing:
@@ -185,7 +187,7 @@ class VAETrainer:
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
 
     def save(self, path: Path) -> None:
-        """Write everything that resuming needs, whole or not at all."""
+        """Write all that resuming needs, whole or not at all."""
         state = {
             "step": self.step,
             "precision": self.precision,
@@ -197,7 +199,7 @@ class VAETrainer:
             torch.save(state, partial_path)
 
     def load(self, path: Path) -> None:
-        """Take up the state that `save` wrote; where the precision is `auto`, in its own."""
+        """Resume from a state that `save` wrote; `auto` precision keeps the state's."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.step = state["step"]
         if self.config.precision == "auto":
@@ -207,26 +209,22 @@ class VAETrainer:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def _indices(self, step: int) -> list[int]:
-        return batch_indices(self.seed, step, self.config.batch_size, self.count).tolist()
+        drawn = batch_indices(self.seed, step, self.config.batch_size, self.count)
+        indices: list[int] = drawn.tolist()
+        return indices
 
     def _draw(self, pictures: np.ndarray) -> tuple[Tensor, Tensor]:
-        """What this step trains on: crops (B, 3, H, W) in [-1, 1], and noise like their latents."""
+        """Return this step's crops (B, 3, H, W) in [-1, 1] and noise for their latents."""
         generator = keyed_generator(self.seed, "vae", self.step)
         crops = _crop(to_signed(pictures), self.config.crop, generator)
         if self.config.train_encoder:
             crops = _permute_colours(crops, generator)
-        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        factor = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
         cells = (side // factor for side in crops.shape[-2:])
-        shape = (len(crops), self.vae.config.latent_channels, *cells)
+        shape = (len(crops), self.vae.config["latent_channels"], *cells)
         noise = torch.randn(shape, generator=generator)
         device = self.accelerator.device
         return crops.contiguous(memory_format=torch.channels_last).to(device), noise.to(device)
-
-    def _learning_rate(self) -> float:
-        """Constant but for a linear decay that ends with the run."""
-        config = self.config
-        fall = (config.steps - self.step) / config.decay_steps if config.decay_steps else 1.0
-        return config.learning_rate * min(1.0, fall)
 
     def _train_step(self, pictures: np.ndarray) -> VAEProgress:
         crops, noise = self._draw(pictures)
@@ -241,15 +239,14 @@ class VAETrainer:
                 f"step {self.step}: the loss of the autoencoder is {values['loss']}, the gradient "
                 f"norm {norm}; lower vae.learning_rate or train in fp32"
             )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+        set_learning_rate(self.optimizer, self.config, self.step)
         self.optimizer.step()
         self.ema.update(self.vae)
         self.step += 1
         return VAEProgress(self.step, values)
 
     def run(self, steps: int) -> Iterator[VAEProgress]:
-        """Train until `steps` steps are finished, yielding the losses of each."""
+        """Train until `steps` steps are finished, yielding the losses after each."""
         with ThreadPoolExecutor(READERS) as readers:
             following = readers.map(self.read, self._indices(self.step))
             while self.step < steps:
@@ -260,7 +257,7 @@ class VAETrainer:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Put the averaged weights in place; where the encoder trained, scale latents anew."""
+        """Switch to the averaged weights; if the encoder trained, set a new scaling factor."""
         self.vae.load_state_dict(self.ema.model.state_dict())
         self.vae.eval().requires_grad_(False)
         if self.config.train_encoder:
@@ -269,7 +266,8 @@ class VAETrainer:
                 self.vae.encode(to_signed(self.read(i)[None]).to(self.vae.device)).latent_dist.mean
                 for i in shown
             ]
-            self.vae.register_to_config(scaling_factor=1 / torch.cat(means).std().item())
+            factor = 1 / torch.cat(means).std().item()
+            self.vae.register_to_config(scaling_factor=factor)  # type: ignore[no-untyped-call]  # untyped in diffusers
 
 
 def train_vae(
@@ -280,12 +278,12 @@ def train_vae(
     seed: int,
     work: Path,
 ) -> Iterator[VAEProgress]:
-    """Train on the `count` pictures uint8 (H, W, 3) that `read(index)` gives; save into `work`.
+    """Train on `count` pictures, uint8 (H, W, 3), which `read(index)` returns; save into `work`.
 
-    Yields the losses of each step; when it ends, `vae` holds the averaged weights and so does
-    `work`, as a diffusers folder. A state that an earlier call left in `work` (`STATE`) is taken
-    up, to the same end. Unless config.train_encoder only the decoder changes, so latents made
-    before stay valid; with it, the scaling factor is set to bring latents to unit variance.
+    Yields the losses of each step. At the end `vae` holds the averaged weights, and `work` is their
+    diffusers folder. A state that an interrupted call left in `work` (`STATE`) is resumed, with the
+    same result. Without `config.train_encoder` only the decoder changes, so existing latents stay
+    valid; with it, the scaling factor is set so that latents have unit variance.
     """
     trainer = VAETrainer(vae, read, count, config, seed)
     state = work / STATE

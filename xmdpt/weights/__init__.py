@@ -1,0 +1,7 @@
+"""Weights in and out: loaded for drawing, exported for others, converted from the authors'.
+
+`load` opens a pipeline folder or the small weights that ship, `runs` a trained run's checkpoint,
+with which it also draws all test pairs. `export` writes folders that need no xmdpt, `convert`
+reads and writes the authors' files. May import `pipeline` and the floors below. Explained in
+docs/pipeline.md.
+"""

@@ -1,13 +1,14 @@
-"""The authors' published weights as ours: every setting is read off the shapes of the tensors."""
+"""The authors' published weights as ours, and back: settings are read off the tensors' shapes."""
 
 import math
 import pickle
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -23,10 +24,10 @@ GOLDEN = Path(__file__).parents[2] / "tests/golden/official_small.safetensors"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be converted; one line that names it and the cure."""
+    """A checkpoint that cannot be converted; the message is one line that names it and the cure."""
 
 
-# The authors' names -> ours. Their self attentions fuse query, key and value: see _split_qkv.
+# The authors' names -> ours. Their self-attention fuses query, key and value: see _split_qkv.
 _RENAMES = (
     (r"^x_embedder\.", "patch_embed."),
     (r"^t_embedder\.mlp\.0\.", "time_embedding.linear_1."),
@@ -53,6 +54,7 @@ _RENAMES = (
 _INTEGERS = (torch.int32, torch.int64)
 _TABLE_SUFFIX = ".relative_position_bias_table"
 _INDEX_SUFFIX = ".relative_position_index"
+_OWN_INDEX = "blocks.0.attn.position_bias.index"  # the same in all blocks
 
 
 def _split_qkv(name: str, tensor: Tensor) -> dict[str, Tensor]:
@@ -86,7 +88,7 @@ def _shape(state: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, .
     return shape
 
 
-def _read_config(state: dict[str, Tensor], mask_ratio: float, decode_layers: int) -> dict:
+def _read_config(state: dict[str, Tensor], mask_ratio: float, decode_layers: int) -> dict[str, Any]:
     hidden, channels, patch, _ = _shape(state, "patch_embed.proj.weight", 4)
     _, tokens, _ = _shape(state, "pos_embed", 3)
     _, heads = _shape(state, "blocks.0.attn.position_bias.table", 2)
@@ -115,13 +117,15 @@ def _read_config(state: dict[str, Tensor], mask_ratio: float, decode_layers: int
 def from_official(
     state_dict: dict[str, Tensor], mask_ratio: float = 0.3, decode_layers: int = 2
 ) -> XMDPTTransformer2DModel:
-    """The authors' state dict as a model in evaluation mode, equal to theirs in every output.
+    """Return the authors' state dict as a model in evaluation mode, whose outputs equal theirs.
 
-    mask_ratio and decode_layers leave no trace in the tensors; their released values are the
-    defaults. Raises ValueError naming tensors that are missing, unknown or of another shape.
+    mask_ratio and decode_layers leave no trace in the tensors; the defaults are those of the
+    release. Raises ValueError, which names tensors that are missing, unknown or of another shape.
     """
     state = _rename(state_dict)
-    model = XMDPTTransformer2DModel(**_read_config(state, mask_ratio, decode_layers))
+    model: XMDPTTransformer2DModel = XMDPTTransformer2DModel(
+        **_read_config(state, mask_ratio, decode_layers)
+    )
     expected = model.state_dict()
     wrong = {
         "missing": sorted(expected.keys() - state.keys()),
@@ -139,33 +143,33 @@ def from_official(
     ]
     if complaints:
         raise ValueError("not an X-MDPT state dict; tensors " + "; ".join(complaints))
+    own_index = model.get_buffer(_OWN_INDEX)
     for name, index in state_dict.items():
-        if name.endswith(_INDEX_SUFFIX) and not index.equal(
-            model.blocks[0].attn.position_bias.index
-        ):
+        if name.endswith(_INDEX_SUFFIX) and not index.equal(own_index):
             raise ValueError(f"{name} orders the relative positions in an unknown way")
     model.load_state_dict(state)
     return model.eval()
 
 
 def to_official(model: XMDPTTransformer2DModel) -> dict[str, Tensor]:
-    """The inverse of `from_official`, bit for bit: a model's tensors by the authors' names."""
+    """Return a model's tensors as the authors' state dict, bit for bit: undoes `from_official`."""
     if model.mipnet is None or model.mipnet.order != ("self", "cross"):
-        raise ValueError("the authors' code knows only mip_attention self_cross")
+        raise ValueError("the authors' code supports only mip_attention self_cross")
     config = model.config
     if config.canet_sources != "both" or config.aggregation != "mlp":
-        raise ValueError("the authors' code knows only canet_sources both and aggregation mlp")
-    state: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
-        if ".attn.to_kv." in name and "mipnet.blocks.cross." not in name:
+        raise ValueError("the authors' code supports only canet_sources both and aggregation mlp")
+    own, state = model.state_dict(), {}
+    for name, tensor in own.items():
+        self_attention = "mipnet.blocks.cross." not in name
+        if ".attn.to_kv." in name and self_attention:
             continue
-        if ".attn.to_q." in name and "mipnet.blocks.cross." not in name:
-            key_value = model.state_dict()[name.replace(".to_q.", ".to_kv.")]
-            name, tensor = name.replace(".to_q.", ".qkv."), torch.cat([tensor, key_value])
+        if ".attn.to_q." in name and self_attention:
+            tensor = torch.cat([tensor, own[name.replace(".to_q.", ".to_kv.")]])
+            name = name.replace(".to_q.", ".qkv.")
         name = _official_name(name)
         state[name] = tensor.clone()
         if name.endswith(_TABLE_SUFFIX):
-            index = model.blocks[0].attn.position_bias.index.clone()
+            index = model.get_buffer(_OWN_INDEX).clone()
             state[name.removesuffix(_TABLE_SUFFIX) + _INDEX_SUFFIX] = index
     return state
 
@@ -181,23 +185,18 @@ def _official_name(name: str) -> str:
     return name
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a published file; nothing in it is run.
-
-    Raises CheckpointError, one line, for a file that is absent, cut off, of another kind, or
-    holds code, and for tensors that are not numbers.
-    """
-    path = Path(path)
+def _load(path: Path) -> object:
+    """Unpickle a file that may hold nothing but tensors; raises CheckpointError."""
     try:
         with open(path, "rb") as file:
             start = file.read(512).lstrip().lower()
         if start.startswith((b"<!doctype", b"<html")):
             raise CheckpointError(
-                f"{path}: is a web page, not weights; the download has to be confirmed in a browser"
+                f"{path}: is a web page, not weights; the download must be confirmed in a browser"
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about TorchScript, which is refused
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -208,10 +207,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: {what}; take the authors' ema_*.pt") from None
     except CheckpointError:
         raise
-    except Exception as error:  # zip, pickle and storage each raise their own
+    except Exception as error:  # zip, pickle and storage each have their own errors
         raise CheckpointError(
             f"{path}: not a whole checkpoint file ({reason(error)}); download it again"
         ) from None
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """Return the tensors of a published file, without running anything in it.
+
+    Raises CheckpointError, one line, for a file that is missing, cut off, of another kind or holds
+    code, and for tensors that are not finite float32 numbers or integers.
+    """
+    path = Path(path)
+    state = _load(path)
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
@@ -227,10 +236,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 def convert_official(
     checkpoint: str | Path, out: str | Path, vae: str | Path | None = None, verify: bool = False
 ) -> None:
-    """Write the authors' checkpoint as a new folder: a pipeline, or, without `vae`, a model.
+    """Write the authors' checkpoint as a new folder: a pipeline, or without `vae` only a model.
 
-    verify: hold the conversion against golden numbers, and the file read back against the
-    checkpoint, before the folder takes its name.
+    `verify` first checks the code against golden numbers, and that the converted tensors turn back
+    into those of the checkpoint.
     """
     state = read_checkpoint(checkpoint)
     if verify:
@@ -252,7 +261,7 @@ def convert_official(
     pipe = XMDPTPipeline(
         _read_vae(vae, model.config.in_channels),
         model,
-        make_scheduler(),
+        make_scheduler(),  # type: ignore[arg-type]  # diffusers lists schedulers in an enum
         source_encoder=SOURCE_ENCODER,
         pose_encoder=POSE_ENCODER,
         encoder_precision="auto",  # the authors run DINOv2 under bf16 autocast
@@ -262,23 +271,26 @@ def convert_official(
 
 def _read_vae(folder: str | Path, channels: int) -> AutoencoderKL:
     if not (Path(folder) / "config.json").is_file():
-        raise CheckpointError(f"{folder}: no folder of a VAE, with a config.json")
+        raise CheckpointError(f"{folder}: not a VAE folder, which has a config.json")
     try:
-        vae = AutoencoderKL.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # JSON, safetensors, shapes: each raises its own
-        raise CheckpointError(f"{folder}: not a folder of a VAE ({reason(error)})") from None
-    if vae.config.latent_channels != channels:
-        made = f"makes latents of {vae.config.latent_channels} channels"
-        raise CheckpointError(f"{folder}: {made}, and the model takes {channels}; name its own VAE")
+        vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # JSON, safetensors, shapes: each has its own errors
+        raise CheckpointError(f"{folder}: not a readable VAE folder ({reason(error)})") from None
+    made = vae.config["latent_channels"]
+    if made != channels:
+        raise CheckpointError(
+            f"{folder}: makes latents of {made} channels, but the model takes {channels}; name the "
+            "VAE that belongs to it"
+        )
     return vae
 
 
 def convert_to_official(folder: str | Path, out: str | Path) -> None:
-    """Write a model folder, or the transformer of a pipeline folder, as the authors' file."""
+    """Write a model folder, or the transformer in a pipeline folder, in the authors' format."""
     folder, out = Path(folder), Path(out)
     inner = folder / "transformer" if (folder / "transformer").is_dir() else folder
     if not (inner / "config.json").is_file():
-        raise CheckpointError(f"{folder}: no folder of a model or a pipeline, with a config.json")
+        raise CheckpointError(f"{folder}: not a model or pipeline folder, which has a config.json")
     try:
         model = XMDPTTransformer2DModel.from_pretrained(
             inner, local_files_only=True, use_safetensors=True
@@ -287,7 +299,7 @@ def convert_to_official(folder: str | Path, out: str | Path) -> None:
     except Exception as error:
         raise CheckpointError(f"{folder}: cannot be converted ({reason(error)})") from None
     if out.exists():
-        raise CheckpointError(f"{out}: is there already; name a file that is not, or remove it")
+        raise CheckpointError(f"{out}: already exists; choose another file, or remove it")
     with atomic_path(out) as partial:
         torch.save(state, partial)
 
@@ -296,33 +308,32 @@ def _require_equal(made: dict[str, Tensor], given: dict[str, Tensor], name: obje
     given = {key: value for key, value in given.items() if not key.endswith(_INDEX_SUFFIX)}
     changed = [key for key, value in given.items() if key not in made or not made[key].equal(value)]
     if changed:
-        raise CheckpointError(f"{name}: does not come back as it was: {', '.join(changed[:5])}")
+        raise CheckpointError(f"{name}: converted back, it differs in {', '.join(changed[:5])}")
 
 
 @torch.no_grad()
 def verify_golden(path: Path = GOLDEN) -> None:
-    """Hold conversion and model against outputs of the authors' code, to 1e-5 of the largest.
+    """Compare conversion and model with outputs of the authors' code, to 1e-5 of the largest.
 
-    Raises CheckpointError naming the output that differs.
+    Raises CheckpointError, which names the output that differs.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: the golden numbers come with a clone of the repository")
+        raise CheckpointError(
+            f"{path}: missing; golden numbers come with a clone of the repository"
+        )
     golden = load_file(path)
     model = from_official(
         {name.removeprefix("model."): t for name, t in golden.items() if name.startswith("model.")}
     )
-    condition = model.encode_condition(
-        golden["in.pose_tokens"].float(), golden["in.source_tokens"].float(),
-        golden["in.source_latent"],
-    )  # fmt: skip
+    pose, source = (golden[f"in.{name}_tokens"].float() for name in ("pose", "source"))
+    latent, mask_noise = golden["in.source_latent"], golden["in.mask_noise"]
+    condition = model.encode_condition(pose, source, latent)
     x, t = golden["in.x"], golden["in.t"]
     made = {
         "condition_vector": condition,
         "cond": model(x, t, condition).sample,
         "uncond": model(x, t, torch.zeros_like(condition)).sample,
-        "masked_cond": model(
-            x, t, condition, golden["in.source_latent"], golden["in.mask_noise"]
-        ).sample,
+        "masked_cond": model(x, t, condition, latent, mask_noise).sample,
     }
     for name, value in made.items():
         expected = golden[f"out.{name}"]

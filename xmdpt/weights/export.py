@@ -18,7 +18,7 @@ from xmdpt.pipeline import XMDPTPipeline
 
 PIPELINE_MODULE = "pipeline_xmdpt"
 COMPONENTS = {"transformer": model, "scheduler": diffusion}
-"""Components of our own classes; their modules import nothing else of the package."""
+"""Modules of our own component classes; they import nothing else of the package."""
 
 HEADER = '"""{what} of X-MDPT, written by `xmdpt export`. Apache-2.0."""\n'
 
@@ -61,13 +61,13 @@ generated.
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a hidden sibling that becomes `path` if the block succeeds, and is gone if not.
+    """Yield a hidden sibling that becomes `path` if the block succeeds, and is deleted if not.
 
-    Raises ValueError where `path` exists already.
+    Raises ValueError if `path` exists already.
     """
     path = Path(path)
     if path.exists():
-        raise ValueError(f"{path}: is there already; name a folder that is not, or remove it")
+        raise ValueError(f"{path}: already exists; choose another folder, or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.partial-"))
     try:
@@ -85,11 +85,11 @@ def export_pipeline(
     origin: str = "",
     license: str = "other",
 ) -> None:
-    """Write `pipe` with the code of its own classes as the new folder `folder`.
+    """Write `pipe`, with the code of its classes, as the new folder `folder`.
 
-    Plain `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)` loads it. `origin`:
-    a paragraph of the model card, on where the weights come from. Raises ValueError where the
-    folder is there already, and for a license that a model card cannot name.
+    Plain `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)` loads it. `origin`
+    is a paragraph for the model card on where the weights come from. Raises ValueError if the
+    folder exists already, and for a license that a model card cannot name.
     """
     if not re.fullmatch(r"[\w.-]+", license):
         raise ValueError(f"license '{license}': must be one word, such as apache-2.0 or other")
@@ -132,11 +132,11 @@ def _card(pipe: XMDPTPipeline, title: str, origin: str, license: str) -> str:
     )
 
 
-# One file from many: diffusers fetches a single file for a pipeline, and copies no package.
+# One file from many, since diffusers fetches only a single code file for a pipeline.
 
 
 def _names(statement: ast.stmt) -> set[str]:
-    """The names that a top-level statement binds."""
+    """Return the names that a top-level statement binds."""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return {statement.name}
     targets: list[ast.expr] = []
@@ -150,15 +150,16 @@ def _names(statement: ast.stmt) -> set[str]:
 
 
 class _Bundle:
-    """Collects the statements that a name needs, whichever module of the package they are in."""
+    """Collects the statements that a name needs, from all modules of the package."""
 
     def __init__(self) -> None:
         self.imports: set[str] = set()
         self.chosen: dict[str, str] = {}  # name -> its module
-        self.statements: dict[tuple[str, int], str] = {}  # in the order of need
-        self.external: dict[str, str] = {}
+        self.statements: dict[tuple[str, int], str] = {}  # each behind those that it needs
+        self.external: dict[str, str] = {}  # name -> its import from elsewhere
 
     def need(self, module: ModuleType, name: str) -> None:
+        """Collect whatever defines `name` in `module`, and all that it needs in turn."""
         source = inspect.getsource(module)
         for statement in ast.parse(source).body:
             if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -179,7 +180,7 @@ class _Bundle:
             one = ast.unparse(alias)
             line = f"from {origin} import {one}" if origin else f"import {one}"
             if self.external.setdefault(name, line) != line and origin:
-                raise ValueError(f"{name}: means two things: {line}; {self.external[name]}")
+                raise ValueError(f"{name} has two meanings: {line}; {self.external[name]}")
             self.imports.add(line)
 
     def _need_statement(self, module: ModuleType, source: str, statement: ast.stmt) -> None:
@@ -193,14 +194,14 @@ class _Bundle:
         used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
         for name in sorted(used):
             self.need(module, name)
-        del self.statements[key]  # behind all that it needs
+        del self.statements[key]  # to append it behind all that it needs
         decorators = getattr(statement, "decorator_list", [])
         start = min([statement.lineno, *(node.lineno for node in decorators)])
         self.statements[key] = "\n".join(source.splitlines()[start - 1 : statement.end_lineno])
 
 
 def bundle(module: ModuleType, name: str) -> str:
-    """Source of one file that defines `name` of `module` with all it needs of this package."""
+    """Return the source of one file that defines `name` of `module` with all it needs."""
     collected = _Bundle()
     collected.need(module, name)
     parts = [HEADER.format(what=name), "\n".join(sorted(collected.imports))]

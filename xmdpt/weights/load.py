@@ -1,12 +1,14 @@
-"""Which weights a picture is drawn with: a pipeline folder, or the small ones that ship."""
+"""Load the weights that draw pictures: a pipeline folder, or the small ones that ship."""
 
 import json
+import logging
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL
-from diffusers.utils import logging
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.utils import logging as logs
 
 from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.model import XMDPTTransformer2DModel
@@ -14,23 +16,27 @@ from xmdpt.photos.loading import PhotoError
 from xmdpt.pipeline import XMDPTPipeline
 
 SHIPPED = Path(__file__).parents[2] / "data/pretrained/xmdpt-synthetic"
-OPTIONS = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+OPTIONS: dict[str, Any] = {
+    "dtype": torch.float32,
+    "use_safetensors": True,
+    "local_files_only": True,
+}
 
 
 def load_pipeline(
     folder: str | Path | None = None, device: str | torch.device | None = None
 ) -> XMDPTPipeline:
-    """The pipeline in `folder`, or of the small weights that lie in the repository.
+    """Load the pipeline in `folder`, by default the small weights in the repository.
 
-    `device`: None takes a GPU where there is one. Raises PhotoError where weights are absent or
-    broken; nothing is unpickled.
+    By default it goes to a GPU if there is one. Raises PhotoError if weights are missing or broken;
+    nothing is unpickled.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = Path(folder) if folder is not None else SHIPPED
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()  # loading is quick; drawing has a bar of its own
-    logging.set_verbosity(logging.CRITICAL)  # what is wrong is said once, here
+    bars, verbosity = logs.is_progress_bar_enabled(), logs.get_verbosity()
+    logs.disable_progress_bar()  # loading is quick, and drawing has its own
+    logs.set_verbosity(logging.CRITICAL)  # errors are reported below, once
     try:
         if (chosen / "pipeline_xmdpt.py").is_file():
             pipe = _from_export(chosen)
@@ -39,7 +45,7 @@ def load_pipeline(
         elif folder is None:
             raise PhotoError(
                 f"{chosen}: the small weights are not there; they come with a clone of the "
-                "repository, or name others with --weights"
+                "repository, or choose others with --weights"
             )
         else:
             raise PhotoError(f"{chosen}: no model_index.json there; name a folder of a pipeline")
@@ -47,17 +53,17 @@ def load_pipeline(
         return pipe.to(device)
     except PhotoError:
         raise
-    except Exception as error:  # JSON, safetensors, shapes: each library raises its own
+    except Exception as error:  # JSON, safetensors, shapes: each library has its own errors
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise PhotoError(f"{chosen}: cannot be loaded ({reason}); copy it anew") from None
+        raise PhotoError(f"{chosen}: cannot be loaded ({reason}); copy it again") from None
     finally:
-        logging.set_verbosity(verbosity)
+        logs.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            logs.enable_progress_bar()
 
 
 def _require_whole(pipe: XMDPTPipeline) -> None:
-    """Raise ValueError where a file of weights lacks tensors; diffusers leaves those empty."""
+    """Raise ValueError if a weights file lacks tensors, which diffusers leaves on `meta`."""
     for part in ("vae", "transformer"):
         for name, tensor in getattr(pipe, part).named_parameters():
             if tensor.is_meta:
@@ -65,7 +71,7 @@ def _require_whole(pipe: XMDPTPipeline) -> None:
 
 
 def _from_export(folder: Path) -> XMDPTPipeline:
-    """An exported folder with our own classes: the code that lies in it is not run."""
+    """Load an exported folder with our own classes, so that no code in it is run."""
     index = json.loads((folder / "model_index.json").read_text())
     kind = index["scheduler"][1]
     scheduler = XMDPTScheduler if kind == "XMDPTScheduler" else getattr(diffusers, kind)

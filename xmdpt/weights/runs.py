@@ -1,10 +1,11 @@
-"""A finished run's pipeline, and all test pairs: resumable, noise keyed by the pair."""
+"""Load a finished run's pipeline, and draw all test pairs with it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from tqdm import tqdm
 
 from xmdpt.config import Config, ConfigError, SampleConfig
@@ -21,36 +22,39 @@ from xmdpt.support.random import keyed_generator
 def load_run(
     config: Config, run: str, checkpoint: str, models: str | Path = "models"
 ) -> XMDPTPipeline:
-    """The pipeline of a run's checkpoint, on a GPU where there is one; all runs share a VAE.
+    """Load the pipeline of a run's checkpoint, onto a GPU if there is one; all runs share a VAE.
 
-    Raises ConfigError where it has not been trained yet, or with a model of other settings.
+    Raises ConfigError if it has not been trained yet, or with other settings of the model.
     """
     folder, features = Path(models), config.features
     if checkpoint not in config.train.checkpoints:
         has = ", ".join(config.train.checkpoints)
-        raise ConfigError(f"{run}: has no checkpoint {checkpoint!r} in params.yaml, but {has}")
-    for part, stage in ((folder / "vae", "vae"), (folder / run / checkpoint, f"train@{run}")):
+        raise ConfigError(f"{run}: has no checkpoint {checkpoint!r} in params.yaml, only {has}")
+    trained = folder / run / checkpoint
+    for part, stage in ((folder / "vae", "vae"), (trained, f"train@{run}")):
         if not part.is_dir():
-            raise ConfigError(f"{part}: not there; `dvc repro {stage}` makes it")
-    model = XMDPTTransformer2DModel.from_pretrained(
-        folder / run / checkpoint, local_files_only=True
-    )
+            raise ConfigError(f"{part}: missing; `dvc repro {stage}` makes it")
+    model = XMDPTTransformer2DModel.from_pretrained(trained, local_files_only=True)
     if differ := [name for name, value in config.model if model.config[name] != value]:
         raise ConfigError(
-            f"{folder / run / checkpoint}: trained with another {', '.join(differ)} than "
-            f"params.yaml has now; put that back, or `dvc repro train@{run}` trains it anew"
+            f"{trained}: trained with another {', '.join(differ)} than params.yaml has now; "
+            f"change that back, or train again with `dvc repro train@{run}`"
         )
     pipeline = XMDPTPipeline(
         AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True),
         model,
-        make_scheduler(),
+        make_scheduler(),  # type: ignore[arg-type]  # diffusers lists schedulers in an enum
         features.source_encoder,
         features.pose_encoder,
         features.imagenet_normalization,
         features.precision,
     )
-    pipeline.set_progress_bar_config(disable=True)
+    _hide_bar(pipeline)
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _hide_bar(pipeline: XMDPTPipeline) -> None:
+    pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]  # untyped in diffusers
 
 
 def sample_pairs(
@@ -60,28 +64,30 @@ def sample_pairs(
     folder: Path,
     config: SampleConfig,
     seed: int,
-    progress: Callable[[Iterable], Iterable] = tqdm,
+    progress: Callable[[Iterable[int]], Iterable[int]] = tqdm,
 ) -> None:
     """Draw each pair's source in its target's pose, as `folder`/<source>_2_<target>_vis.png.
 
-    Batches already there are kept, so an interrupted call resumes; the batches stay the same,
-    because rounding depends on them.
+    The noise of a picture depends on the seed and its pair. Finished batches are kept, so an
+    interrupted call resumes; it divides pairs into the same batches, since rounding depends on
+    them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline.set_progress_bar_config(disable=True)
+    _hide_bar(pipeline)
     for start in progress(range(0, len(pairs), config.batch_size)):
         batch = pairs[start : start + config.batch_size]
         if all((folder / result_name(*pair)).exists() for pair in batch):
             continue
         with autocast(pipeline.device, config.precision):
-            images = pipeline(
+            made = pipeline(
                 source=[data.picture(source) for source, _ in batch],
                 pose=[data.skeleton(target) for _, target in batch],
                 num_inference_steps=config.num_inference_steps,
                 guidance_scale=config.guidance_scale,
                 guidance_power=config.guidance_power,
                 generator=[keyed_generator(seed, "sample", *pair) for pair in batch],
-            ).images
-        for pair, image in zip(batch, images, strict=True):
+            )
+        assert isinstance(made, ImagePipelineOutput)
+        for pair, image in zip(batch, made.images, strict=True):
             with atomic_path(folder / result_name(*pair)) as partial:
                 image.save(partial)

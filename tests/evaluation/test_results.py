@@ -1,0 +1,123 @@
+"""Folders of results: names, pairing with references, training pictures."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from xmdpt.data.deepfashion import DataError
+from xmdpt.data.pairs import mangle, parse_result_name, possible_pairs, result_name
+from xmdpt.evaluation import evaluate, evaluate_pairs
+from xmdpt.evaluation.results import Match, batches, match_results, training_pictures
+
+FRONT, SIDE = (f"img/WOMEN/Tees_Tanks/id_00000007/01_{v}.jpg" for v in ("1_front", "2_side"))
+
+
+def test_mangled_names():
+    assert mangle("img/WOMEN/Dresses/id_00007132/04_4_full.jpg") == (
+        "fashionWOMENDressesid0000713204_4full"
+    )
+    tees = "fashionMENTees_Tanksid0000730104_7additional"
+    for path in (
+        "/data/256/img/MEN/Tees_Tanks/id_00007301/04_7_additional.png",
+        "MEN\\Tees_Tanks\\id_00007301\\04_7_additional.jpg",
+        Path("flat") / f"{tees}.jpg",
+        f"deep{tees}.jpg",
+        tees,
+    ):
+        assert mangle(path) == tees
+    assert mangle("holiday/me at the sea.JPG") == "me at the sea"
+
+
+def test_result_names_round_trip():
+    name = result_name(FRONT, SIDE)
+    assert name == "fashionWOMENTees_Tanksid0000000701_1front_2_" + (
+        "fashionWOMENTees_Tanksid0000000701_2side_vis.png"
+    )
+    assert parse_result_name(name) == (mangle(FRONT), mangle(SIDE))
+    assert parse_result_name(result_name("me.jpg", "you.png")) == ("me", "you")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{a}_2_{b}_vis.png",
+        "{a}_2_{b}_vis.jpg",
+        "{a}_2_{b}.png",
+        "{a}.jpg_2_{b}.jpg.png",
+        "{a}.jpg_2_{b}.jpg_vis.png",
+        "{a}_to_{b}.png",
+        "{a}.jpg___{b}.jpg_vis.png",
+        "deep{a}_2_deep{b}_vis.png",
+    ],
+)
+def test_result_names_of_other_methods(pattern):
+    a, b = "fashionMENShorts_Xid0000730104_7additional", "fashionMENShorts_Xid0000730104_1front"
+    assert parse_result_name(pattern.format(a=a, b=b)) == (a, b)
+
+
+@pytest.mark.parametrize("name", ["grid.png", "a_2_b_2_c_vis.png", "_2_b.png"])
+def test_names_that_are_no_pairs(name):
+    with pytest.raises(ValueError, match=name):
+        parse_result_name(name)
+
+
+def test_ambiguous_names_are_resolved_by_the_pictures_there(tmp_path):
+    """`_2_` in a name is no separator where no picture is called what would stand beside it."""
+    (tmp_path / "made").mkdir()
+    (tmp_path / "truth").mkdir()
+    names = ["anna_1", "anna_2", "anna_3", "2_anna_3"]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(tmp_path / f"truth/{name}.png")
+    pairs = [("anna_1", "anna_2"), ("anna_2", "anna_1"), ("anna_2", "anna_3")]
+    for pair in pairs:
+        Image.new("RGB", (8, 8)).save(tmp_path / "made" / result_name(*pair))
+    assert len(possible_pairs(result_name("anna_2", "anna_3"))) == 2
+    found = {match.pair for match in match_results(tmp_path / "made", tmp_path / "truth")}
+    assert found == {*pairs}
+
+
+def test_missing_references_are_reported(data, results, tmp_path):
+    first = sorted(results.iterdir())[0]
+    (tmp_path / "grid.png").write_bytes(first.read_bytes())
+    lonely = result_name(FRONT, FRONT.replace("id_00000007", "id_00000099"))
+    (tmp_path / lonely).write_bytes(first.read_bytes())
+    with pytest.raises(ValueError, match=r"<source>_2_<target>_vis\.png") as error:
+        evaluate(tmp_path, data.root, protocol="synthetic", progress=False)
+    assert str(tmp_path) in str(error.value) and str(data.root) in str(error.value)
+    (tmp_path / first.name).write_bytes(first.read_bytes())
+    with pytest.warns(UserWarning) as caught:
+        table = evaluate_pairs(tmp_path, data.root, "synthetic", progress=False)
+    assert len(table) == 1
+    messages = [str(warning.message) for warning in caught]
+    assert any("1 pictures" in message and "grid.png" in message for message in messages)
+    assert any(f"1 results in {tmp_path} have no reference" in text for text in messages)
+    with pytest.raises(DataError, match="no such folder"):
+        evaluate(tmp_path / "nothing", data.root)
+
+
+@pytest.mark.parametrize(
+    "target, person",
+    [
+        ("fashionMENTees_Tanksid0000730104_7additional", "fashionMENTees_Tanksid00007301"),
+        ("0002_c2s1_000776_01", "0002"),
+        ("anna-1", "anna-1"),
+    ],
+)
+def test_who_is_shown(target, person):
+    """Intervals draw whole people: DeepFashion's items, Market-1501's persons."""
+    assert Match(Path("a.png"), "someone", target).person == person
+
+
+def test_batches():
+    assert [len(b) for b in batches(range(10), 4)] == [4, 4, 2]
+    assert [len(b) for b in batches(range(10), 4, drop_last=True)] == [4, 4]
+    assert [len(b) for b in batches(range(3), 4, drop_last=True)] == [3]
+    assert not list(batches([], 4, drop_last=True))
+
+
+def test_training_pictures(data, tmp_path):
+    assert len(training_pictures(data.root)) == 18  # those of train.lst
+    assert len(training_pictures(data.root / "img")) == 24
+    with pytest.raises(ValueError, match="has 0"):
+        training_pictures(tmp_path)

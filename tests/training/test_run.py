@@ -1,0 +1,130 @@
+"""Whole runs: checkpoints, exact resuming, other settings on the way, where they start from."""
+
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+from helpers.networks import make_model
+
+from xmdpt.config import ConfigError
+from xmdpt.support.files import forget
+from xmdpt.training.run import train_run, warm_start
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def stop_at_five(row):
+    if row["step"] == 5:  # after the checkpoint of step 2 and the state of step 3
+        raise KeyboardInterrupt
+
+
+def trained_with(config, **settings):
+    return config.model_copy(update={"train": config.train.model_copy(update=settings)})
+
+
+@pytest.fixture
+def state(features, config, tmp_path):
+    """The state of step 3 that a run in `tmp_path`/run left when it was stopped."""
+    with pytest.raises(KeyboardInterrupt):
+        train_run(config, features, tmp_path / "run", stop_at_five)
+    (path,) = tmp_path.glob(".run.partial-*/state.pt")
+    return path
+
+
+def test_resuming_equals_training_on(features, config, state, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "run"
+    history = train_run(config, features, whole)
+    assert not stopped.exists()
+    seen = []
+    resumed = train_run(config, features, stopped, lambda row: seen.append(row["step"]))
+    assert seen == [4, 5, 6]
+    pd.testing.assert_frame_equal(resumed, history)
+    for checkpoint in ("ablation", "main"):
+        file = f"{checkpoint}/{WEIGHTS}"
+        assert (stopped / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_a_finished_run_that_is_deleted_comes_back_until_it_is_forgotten(
+    features, config, tmp_path
+):
+    """DVC deletes the outputs of a stage that failed behind the training, before the next try."""
+    out = tmp_path / "run"
+    history = train_run(config, features, out, keep=True)
+    files = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert not [path for path in files if path.name == "state.pt"]
+    shutil.rmtree(out)
+    steps = []
+    again = train_run(config, features, out, lambda row: steps.append(row["step"]), keep=True)
+    assert steps == []
+    pd.testing.assert_frame_equal(again, history)
+    assert {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()} == files
+    forget(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_goes_on_from_a_state_with_other_settings(features, config, state, tmp_path):
+    out = tmp_path / "run"
+    changed = trained_with(
+        config, resume=str(state), grad_clip=1e-3, checkpoints={"ablation": 2, "main": 7}
+    )
+    steps = []
+    history = train_run(changed, features, out, lambda row: steps.append(row["step"]))
+    assert steps == [4, 5, 6, 7]
+    assert history["step"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    kept = f"ablation/{WEIGHTS}"
+    assert (out / kept).read_bytes() == (state.parent / kept).read_bytes()
+    assert state.exists(), "what other settings left is not deleted"
+
+
+def test_a_state_that_does_not_fit_is_refused(features, config, state, tmp_path):
+    other = config.model.model_copy(update={"mask_ratio": 0.5})
+    alone, broken = tmp_path / "alone/state.pt", tmp_path / "broken.pt"
+    alone.parent.mkdir()
+    alone.write_bytes(state.read_bytes())
+    broken.write_bytes(state.read_bytes()[:1000])
+    on = trained_with(config, resume=str(state))
+    for refused, message in (
+        (trained_with(on, checkpoints={"ablation": 2, "main": 3}), "nothing was kept at 3"),
+        (trained_with(on, checkpoints={"ablation": 1, "main": 6}), "kept it at step 2"),
+        (on.model_copy(update={"model": other}), "a model with another mask_ratio;"),
+        (trained_with(config, resume=str(alone)), "alone/ablation is missing"),
+        (trained_with(config, resume=str(broken)), "not a training state"),
+        (trained_with(config, resume=str(tmp_path / "absent.pt")), "no such file"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train_run(refused, features, tmp_path / "other")
+
+
+def test_a_training_seed_of_its_own_stands_for_the_seed(features, config, tmp_path):
+    def losses(name, seed, own):
+        train = config.train.model_copy(update={"seed": own, "checkpoints": {"main": 2}})
+        run = config.model_copy(update={"seed": seed, "train": train})
+        return train_run(run, features, tmp_path / name)["loss"].tolist()
+
+    assert losses("own", 0, 7) == losses("profile's", 7, None)
+    assert losses("other", 0, 8) != losses("again", 0, None)
+
+
+def test_source_tokens_on_the_fly_train_the_same(cached, config, tmp_path):
+    """Stored in fp32 or made from stored photos: the same losses, up to the batches of sums."""
+    fp32 = trained_with(config, precision="fp32")
+    losses = [
+        train_run(fp32, cached(storage="fp32", source_tokens=tokens), tmp_path / tokens)["loss"]
+        for tokens in ("stored", "on_the_fly")
+    ]
+    pd.testing.assert_series_equal(*losses, rtol=1e-4)
+
+
+def test_warm_start_lets_mipnet_alone_differ(tmp_path):
+    source = make_model(mip_attention="none")
+    source.save_pretrained(tmp_path)
+    model = make_model(randomize=False)
+    fresh = warm_start(model, str(tmp_path))
+    assert fresh
+    assert all(name.startswith("mipnet.") for name in fresh)
+    assert torch.equal(model.pos_embed, source.pos_embed)
+    with pytest.raises(ConfigError, match="does not fit"):
+        warm_start(make_model(aggregation="concat"), str(tmp_path))
+    with pytest.raises(ConfigError, match="holds no model"):
+        warm_start(model, str(tmp_path / "absent"))

@@ -1,0 +1,234 @@
+"""What `xmdpt info` says: versions, machine, and which data and weights are at hand."""
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "diffusers", "transformers", "timm", "accelerate"),
+    *("dvc", "papermill", "wandb", "anny", "mitsuba", "gradio"),
+)
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Item:
+    """Data or weights that some work needs."""
+
+    what: str
+    needed_for: str
+    place: str
+    at_hand: bool
+    get_it: str
+    """The command that brings it."""
+
+
+def _attempt(question: Callable[[], Any]) -> Any:
+    """The answer; where asking fails, why. A report on a broken machine must not break too."""
+    try:
+        return question()
+    except Exception as error:
+        return f"unknown ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*words: str) -> str:
+    import subprocess
+
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _commit() -> str:
+    changed = " and changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    return _git("rev-parse", "--short", "HEAD") + changed
+
+
+def _profile() -> str:
+    from xmdpt.config import load_config
+    from xmdpt.stages.profiles import active_profile, find_profiles
+
+    name = load_config().profile
+    return name if active_profile(find_profiles()) == name else f"{name}, changed by hand"
+
+
+def _processor() -> str:
+    if os.path.exists("/proc/cpuinfo"):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> str:
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / GIB:.0f} GiB"
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    from xmdpt.support.precision import gpu_count
+
+    found = [torch.cuda.get_device_properties(number) for number in range(gpu_count())]
+    return [f"{gpu.name}, {gpu.total_memory / GIB:.0f} GiB" for gpu in found]
+
+
+def _device() -> dict[str, str]:
+    """Where commands compute unless told otherwise, and in which number format."""
+    import torch
+
+    from xmdpt.support.arguments import pick_device
+    from xmdpt.support.precision import resolve
+
+    device = pick_device(None)
+    return {"device": device, "precision (auto)": resolve(torch.device(device), "auto")}
+
+
+def _is_cached(name: str) -> bool:
+    """Whether a folder, or a repository in the hub's cache, holds a network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(name).is_dir():
+        return (Path(name) / "config.json").is_file()
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+def _of_hub(what: str, needed_for: str, name: str) -> Item:
+    return Item(what, needed_for, name, _is_cached(name), f"hf download {name}")
+
+
+def _checkpoints(run: str) -> list[bool]:
+    """Of each checkpoint of a run, whether it is there."""
+    from xmdpt.config import load_config
+
+    names = load_config(run=run).train.checkpoints
+    return [(Path("models") / run / name / "config.json").is_file() for name in names]
+
+
+def _of_this_profile() -> Iterator[Item]:
+    from xmdpt.config import load_config
+
+    config = load_config()
+    data, use = config.data, f"the profile `{config.profile}`"
+    if data.rendered is None:
+        there = Path(data.raw).exists()
+        yield Item("data set", use, data.raw, there, f"xmdpt survey {data.raw}")
+    people = "rendered people" if data.rendered else "index of the data set"
+    yield Item(people, use, data.root, Path(data.root).is_dir(), "dvc repro prepare")
+    trained = {run: all(_checkpoints(run)) for run in config.runs}
+    for at_hand in (True, False):
+        runs = ", ".join(run for run, there in trained.items() if there == at_hand)
+        if runs:
+            yield Item(f"trained runs ({runs})", use, "models", at_hand, "make repro")
+
+
+def _of_the_paper() -> Iterator[Item]:
+    from xmdpt.config import load_config
+
+    config, use = load_config("profiles/paper.yaml"), "the profile `paper`"
+    raw = config.data.raw
+    yield Item("DeepFashion", use, raw, Path(raw).exists(), f"xmdpt survey {raw}")
+    if config.vae.init is not None:
+        yield _of_hub("VAE", use, config.vae.init)
+    for kind in ("source", "pose"):
+        yield _of_hub(f"{kind} encoder", use, getattr(config.features, f"{kind}_encoder"))
+
+
+def _of_photos() -> Iterator[Item]:
+    from xmdpt.photos.people import DETECTOR, POSE_ESTIMATOR, SEGMENTER
+
+    for what, name in (
+        ("person detector", DETECTOR),
+        ("pose estimator", POSE_ESTIMATOR),
+        ("segmenter", SEGMENTER),
+    ):
+        yield _of_hub(what, "photos without given joints", name)
+
+
+def _of_metrics() -> Iterator[Item]:
+    import torch
+
+    from xmdpt.evaluation.networks import frechet_url
+    from xmdpt.evaluation.protocols import PROTOCOLS
+    from xmdpt.metrics.perceptual import TRUNKS
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    urls = {"LPIPS's AlexNet": TRUNKS["alex"].url}
+    urls |= {
+        f"Inception ({rules.network})": frechet_url(rules.network)
+        for protocol in PROTOCOLS.values()
+        for rules in protocol.frechet
+    }
+    for what, url in urls.items():
+        if url is not None:
+            path = folder / url.rpartition("/")[2]
+            command = f"curl --create-dirs -L -o {path} {url}"
+            yield Item(what, "FID and LPIPS", str(path), path.is_file(), command)
+
+
+def _shipped() -> Iterator[Item]:
+    from xmdpt.weights.load import SHIPPED
+
+    there = (SHIPPED / "model_index.json").is_file()
+    restore = f"git checkout -- {SHIPPED}"
+    yield Item("small weights", "rendered people", str(SHIPPED), there, restore)
+
+
+def collect() -> dict[str, Any]:
+    """All that is known, as plain JSON: versions, machine, repository, items. Never fails."""
+    sources = (_shipped, _of_this_profile, _of_photos, _of_the_paper, _of_metrics)
+    asked = [_attempt(partial(list, source())) for source in sources]
+    return {
+        "versions": {"xmdpt": _version("xmdpt"), "python": platform.python_version()}
+        | {package: _version(package) for package in PACKAGES},
+        "machine": {
+            "system": platform.platform(),
+            "processor": _attempt(_processor),
+            "cores": os.cpu_count(),
+            "memory": _attempt(_memory),
+            "free disk": _attempt(lambda: f"{shutil.disk_usage('.').free / GIB:.0f} GiB"),
+            "GPUs": _attempt(_gpus),
+            "C++ compiler (torch.compile)": shutil.which("c++") or shutil.which("cl"),
+            "computes on": _attempt(_device),
+        },
+        "repository": {
+            "folder": str(Path.cwd()),
+            "commit": _attempt(_commit),
+            "profile": _attempt(_profile),
+        },
+        "items": [asdict(item) for found in asked if isinstance(found, list) for item in found],
+        "not looked for": [reason for reason in asked if isinstance(reason, str)],
+    }
+
+
+def as_text(info: dict[str, Any]) -> str:
+    """`collect()` for people to read."""
+    lines = []
+    for section in ("versions", "machine", "repository"):
+        lines.append(section)
+        for name, value in info[section].items():
+            shown = value
+            if isinstance(value, dict):
+                shown = ", ".join(f"{key} {said}" for key, said in value.items())
+            elif isinstance(value, list):
+                shown = "; ".join(value) or "none"
+            lines.append(f"  {name:28} {'none' if shown is None else shown}")
+    for title, at_hand in (("at hand", True), ("missing, with what brings it", False)):
+        lines.append(title)
+        for item in (item for item in info["items"] if item["at_hand"] == at_hand):
+            said = item["place"] if at_hand else item["get_it"]
+            lines.append(f"  {item['what']}, for {item['needed_for']}: {said}")
+    lines += [f"not looked for: {reason}" for reason in info["not looked for"]]
+    return "\n".join(lines)
