@@ -14,10 +14,10 @@ MADE := data/synthetic data/index data/cache/features data/cache/lessons data/ca
 	reports/costs.json reports/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow lab pretrained lock clean
+.PHONY: help setup repro lint test test-slow lab pretrained lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## Install everything into .venv/ (once; again when the lock changes)
 
@@ -33,6 +33,10 @@ $(STAMP): requirements.lock pyproject.toml
 repro: setup  ## Carry out the whole graph of params.yaml, and say where the page is
 	$(IN_VENV) dvc repro
 	@echo "Done. Open file://$(CURDIR)/reports/index.html"
+
+lint: setup  ## Check style, spelling, types and which room imports which
+	$(IN_VENV) pre-commit run --all-files
+	$(IN_VENV) mypy
 
 test: setup  ## Run the fast tests
 	$(IN_VENV) python -m pytest -m "not slow" --cov=xmdpt --cov-report=

@@ -8,19 +8,25 @@ With --write they are made clean instead.
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def clean(text: str) -> str:
-    """The notebook `text` as a clean source."""
-    notebook = json.loads(text)
+def make_clean(notebook: dict[str, Any]) -> None:
+    """Take outputs, counts and metadata, but for tags, out of a notebook, in place."""
     notebook["metadata"] = {"kernelspec": KERNEL}
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags")
         cell["metadata"] = {"tags": tags} if tags else {}
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
+
+
+def clean(text: str) -> str:
+    """The notebook `text` as a clean source."""
+    notebook = json.loads(text)
+    make_clean(notebook)
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

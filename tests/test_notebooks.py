@@ -14,7 +14,8 @@ from xmdpt.stages.notebook import has_tag
 
 def test_lab_saves_a_stage_as_it_was_and_leaves_others_alone():
     settings = types.SimpleNamespace(FileContentsManager=types.SimpleNamespace())
-    exec((ROOT / "notebooks/lab_config.py").read_text(), {"c": settings})
+    path = ROOT / "notebooks/lab_config.py"
+    exec(path.read_text(), {"c": settings, "__file__": str(path)})
     save = settings.FileContentsManager.pre_save_hook
     for name in ("notebooks/pipeline/04_train.ipynb", "notebooks/walkthrough/02_diffusion.ipynb"):
         text = (ROOT / name).read_text()

@@ -171,7 +171,7 @@ def draw(
                 guidance_scale=guidance_scale,
                 generator=[torch.Generator().manual_seed(seed) for seed in chunk],
                 callback_on_step_end=step,
-            ).images
+            )[0]
         except ConfigError as error:  # a token encoder is missing
             raise PhotoError(str(error)) from None
         made += [np.array(image) for image in images]
@@ -195,9 +195,11 @@ def closeness(
     candidates = to_signed(np.stack(pictures)).to(pipe.device)
     if ranking == "st_lpips":
         network = STLPIPS().to(pipe.device)
-        return (-network(reference.expand_as(candidates), candidates)).tolist()
+        close: list[float] = (-network(reference.expand_as(candidates), candidates)).tolist()
+        return close
     ours, theirs = (pipe.encode_tokens("photo", x)[:, 0] for x in (candidates, reference))
-    return torch.nn.functional.cosine_similarity(ours, theirs).tolist()
+    similar: list[float] = torch.nn.functional.cosine_similarity(ours, theirs).tolist()
+    return similar
 
 
 def contact_sheet(drawn: Drawn, columns: int = 6) -> Image.Image:

@@ -318,7 +318,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.num_patches = grid * grid
         self.gradient_checkpointing = False
 
-        self.patch_embed = PatchEmbed(  # type: ignore[no-untyped-call]
+        self.patch_embed = PatchEmbed(
             sample_size, sample_size, patch_size, in_channels, hidden_size, pos_embed_type=None
         )
         self.pos_embed = nn.Parameter(torch.zeros(1, self.num_patches, hidden_size))

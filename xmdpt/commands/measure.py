@@ -123,9 +123,10 @@ def bench(
     from xmdpt.costs.tables import efficiency_table, provenance
     from xmdpt.support.files import write_json
 
-    names = list(NETWORKS) if models == "all" else models.split(",")
-    if unknown := [name for name in names if name not in NETWORKS]:
+    asked = list(NETWORKS) if models == "all" else models.split(",")
+    if unknown := [name for name in asked if name not in NETWORKS]:
         raise BadInput(f"--models: no network '{unknown[0]}'; there are: {', '.join(NETWORKS)}")
+    names = [name for name in NETWORKS if name in asked]
     if out is not None:
         check_file(out)
     place = torch.device(pick_device(device))

@@ -40,7 +40,7 @@ class TensorsAlive(TorchDispatchMode):
     """Counts the bytes of tensors made inside it; `peak` is the most that were alive at once."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # in torch
         self.peak = self.now = 0
         self._bytes: dict[int, int] = {}
 

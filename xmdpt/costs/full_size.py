@@ -70,7 +70,7 @@ def _pixel_unet() -> nn.Module:
     attention = (32, 16, 8)
     resolutions = (256, 128, 64, 32, 16, 8)
     blocks = ["Attn" * (side in attention) + "{}Block2D" for side in resolutions]
-    return UNet2DModel(
+    network: nn.Module = UNet2DModel(
         sample_size=256,
         in_channels=3 + 20,  # the noisy picture and PIDM's representation of a pose
         out_channels=6,  # noise and variance
@@ -81,6 +81,7 @@ def _pixel_unet() -> nn.Module:
         attention_head_dim=64,
         resnet_time_scale_shift="scale_shift",
     )
+    return network
 
 
 def _pixel_unet_inputs(rows: int) -> tuple[Tensor, ...]:
@@ -89,7 +90,7 @@ def _pixel_unet_inputs(rows: int) -> tuple[Tensor, ...]:
 
 def _latent_unet() -> nn.Module:
     """The widths of latent diffusion's 400 M network for ImageNet, for 32x32 latents."""
-    return UNet2DConditionModel(
+    network: nn.Module = UNet2DConditionModel(
         sample_size=32,
         block_out_channels=(192, 384, 576, 960),
         layers_per_block=2,
@@ -98,6 +99,7 @@ def _latent_unet() -> nn.Module:
         down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * 3),
         up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"),
     )
+    return network
 
 
 def _latent_unet_inputs(rows: int) -> tuple[Tensor, ...]:
@@ -106,7 +108,7 @@ def _latent_unet_inputs(rows: int) -> tuple[Tensor, ...]:
 
 def _vae() -> nn.Module:
     """Stable Diffusion's; a forward pass encodes a picture and decodes one."""
-    return AutoencoderKL(
+    network: nn.Module = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(128, 256, 512, 512),
@@ -114,6 +116,7 @@ def _vae() -> nn.Module:
         latent_channels=4,
         sample_size=256,
     )
+    return network
 
 
 def _dinov2(width: int, layers: int, heads: int, swiglu: bool) -> nn.Module:

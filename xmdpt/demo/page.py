@@ -154,7 +154,7 @@ class Studio:
     def __init__(self, pipe: XMDPTPipeline, finder: PeopleFinder) -> None:
         self.pipe = pipe
         self.finder = finder
-        pipe.set_progress_bar_config(disable=True)
+        pipe.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
 
     def _read(self, path: str, person: float | None, pose: bool) -> Framed:
         number = int(person) if person else None
@@ -174,6 +174,7 @@ class Studio:
             return None, None
         with _errors_shown():
             picture = self._read(path, person, pose=False).picture
+        assert picture is not None, "a photo was asked for"
         picture.thumbnail((ASPECT_WIDTH, ASPECT_HEIGHT))
         return picture, picture
 
@@ -189,6 +190,7 @@ class Studio:
             return gr.skip()
         with _errors_shown():
             points = self._read(path, person, pose=True).keypoints
+        assert points is not None, "joints were asked for"
         return json.dumps(np.rint(points).astype(int).tolist())
 
     def draw(

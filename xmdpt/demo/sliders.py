@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -115,14 +116,14 @@ class Sliders(widgets.VBox):
         """Draw with the current settings; if they are not a pose, a line says why."""
         self.button.description, self.button.disabled = "drawing ...", True
         try:
-            made = self.pipe(
+            drawn: Any = self.pipe(
                 self.portraits[self.person.value],
                 self.keypoints,
                 num_inference_steps=self.num_inference_steps,
                 guidance_scale=self.guidance.value,
                 generator=torch.Generator().manual_seed(self.seed.value),
             )
-            self.views[2].value = _png(made.images[0])
+            self.views[2].value = _png(drawn.images[0])
             self.note.value = ""
         except ValueError as error:
             self.note.value = str(error)

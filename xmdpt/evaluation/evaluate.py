@@ -78,6 +78,15 @@ def _available(
         return None
 
 
+def _perceptual_networks(
+    rules: Protocol, weights: str | Path | None, device: str
+) -> dict[str, PerceptualNetwork]:
+    built = [
+        (one, _available(perceptual_network, one, weights, device)) for one in rules.perceptual
+    ]
+    return {one.name: network for one, network in built if network is not None}
+
+
 def check_networks(protocol: str | Protocol) -> None:
     """Raise MissingWeights if any of the protocol's networks has no weights.
 
@@ -248,10 +257,7 @@ def evaluate_pairs(
         raise DataError(f"{generated_dir}: has no result of any pair to score")
     own = _size(matches, rules)
     references = _references(reference_dir, matches[0], rules, own)
-    built = [
-        (one.name, _available(perceptual_network, one, weights, device)) for one in rules.perceptual
-    ]
-    networks = {name: network for name, network in built if network is not None}
+    networks = _perceptual_networks(rules, weights, device)
     tables = []
     bar = tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress or None)
     with bar, ThreadPoolExecutor(THREADS) as pool:

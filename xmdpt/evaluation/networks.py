@@ -78,6 +78,17 @@ PerceptualNetwork = STLPIPS | LPIPS
 """`distance` of the `features` of two batches of pictures is (B,)."""
 
 
+def inception_url(network: str) -> str:
+    """Where the weights of a protocol's Inception are published."""
+    if network == "torchvision inception":
+        from torchvision.models import Inception_V3_Weights
+
+        return str(Inception_V3_Weights.IMAGENET1K_V1.url)
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    return str(URL_INCEPTION_V3)
+
+
 def frechet_network(rules: Frechet, folder: str | Path | None = None) -> FeatureNetwork:
     """Build the network of a Frechet distance, looking for its weights in `folder` first.
 
@@ -85,14 +96,10 @@ def frechet_network(rules: Frechet, folder: str | Path | None = None) -> Feature
     """
     if rules.network == "efficientnet_lite0":
         return EfficientNetTokens()
-    if rules.network == "torchvision inception":
-        from torchvision.models import Inception_V3_Weights
-
-        url, build = Inception_V3_Weights.IMAGENET1K_V1.url, torchvision_inception
-    else:
-        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-
-        url, build = URL_INCEPTION_V3, tensorflow_inception
+    url = inception_url(rules.network)
+    build = (
+        torchvision_inception if rules.network == "torchvision inception" else tensorflow_inception
+    )
     weights = load_checkpoint(url, f"{rules.name} ({rules.network})", folder)
     try:
         return InceptionFeatures(build(weights), rules)

@@ -289,9 +289,7 @@ def _launch(processes: int, *work: *Work) -> None:
         return
     try:
         # Not forked: CUDA cannot be used in a fork of a process that has so much as counted GPUs.
-        start_processes(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            _write_shards, (processes, *work), processes, start_method="spawn"
-        )
+        start_processes(_write_shards, (processes, *work), processes, start_method="spawn")
     except ProcessRaisedException as error:
         kind, _, reason = str(error).strip().splitlines()[-1].partition(": ")
         if kind.endswith(DataError.__name__):

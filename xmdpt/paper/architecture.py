@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
-from xmdpt.model import XMDPTTransformer2DModel
+from xmdpt.model import RelativePositionBias, XMDPTTransformer2DModel
 from xmdpt.paper.published import configurations
 
 IMAGENET_CLASSES = 1001
@@ -33,7 +33,10 @@ def live_model(size: str, mip_attention: str = "self_cross") -> XMDPTTransformer
     shape = next(c for c in configurations() if c.method == f"X-MDPT-{size}")
     settings = {"hidden_size": shape.width, "depth": shape.layers, "num_heads": shape.heads}
     with torch.device("meta"):
-        return XMDPTTransformer2DModel(**settings, mip_attention=mip_attention)
+        model: XMDPTTransformer2DModel = XMDPTTransformer2DModel(
+            **settings, mip_attention=mip_attention
+        )
+    return model
 
 
 def _count(module: nn.Module | None) -> int:
@@ -68,7 +71,7 @@ def configuration_counts(size: str) -> dict[str, int]:
     model = live_model(size, "none")
     parts = part_counts(model)
     positions = model.pos_embed.numel() + model.decoder_pos_embed.numel()
-    biases = sum(_count(block.attn.position_bias) for block in model.blocks)
+    biases = sum(_count(part) for part in model.modules() if isinstance(part, RelativePositionBias))
     with torch.device("meta"):
         classes = _count(nn.Embedding(IMAGENET_CLASSES, model.config.hidden_size))
     mdt = sum(parts.values()) - parts["CANet"] + classes
@@ -284,9 +287,10 @@ def _draw_mipnet(
     embed = _draw_box(axes, Box(x, 20, 27), "TDNet", "patch embedding + positions", "shared")
     _draw_arrow(axes, source.top, embed.bottom)
     _draw_arrow(axes, embed.top, encoder.bottom)
-    boxes = {}
-    for name, y in zip(model.mipnet.order, (66, 78), strict=False):
-        block = model.mipnet.blocks[name]
+    boxes, mipnet = {}, model.mipnet
+    assert mipnet is not None, "live models have MIPNet"
+    for name, y in zip(mipnet.order, (66, 78), strict=False):
+        block = mipnet.blocks[name]
         note = f"{_shape(shapes[f'mipnet.blocks.{name}'])}   {_size(block)}"
         boxes[name] = _draw_box(axes, Box(x, y, 27), "MIPNet", f"{name}-attention block", note)
         if previous is tdnet["positions"]:

@@ -33,6 +33,6 @@ def draw_cases(
                 guidance_scale=settings.guidance_scale,
                 guidance_power=settings.guidance_power,
                 generator=[keyed_generator(config.seed, *key) for key in batch_keys],
-            ).images
+            )[0]
         drawn += [np.array(image) for image in images]
     return np.stack(drawn)

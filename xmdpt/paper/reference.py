@@ -31,7 +31,7 @@ SCORES_KEPT = (
 
 
 def _slug(exhibit: dict[str, Any]) -> str:
-    return exhibit["name"].replace("_", "-")
+    return str(exhibit["name"]).replace("_", "-")
 
 
 def _cell(profile: str, exhibit: dict[str, Any] | None) -> str:

@@ -160,22 +160,22 @@ def _of_photos() -> Iterator[Item]:
 def _of_metrics() -> Iterator[Item]:
     import torch
 
-    from xmdpt.evaluation.networks import frechet_url
+    from xmdpt.evaluation.networks import inception_url
     from xmdpt.evaluation.protocols import PROTOCOLS
     from xmdpt.metrics.perceptual import TRUNKS
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     urls = {"LPIPS's AlexNet": TRUNKS["alex"].url}
     urls |= {
-        f"Inception ({rules.network})": frechet_url(rules.network)
+        f"Inception ({rules.network})": inception_url(rules.network)
         for protocol in PROTOCOLS.values()
         for rules in protocol.frechet
+        if "inception" in rules.network
     }
     for what, url in urls.items():
-        if url is not None:
-            path = folder / url.rpartition("/")[2]
-            command = f"curl --create-dirs -L -o {path} {url}"
-            yield Item(what, "FID and LPIPS", str(path), path.is_file(), command)
+        path = folder / url.rpartition("/")[2]
+        command = f"curl --create-dirs -L -o {path} {url}"
+        yield Item(what, "FID and LPIPS", str(path), path.is_file(), command)
 
 
 def _shipped() -> Iterator[Item]:

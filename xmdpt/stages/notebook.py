@@ -52,11 +52,12 @@ def has_tag(cell: nbformat.NotebookNode, tag: str) -> bool:
 def read_notebook(path: str | Path) -> nbformat.NotebookNode:
     """Read a notebook in nbformat 4; raises `BadInput` where there is none."""
     try:
-        return nbformat.read(path, as_version=4)
+        notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such notebook") from None
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
         raise BadInput(f"{path}: not a notebook") from None
+    return notebook
 
 
 def declared_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:

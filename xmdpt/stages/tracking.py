@@ -129,6 +129,8 @@ def _start(stage: str, name: str, config: dict[str, Any]) -> Any:
         silent=True, console="off", disable_code=True, disable_git=True,
         init_timeout=30, finish_timeout=120,  # a lost network must not hold a finished stage up
     )  # fmt: skip
+    # None leaves it to wandb, which knows of `wandb offline` and `wandb disabled` as well.
+    mode: Any = os.environ.get("WANDB_MODE") or (None if logged_in() else "offline")
     return wandb.init(
         project=os.environ.get("WANDB_PROJECT", PROJECT),
         id=run_id(stage, name, config),
@@ -137,8 +139,7 @@ def _start(stage: str, name: str, config: dict[str, Any]) -> Any:
         job_type=stage,
         group=os.environ.get("DVC_EXP_NAME") or config.get("profile", name),
         config=config | _origin(),
-        # None leaves it to wandb, which knows of `wandb offline` and `wandb disabled` as well.
-        mode=os.environ.get("WANDB_MODE") or (None if logged_in() else "offline"),
+        mode=mode,
         settings=settings,
     )
 

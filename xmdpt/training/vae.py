@@ -267,7 +267,7 @@ class VAETrainer:
                 for i in shown
             ]
             factor = 1 / torch.cat(means).std().item()
-            self.vae.register_to_config(scaling_factor=factor)  # type: ignore[no-untyped-call]  # untyped in diffusers
+            self.vae.register_to_config(scaling_factor=factor)
 
 
 def train_vae(
