@@ -55,6 +55,7 @@ def stages(tmp_path, monkeypatch):
 def test_the_ablation_is_a_run_of_the_graph(tmp_path, stages):
     [example] = map(yaml.safe_load, examples("An ablation", "yaml"))
     params = yaml.safe_load(PARAMS.read_text())
+    example["runs"] = params["runs"] + example["runs"]
     example["experiments"] = params["experiments"] | example["experiments"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params | example))
     (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())

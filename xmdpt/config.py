@@ -170,7 +170,7 @@ class TrainConfig(Section):
     """A state.pt of an interrupted run with other settings, to be continued with these. The
     checkpoints that it kept are read from the same folder."""
     checkpoints: dict[Checkpoint, PositiveInt] = Field(min_length=1)
-    """Step counts at which the EMA weights are kept; the largest ends the run."""
+    """Step counts at which the EMA weights are kept; training stops at the largest."""
     batch_size: PositiveInt
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)

@@ -48,7 +48,7 @@ def test_what_was_brought_is_at_hand(clone, monkeypatch, capsys):
     found = as_json(monkeypatch, capsys)
     assert item(found, "rendered people")["at_hand"] and item(found, "LPIPS")["at_hand"]
     assert xmdpt(monkeypatch, "info") == 0
-    at_hand, lacking = capsys.readouterr().out.split("missing, with what brings it")
+    at_hand, lacking = capsys.readouterr().out.split("missing (how to get it)")
     assert "rendered people" in at_hand and "DeepFashion" in lacking
 
 

@@ -83,7 +83,7 @@ def test_progress_through_the_runs_is_shown_and_not_kept(run, folder, capfd):
         assert run(source, f"{name}.ipynb", f"run={name}") == 0
         terminal = capfd.readouterr().err
         assert f"{name}: run {place}" in terminal
-        assert ("runs left for this stage: 1, 0 min at this pace" in terminal) == (place[0] == "1")
+        assert ("1 run left for this stage, about 0 min" in terminal) == (place[0] == "1")
         assert "of 2" not in Path(f"{name}.ipynb").read_text()
 
 

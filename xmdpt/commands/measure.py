@@ -1,4 +1,4 @@
-"""Commands that judge: data sets, methods' pictures, costs."""
+"""Commands that check data sets, score pictures and measure costs."""
 
 import sys
 from pathlib import Path
@@ -12,9 +12,9 @@ from xmdpt.support.arguments import BadInput, check_file, one_line, pick_device
 
 def survey(
     folder: Annotated[Path, typer.Argument(help="DeepFashion, or a data set of your own.")],
-    size: Annotated[int, typer.Option(help="Side in pixels of the squared pictures.")] = 256,
+    size: Annotated[int, typer.Option(help="Side in pixels of the square pictures.")] = 256,
     read: Annotated[
-        bool, typer.Option("--read", help="Decode every picture too, which takes minutes.")
+        bool, typer.Option("--read", help="Also decode every picture, which takes minutes.")
     ] = False,
 ) -> None:
     """Say what a data set holds, what it lacks, where to get that, and where to put it.
@@ -39,25 +39,28 @@ def evaluate(
     ],
     reference: Annotated[Path, typer.Option(help="Folder or data set with the true pictures.")],
     train: Annotated[
-        Path | None, typer.Option(help="The same with the training pictures, for FID and KID.")
+        Path | None,
+        typer.Option(help="Folder or data set with the training pictures, for FID and KID."),
     ] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option(help="Whose rules; may be given again. Default: pidm.")
+        list[str] | None, typer.Option(help="Scoring protocol; repeatable. Default: pidm.")
     ] = None,
     pairs: Annotated[
         Path | None, typer.Option(help="Score only the pairs of this test_pairs.txt or .csv.")
     ] = None,
     own_pairs: Annotated[
         bool,
-        typer.Option("--own-pairs", help="Each method on all its pairs, not the shared ones."),
+        typer.Option(
+            "--own-pairs", help="Score each method on all its pairs, not only on shared ones."
+        ),
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the tables (Markdown) here.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Folder with networks' files; default: torch.hub's.")
+        Path | None, typer.Option(help="Folder with the metrics' networks; default: torch.hub's.")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Of training statistics; default: below ~/.cache/xmdpt.")
+        Path | None, typer.Option(help="Cache of training statistics; default: ~/.cache/xmdpt.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap intervals.")] = 0,
     device: Device = None,
@@ -77,7 +80,9 @@ def evaluate(
     for path in filter(None, (json, table, train and cache / "statistics")):
         check_file(path)
     if weights is not None and not weights.is_dir():
-        raise BadInput(f"{weights}: no such folder; --weights names one with networks' files")
+        raise BadInput(
+            f"{weights}: no such folder; --weights names a folder with the metrics' networks"
+        )
     with one_line(DataError):
         comparisons = []
         for comparison in compare(
@@ -99,14 +104,14 @@ def evaluate(
 
 def bench(
     models: Annotated[
-        str, typer.Option(help="With commas between; all: also what runs once a picture.")
+        str, typer.Option(help="Comma-separated; `all` adds the VAE and DINOv2.")
     ] = "x_mdpt_s,x_mdpt_b,x_mdpt_l,pixel_unet,latent_unet",
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds through all of them.")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds through all networks.")] = 2,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Pictures drawn at once; default: 8 on a GPU, else 1.")
     ] = None,
     device: Device = None,
-    out: Annotated[Path | None, typer.Option(help="JSON with every number to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write every number to this JSON file.")] = None,
 ) -> None:
     """Time and memory of the full-size networks on this machine, beside the paper's (Table 3).
 

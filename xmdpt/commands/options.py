@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 Weights = Annotated[
-    Path | None, typer.Option(help="Pipeline folder; default: the small weights that ship.")
+    Path | None,
+    typer.Option(help="Pipeline folder; default: the small weights of this repository."),
 ]
-Device = Annotated[str | None, typer.Option(help="Default: a GPU where there is one.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: a GPU if there is one.")]

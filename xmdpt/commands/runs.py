@@ -23,13 +23,13 @@ def info(
 
 
 def profile(
-    name: Annotated[str | None, typer.Argument(help="Profile to put in place.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Profile to activate.")] = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Replace changes made by hand; params.yaml.bak keeps them."),
     ] = False,
 ) -> None:
-    """Put a profile in place as params.yaml; without NAME, list them (* is in place).
+    """Make a profile the settings (params.yaml); without NAME, list them (* is active).
 
     Examples: xmdpt profile, xmdpt profile smoke.
     """

@@ -3,5 +3,5 @@
 `stores` finds pictures, `annotations` reads lists, pairs and key points, `pairs` and `keypoints`
 know names and joints, and `deepfashion` puts them together as one reader. `survey` says what a
 data set lacks, `prepare` checks it and writes its index (`index`), `overlap` compares the splits.
-Imports only `support` and `config` from this package. docs/data.md explains the layouts.
+May import `support` and `config`. docs/data.md explains the layouts.
 """

@@ -154,7 +154,7 @@ class PoseFolder:
         if keypoints.shape != (len(JOINTS), 2):
             raise DataError(f"{path}: needs 18 rows of x y, has shape {keypoints.shape}")
         if not np.isfinite(keypoints).all():
-            raise DataError(f"{path}: holds NaN or infinite values; mark missing joints by -1 -1")
+            raise DataError(f"{path}: holds NaN or infinite values; mark missing joints as -1 -1")
         return keypoints
 
 

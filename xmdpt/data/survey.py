@@ -268,7 +268,7 @@ def _note_links(found: Survey) -> None:
     places = sorted(found.root.glob("*"))
     if links := [path.name for path in places if path.is_symlink() and path.is_dir()]:
         found.notes.append(
-            f"{', '.join(links)}: a link, behind which DVC sees no change; link {found.root} as a "
+            f"{', '.join(links)}: a symbolic link, and DVC does not notice changes behind it; link {found.root} as a "
             "whole, or run `dvc repro --force prepare` after a change"
         )
 

@@ -1,4 +1,4 @@
-"""Scoring result pictures against references: who wins, by whose rules, and how surely.
+"""Scoring result pictures against references: under which protocol, and with what uncertainty.
 
 `protocols` holds the rules as records. `preparation`, `networks` and `features` carry them out,
 `results` finds and pairs the files, `evaluate` scores one folder. `summary` and `compare` set

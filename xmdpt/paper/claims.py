@@ -16,12 +16,12 @@ FEWEST_PEOPLE = 8
 """Intervals over fewer people are not trusted: a bootstrap cannot show people it has not seen."""
 INVARIANT = 0.9999
 """Figure 5: the cosine between views of one person that the paper reports."""
-APART = {
+MAY_DIFFER_IN_TRAINING = {
     "seed", "init", "resume", "checkpoints",
     "save_every", "log_every", "compile", "gradient_checkpointing",
 }  # fmt: skip
 """Settings of `train` that may differ in a fair comparison, or that `_doubts` checks one by one."""
-ALIKE = {"checkpoints", "batch_size"}
+MAY_DIFFER_IN_SAMPLING = {"checkpoints", "batch_size"}
 """Settings of `sample` that may differ: only pairs that both runs drew are compared."""
 COPY = "copy_source"
 """The baseline that a run must beat before its score says anything about its design."""
@@ -111,9 +111,9 @@ def _doubts(comparison: Comparison, results: Results) -> list[str]:
         doubts.append(f"{min(steps):,} steps are too few (below {FEWEST_STEPS:,})")
     if run != other_run and steps[0] != steps[1]:
         doubts.append(f"one was trained for {steps[0]:,} steps, the other for {steps[1]:,}")
-    if unlike := _differing(first.train, second.train, APART):
+    if unlike := _differing(first.train, second.train, MAY_DIFFER_IN_TRAINING):
         doubts.append(f"they were trained with another {' and '.join(unlike)}")
-    if unlike := _differing(first.sample, second.sample, ALIKE):
+    if unlike := _differing(first.sample, second.sample, MAY_DIFFER_IN_SAMPLING):
         doubts.append(f"they were drawn with another {' and '.join(unlike)}")
     if first.train.resume is not None or second.train.resume is not None:
         doubts.append("training went on from a state that other settings had left")

@@ -42,7 +42,7 @@ def read_keypoints(
         units: see `Units`; annotations without a photo are returned in pixels of a picture 176 wide
             and 256 high.
         person: number, from 1, where a file holds several people.
-        flag: how messages call the option that sets `person`.
+        flag: the option that sets `person`, for messages.
 
     Raises PhotoError for a file of another kind, and as `check_keypoints` does.
     """
@@ -129,7 +129,7 @@ def from_rows(rows: object) -> np.ndarray:
     if values.ndim != 2 or values.shape[0] not in (17, 18) or values.shape[1] not in (2, 3):
         raise ValueError(f"{shape_error}; has shape {values.shape}")
     if not np.isfinite(values).all():
-        raise ValueError("holds NaN or infinite values; mark missing joints by -1 -1")
+        raise ValueError("holds NaN or infinite values; mark missing joints as -1 -1")
     points, scores = values[:, :2], values[:, 2] if values.shape[1] == 3 else None
     if len(values) == 17:
         return from_coco17(points, scores, threshold=JOINT_SCORE)
@@ -169,7 +169,7 @@ def check_keypoints(
         )
     if np.ptp(keypoints[~absent], axis=0).max() <= 1:
         raise PhotoError(
-            f"{name}: all joints lie within one pixel; mark missing joints by -1 -1, and give "
+            f"{name}: all joints lie within one pixel; mark missing joints as -1 -1, and give "
             "pixels, not fractions of a picture"
         )
     return keypoints

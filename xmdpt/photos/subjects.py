@@ -40,7 +40,7 @@ class Subject:
         person: number, from 1, of one person among several.
         crop: whether to crop to the person; by default, only a photo that already has DeepFashion's
             aspect is left whole, and only if `person` is not given.
-        flag: how messages call the option that sets `person`.
+        flag: the option that sets `person`, for messages.
     """
 
     path: Path

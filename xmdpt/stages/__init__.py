@@ -1,9 +1,9 @@
-"""Running the graph's notebooks, and what is looked at afterwards.
+"""Running the graph's notebooks, and reporting on them.
 
-`notebook.py` executes a notebook as a stage, `profiles.py` puts settings in place, `tracking.py`
-logs to W&B, `report.py` and `pages.py` make the page to read, `info.py` says what is at hand. The
-room may import from everything below: `paper`, `evaluation`, `weights` and what they stand on.
-docs/architecture.md has the files that stages write, docs/experiments.md how runs are set.
+`notebook.py` executes a notebook as a stage, `profiles.py` activates settings, `tracking.py` logs
+to W&B, `report.py` and `pages.py` make the report page, `info.py` says what is here and what is
+missing. May import `paper`, `evaluation`, `weights` and the floors below. docs/architecture.md
+has the files that stages write, docs/experiments.md how runs are configured.
 """
 
 import sys

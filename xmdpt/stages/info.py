@@ -26,7 +26,7 @@ class Item:
     place: str
     at_hand: bool
     get_it: str
-    """The command that brings it."""
+    """The command that fetches or makes it."""
 
 
 def _attempt(question: Callable[[], Any]) -> Any:
@@ -94,6 +94,14 @@ def _device() -> dict[str, str]:
 
     device = pick_device(None)
     return {"device": device, "precision (auto)": resolve(torch.device(device), "auto")}
+
+
+def _brief(path: Path) -> str:
+    """A path from here or from home, which a bug report may show."""
+    for start, sign in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if path.is_relative_to(start):
+            return f"{sign}{path.relative_to(start)}"
+    return str(path)
 
 
 def _is_cached(name: str) -> bool:
@@ -174,16 +182,15 @@ def _of_metrics() -> Iterator[Item]:
     }
     for what, url in urls.items():
         path = folder / url.rpartition("/")[2]
-        command = f"curl --create-dirs -L -o {path} {url}"
-        yield Item(what, "FID and LPIPS", str(path), path.is_file(), command)
+        command = f"curl --create-dirs -L -o {_brief(path)} {url}"
+        yield Item(what, "FID and LPIPS", _brief(path), path.is_file(), command)
 
 
 def _shipped() -> Iterator[Item]:
     from xmdpt.weights.load import SHIPPED
 
-    there = (SHIPPED / "model_index.json").is_file()
-    restore = f"git checkout -- {SHIPPED}"
-    yield Item("small weights", "rendered people", str(SHIPPED), there, restore)
+    there, place = (SHIPPED / "model_index.json").is_file(), _brief(SHIPPED)
+    yield Item("small weights", "rendered people", place, there, f"git checkout -- {place}")
 
 
 def collect() -> dict[str, Any]:
@@ -204,7 +211,6 @@ def collect() -> dict[str, Any]:
             "computes on": _attempt(_device),
         },
         "repository": {
-            "folder": str(Path.cwd()),
             "commit": _attempt(_commit),
             "profile": _attempt(_profile),
         },
@@ -225,7 +231,7 @@ def as_text(info: dict[str, Any]) -> str:
             elif isinstance(value, list):
                 shown = "; ".join(value) or "none"
             lines.append(f"  {name:28} {'none' if shown is None else shown}")
-    for title, at_hand in (("at hand", True), ("missing, with what brings it", False)):
+    for title, at_hand in (("at hand", True), ("missing (how to get it)", False)):
         lines.append(title)
         for item in (item for item in info["items"] if item["at_hand"] == at_hand):
             said = item["place"] if at_hand else item["get_it"]

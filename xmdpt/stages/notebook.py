@@ -214,6 +214,7 @@ def run_notebook(notebook: Path, output: Path, settings: list[str]) -> bool:
     succeeded = execute(notebook.resolve(), output.resolve(), values, root)
     if left:
         minutes = (time.monotonic() - start) / 60
-        pace = f"{minutes:.1f} min; runs left for this stage: {left}"
-        print(f"{pace}, {left * minutes:.0f} min at this pace", file=sys.stderr)
+        runs_left = f"{left} run{'s' * (left > 1)} left"
+        took = f"took {minutes:.1f} min; {runs_left} for this stage"
+        print(f"{took}, about {left * minutes:.0f} min", file=sys.stderr)
     return succeeded

@@ -57,7 +57,7 @@ class Tracker:
         self._attempt(lambda run: run.summary.update(values))
 
     def pace(self, step: int, steps: int) -> None:
-        """Say how long a step takes, and all that are left, since the first call.
+        """Print the time of a step, on average since the first call, and the time remaining.
 
         On stderr, which executed notebooks do not keep: it differs from time to time.
         """

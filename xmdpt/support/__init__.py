@@ -2,6 +2,6 @@
 
 `files` writes files and folders whole or not at all, `hub` loads pretrained weights, `precision`
 chooses number formats, `random` makes keyed generators, `pictures` converts between uint8 and
-float pictures, `arguments` checks command-line arguments. Imports only `config` from this package.
-docs/architecture.md explains atomic files and random keys.
+float pictures, `arguments` checks command-line arguments. May import `config`.
+docs/architecture.md explains how stages write their folders.
 """
