@@ -268,8 +268,8 @@ def _note_links(found: Survey) -> None:
     places = sorted(found.root.glob("*"))
     if links := [path.name for path in places if path.is_symlink() and path.is_dir()]:
         found.notes.append(
-            f"{', '.join(links)}: a symbolic link, and DVC does not notice changes behind it; link {found.root} as a "
-            "whole, or run `dvc repro --force prepare` after a change"
+            f"{', '.join(links)}: a symbolic link, and DVC does not notice changes behind it; link "
+            f"{found.root} as a whole, or run `dvc repro --force prepare` after a change"
         )
 
 

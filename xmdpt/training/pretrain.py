@@ -122,7 +122,7 @@ def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
 
 
 def pretrain(config_path: str, out: Path) -> None:
-    """Render people, train the autoencoder and the one run in `runs`; `out` gets both in half precision."""
+    """Render people, train the autoencoder and the one run in `runs`; write both as float16."""
     [run] = load_config(config_path).runs
     config = load_config(config_path, run)
     check_parts(parts_of(config, run))

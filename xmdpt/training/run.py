@@ -103,7 +103,7 @@ def _start(trainer: Trainer, config: Config, work: Path) -> tuple[History, Kept]
     for name, step in config.train.checkpoints.items():
         if step <= trainer.step and name not in about["kept"]:
             raise ConfigError(
-                f"train.checkpoints.{name}: train.resume goes on from step {trainer.step}, but "
+                f"train.checkpoints.{name}: train.resume continues from step {trainer.step}, but "
                 f"nothing was kept at {step}; set it to a later step"
             )
     return about["history"], about["kept"]
