@@ -68,19 +68,6 @@ def possible_pairs(name: str | PurePath) -> list[tuple[str, str]]:
     return found
 
 
-def parse_result_name(name: str | PurePath) -> tuple[str, str]:
-    """Split a result's file name into the mangled names of its (source, target).
-
-    Raises ValueError if the name is not a pair or could be several (see `possible_pairs`).
-    """
-    pairs = possible_pairs(name)
-    if len(pairs) != 1:
-        raise ValueError(
-            f"{PurePath(name).name} is not a result's name: <source>_2_<target>_vis.png"
-        )
-    return pairs[0]
-
-
 def canonical(name: str | PurePath) -> str:
     """Return the path that the reader uses for a picture, from any of its spellings.
 
