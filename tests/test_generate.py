@@ -1,23 +1,17 @@
-"""`generate`: from files to pictures, the weights it takes, and the command that runs it."""
+"""`generate`: from files to pictures, and the command that runs it."""
 
 import numpy as np
 import pytest
-import torch
 from helpers.commands import xmdpt
-from helpers.networks import make_model
+from helpers.networks import make_pipeline
 from helpers.people import SIZE, NoFinder, body, draw_person
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
-from xmdpt import XMDPTPipeline
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
-from xmdpt.diffusion import make_scheduler
 from xmdpt.generate import closeness, contact_sheet, draw, prepare
-from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK
 from xmdpt.photos.retarget import limb_lengths
 from xmdpt.photos.subjects import Subject
-from xmdpt.weights import load
 
 
 @pytest.fixture
@@ -32,9 +26,7 @@ def person(tmp_path):
 
 @pytest.fixture(scope="module")
 def pipe(tiny_vae):
-    pipe = XMDPTPipeline(tiny_vae, make_model(mip_attention="none"), make_scheduler())
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return make_pipeline(tiny_vae)
 
 
 def test_a_framed_photo_and_annotations_are_read_as_the_data_sets_are(person):
@@ -160,44 +152,3 @@ def test_one_step_alone_is_refused(folder, monkeypatch, capsys):
     words = ("--source", "me.png", "--pose", "me.txt", "--out", "out.png", "--weights", folder)
     assert xmdpt(monkeypatch, "generate", *words, "--steps", 1) == 2
     assert "--steps" in capsys.readouterr().err
-
-
-def test_weights_that_are_broken(folder, tmp_path, capfd):
-    file = "transformer/diffusion_pytorch_model.safetensors"
-    for name in (
-        "model_index.json",
-        "vae/config.json",
-        "scheduler/scheduler_config.json",
-        "vae/diffusion_pytorch_model.safetensors",
-        "transformer/config.json",
-        file,
-    ):
-        target = tmp_path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((folder / name).read_bytes())
-    load.load_pipeline(tmp_path, "cpu")
-    whole = (folder / file).read_bytes()
-    (tmp_path / file).write_bytes(whole[: len(whole) // 2])  # half-downloaded
-    with pytest.raises(PhotoError, match="cannot be loaded") as error:
-        load.load_pipeline(tmp_path, "cpu")
-    assert len(str(error.value).splitlines()) == 1
-    (tmp_path / file).write_bytes(whole)
-    state = load_file(tmp_path / file)
-    save_file({k: v for k, v in state.items() if k != "pos_embed"}, tmp_path / file)
-    capfd.readouterr()
-    with pytest.raises(PhotoError, match="the weights of transformer lack pos_embed"):
-        load.load_pipeline(tmp_path, "cpu")
-    (tmp_path / file).unlink()
-    torch.save(state, tmp_path / file.replace("safetensors", "bin"))  # whole, but a pickle
-    with pytest.raises(PhotoError, match="cannot be loaded"):
-        load.load_pipeline(tmp_path, "cpu")
-    assert capfd.readouterr().err == "", "what is wrong is in the error alone"
-
-
-def test_the_weights_that_ship_are_found_or_missed(folder, tmp_path, monkeypatch):
-    assert load.load_pipeline(device="cpu").size == 128
-    monkeypatch.setattr(load, "SHIPPED", tmp_path / "absent")
-    with pytest.raises(PhotoError, match=r"small weights are not there"):
-        load.load_pipeline()
-    (tmp_path / "absent").symlink_to(folder)
-    assert load.load_pipeline(device="cpu").size == SIZE

@@ -1,42 +1,18 @@
-"""The networks of metrics: equal to the libraries' own, and named where they are missing.
+"""Inception as protocols use it: equal to the libraries' own, and named where it is missing.
 
-They are of the real classes with random weights, saved where torch's hub keeps the real ones.
+The networks are of the real classes with random weights, saved where torch's hub keeps real ones.
 """
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.networks import package_lpips, untrained_inception
+from helpers.networks import untrained_inception
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torchvision import models
 
 from xmdpt.evaluation.networks import InceptionFeatures, frechet_network, tensorflow_inception
 from xmdpt.evaluation.protocols import CLEAN_FID, PYTORCH_FID, get_protocol
-from xmdpt.metrics.perceptual import TRUNKS, published_lpips
 from xmdpt.support.hub import MissingWeights
-
-
-@pytest.mark.parametrize(
-    ("net", "weights"),
-    [
-        ("alex", models.AlexNet_Weights.IMAGENET1K_V1),
-        ("vgg", models.VGG16_Weights.IMAGENET1K_V1),
-        ("squeeze", models.SqueezeNet1_1_Weights.IMAGENET1K_V1),
-    ],
-)
-def test_trunks_are_torchvisions(net, weights):
-    assert TRUNKS[net].url == weights.url
-
-
-@pytest.mark.parametrize("net", TRUNKS)
-def test_lpips_equals_the_package(net, hub):
-    theirs = package_lpips(net, hub)
-    noise = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    with torch.no_grad():
-        expected = theirs(noise[:1], noise[1:]).item()
-        assert published_lpips(net)(noise[:1], noise[1:]).item() == pytest.approx(
-            expected, rel=1e-4
-        )
 
 
 def test_the_odd_scale_is_torchvisions(hub):
@@ -77,16 +53,6 @@ def test_what_inception_is_fed(rules, expected):
     levels = torch.linspace(0, 255, 299 * 299 * 3).view(1, 3, 299, 299)
     torch.testing.assert_close(fed.pooled(levels / 127.5 - 1), expected(levels), rtol=0, atol=1e-5)
     assert fed.pooled(torch.zeros(1, 3, 40, 30)).shape == (1, 3, 299, 299)
-
-
-# Weights that are missing
-
-
-def test_weights_may_lie_in_a_given_folder(hub, no_hub):
-    pictures = torch.rand(1, 3, 64, 48) * 2 - 1
-    assert published_lpips("squeeze", hub)(pictures, -pictures).item() > 0
-    with pytest.raises(MissingWeights, match=f"{no_hub.parent.parent}.* or "):
-        published_lpips("squeeze", no_hub.parent.parent)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a network", None])
