@@ -139,11 +139,11 @@ def test_a_table_without_pairs(people):
 
 
 def test_folders_that_are_links_are_remarked_on(people, tmp_path):
-    assert not any("a link" in note for note in survey(people, SIZE).notes)
+    assert not any("a symbolic link" in note for note in survey(people, SIZE).notes)
     linked = tmp_path / "linked"
     shutil.copytree(people, linked, ignore=shutil.ignore_patterns("img"))
     (linked / "img").symlink_to(people / "img")
-    (note,) = [note for note in survey(linked, SIZE).notes if "a link" in note]
+    (note,) = [note for note in survey(linked, SIZE).notes if "a symbolic link" in note]
     assert note.startswith("img: ") and "dvc repro --force prepare" in note
 
 
