@@ -36,6 +36,7 @@ repro: setup  ## Carry out the whole graph of params.yaml, and say where the pag
 
 lint: setup  ## Check style, spelling, types and which room imports which
 	$(IN_VENV) pre-commit run --all-files
+	$(IN_VENV) lint-imports --no-logo --no-cache
 	$(IN_VENV) mypy
 
 test: setup  ## Run the fast tests
