@@ -1,12 +1,11 @@
-"""Check that notebooks are clean sources: without outputs, counts and metadata other than tags.
+"""Check that notebooks are clean sources: without outputs, counts and metadata other than tags."""
 
-    python notebooks/clean.py [--write] NOTEBOOK...
-
-With --write they are made clean instead.
-"""
-
+import argparse
 import json
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +29,37 @@ def clean(text: str) -> str:
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def main(words: list[str]) -> int:
-    write = "--write" in words
-    dirty = []
-    for path in (Path(word) for word in words if word != "--write"):
-        text = path.read_text(encoding="utf-8")
-        if (cleaned := clean(text)) != text:
-            dirty.append(path)
-            if write:
-                path.write_text(cleaned, encoding="utf-8")
-    for path in dirty:
-        print(f"{path}: {'cleaned' if write else 'not clean; --write takes outputs out'}")
-    return int(bool(dirty) and not write)
+def check(path: Path, write: bool) -> str | None:
+    """What is wrong with the notebook in `path`; with `write` it is made clean, whole or not."""
+    try:
+        content = path.read_bytes()
+        cleaned = clean(content.decode()).encode()
+    except OSError as error:
+        return error.strerror
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return "not a notebook of nbformat 4"
+    if cleaned == content:
+        return None
+    if not write:
+        return "not clean; --write takes outputs out"
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
+        partial.write(cleaned)
+    shutil.copymode(path, partial.name)
+    os.replace(partial.name, path)
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="make them clean")
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    options = parser.parse_args()
+    found = {path: check(path, options.write) for path in options.notebooks}
+    for path, problem in found.items():
+        if problem is not None:
+            print(f"{path}: {problem}", file=sys.stderr)
+    return int(any(found.values()))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 import types
 
 import nbformat
@@ -58,3 +60,21 @@ def test_a_notebook_holds_no_logic(path):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             lines = node.end_lineno - node.lineno + 1
             assert lines <= 10, f"{node.name} belongs in the package"
+
+
+def test_notebooks_are_made_clean_whole_or_not_at_all(tmp_path):
+    clean = (ROOT / "notebooks/pipeline/04_train.ipynb").read_text()
+    dirty, broken, cut = (tmp_path / name for name in ("dirty.ipynb", "b.ipynb", "cut.ipynb"))
+    dirty.write_text(clean.replace('"execution_count": null', '"execution_count": 3', 1))
+    broken.write_text("{")
+    cut.write_text(clean.replace("# 4. Train", "\\ud800", 1))  # half a character
+    half = cut.read_text()
+    command = [sys.executable, str(ROOT / "notebooks/clean.py")]
+    check = subprocess.run([*command, str(dirty)], capture_output=True, text=True)
+    assert check.returncode == 1 and f"{dirty}: not clean" in check.stderr
+    paths = [str(path) for path in (broken, cut, dirty)]
+    done = subprocess.run([*command, "--write", *paths], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{broken}: not a notebook" in done.stderr and f"{cut}: not a notebook" in done.stderr
+    assert (dirty.read_text(), broken.read_text(), cut.read_text()) == (clean, "{", half)
+    assert len(list(tmp_path.iterdir())) == 3

@@ -325,7 +325,10 @@ def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Con
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `xmdpt profile synthetic` makes one") from None
+        raise ConfigError(
+            f"{path}: no such file; `xmdpt profile synthetic` makes params.yaml where xmdpt was "
+            "cloned"
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):

@@ -44,7 +44,9 @@ def test_what_was_brought_is_at_hand(clone, monkeypatch, capsys):
     (clone / people_folder(missing)).mkdir(parents=True)
     network = clone / item(missing, "LPIPS")["place"]
     network.parent.mkdir(parents=True)
-    network.touch()
+    network.write_bytes(b"")  # an interrupted download
+    assert not item(as_json(monkeypatch, capsys), "LPIPS")["at_hand"]
+    network.write_bytes(b"weights")
     found = as_json(monkeypatch, capsys)
     assert item(found, "rendered people")["at_hand"] and item(found, "LPIPS")["at_hand"]
     assert xmdpt(monkeypatch, "info") == 0
@@ -84,3 +86,19 @@ def test_it_never_fails_where_the_machine_does_not_answer(clone, monkeypatch, ca
     reason = "unknown (RuntimeError: driver and library versions differ)"
     assert found["machine"]["GPUs"] == found["repository"]["commit"] == reason
     assert xmdpt(monkeypatch, "info") == 0 and reason in capsys.readouterr().out
+
+
+def test_a_folder_that_is_missing_hides_nothing_else(clone, monkeypatch, capsys):
+    paper = clone / "profiles/paper.yaml"
+    name = "source_encoder: facebook/dinov2-giant"
+    assert name in paper.read_text()
+    paper.write_text(paper.read_text().replace(name, "source_encoder: data/encoders/giant"))
+    found = as_json(monkeypatch, capsys)
+    assert found["not looked for"] == []
+    assert item(found, "source encoder")["get_it"].endswith("to data/encoders/giant")
+    folder = clone / "data/encoders/giant"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    assert not item(as_json(monkeypatch, capsys), "source encoder")["at_hand"], "no weights yet"
+    (folder / "model.safetensors").touch()
+    assert item(as_json(monkeypatch, capsys), "source encoder")["at_hand"]

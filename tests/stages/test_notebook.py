@@ -124,6 +124,9 @@ def test_bad_data_is_one_line(run, folder, capfd, line, message):
         ("steps", ["name=value"]),
         ("run=base_x", ["base_x", "base_b"]),
         ("steps=[1", ["steps=[1", "not a value in YAML"]),
+        ("steps=2026-01-01", ["neither text, number, list nor mapping"]),
+        ("steps=many", ["must be like its default, 1"]),
+        ("steps=true", ["must be like its default, 1"]),
     ],
 )
 def test_wrong_settings_stop_before_a_kernel_starts(run, folder, capsys, setting, words):
@@ -142,7 +145,28 @@ def test_wrong_params_stop_before_a_kernel_starts(run, folder, capsys):
     assert "sede" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", [None, "not a notebook"])
+@pytest.mark.parametrize("output", ["README.md", "made", "notebooks/work.ipynb"])
+def test_an_output_that_would_be_lost_stops_before_a_kernel_starts(run, folder, capsys, output):
+    source = write(folder / "notebooks/work.ipynb", WORK)
+    (folder / "README.md").write_text("mine")
+    (folder / "made").mkdir()
+    before = source.read_bytes()
+    assert run(source, output) == 2
+    error = capsys.readouterr().err
+    assert output in error and len(error.splitlines()) == 1
+    assert source.read_bytes() == before and (folder / "README.md").read_text() == "mine"
+
+
+def test_a_parameters_cell_holds_literal_values(run, folder, capsys):
+    source = write(folder / "notebooks/work.ipynb", WORK)
+    source.write_text(source.read_text().replace("steps: int = 1", "steps = len('a')"))
+    assert run(source, "made/work.ipynb") == 2
+    assert "may only assign literal values" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", [None, "not a notebook", "[]", '{"cells": 3}', '{"nbformat": 9, "cells": []}']
+)
 def test_what_is_no_notebook_is_one_line(run, folder, capsys, content):
     source = folder / "notebooks/none.ipynb"
     if content:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -47,7 +48,9 @@ def _version(package: str) -> str | None:
 def _git(*words: str) -> str:
     import subprocess
 
-    done = subprocess.run(["git", *words], capture_output=True, text=True, check=True)
+    done = subprocess.run(["git", *words], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip())
     return done.stdout.strip()
 
 
@@ -108,13 +111,22 @@ def _is_cached(name: str) -> bool:
     """Whether a folder, or a repository in the hub's cache, holds a network."""
     from huggingface_hub import try_to_load_from_cache
 
-    if Path(name).is_dir():
-        return (Path(name) / "config.json").is_file()
-    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    from xmdpt.support.hub import is_folder
+
+    folder: Path | None = Path(name)
+    if not is_folder(name):
+        config = try_to_load_from_cache(name, "config.json")
+        folder = Path(config).parent if isinstance(config, str) else None
+    if folder is None or not (folder / "config.json").is_file():
+        return False
+    return any(path.suffix in (".safetensors", ".bin") for path in folder.iterdir())
 
 
 def _of_hub(what: str, needed_for: str, name: str) -> Item:
-    return Item(what, needed_for, name, _is_cached(name), f"hf download {name}")
+    from xmdpt.support.hub import is_folder
+
+    get_it = f"copy the network's folder to {name}" if is_folder(name) else f"hf download {name}"
+    return Item(what, needed_for, name, _is_cached(name), get_it)
 
 
 def _checkpoints(run: str) -> list[bool]:
@@ -182,8 +194,10 @@ def _of_metrics() -> Iterator[Item]:
     }
     for what, url in urls.items():
         path = folder / url.rpartition("/")[2]
-        command = f"curl --create-dirs -L -o {_brief(path)} {url}"
-        yield Item(what, "FID and LPIPS", _brief(path), path.is_file(), command)
+        place = _brief(path) if " " not in str(path) else shlex.quote(str(path))
+        there = path.is_file() and path.stat().st_size > 0
+        command = f"curl --create-dirs -L -o {place} {url}"
+        yield Item(what, "FID and LPIPS", place, there, command)
 
 
 def _shipped() -> Iterator[Item]:
@@ -196,7 +210,8 @@ def _shipped() -> Iterator[Item]:
 def collect() -> dict[str, Any]:
     """All that is known, as plain JSON: versions, machine, repository, items. Never fails."""
     sources = (_shipped, _of_this_profile, _of_photos, _of_the_paper, _of_metrics)
-    asked = [_attempt(partial(list, source())) for source in sources]
+    items: list[Item] = []
+    failures = [_attempt(partial(items.extend, source())) for source in sources]
     return {
         "versions": {"xmdpt": _version("xmdpt"), "python": platform.python_version()}
         | {package: _version(package) for package in PACKAGES},
@@ -214,8 +229,8 @@ def collect() -> dict[str, Any]:
             "commit": _attempt(_commit),
             "profile": _attempt(_profile),
         },
-        "items": [asdict(item) for found in asked if isinstance(found, list) for item in found],
-        "not looked for": [reason for reason in asked if isinstance(reason, str)],
+        "items": [asdict(item) for item in items],
+        "not looked for": [reason for reason in failures if reason is not None],
     }
 
 

@@ -5,6 +5,7 @@ timings, warnings) is shown live and not kept, so that two runs give the same fi
 """
 
 import ast
+import json
 import os
 import re
 import sys
@@ -16,7 +17,7 @@ import nbformat
 import yaml
 
 from xmdpt.config import Loader, load_config
-from xmdpt.support.arguments import BadInput
+from xmdpt.support.arguments import BadInput, check_file
 from xmdpt.support.files import atomic_path
 
 PARAMETERS = "parameters"
@@ -53,25 +54,46 @@ def read_notebook(path: str | Path) -> nbformat.NotebookNode:
     """Read a notebook in nbformat 4; raises `BadInput` where there is none."""
     try:
         notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such notebook") from None
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
-        raise BadInput(f"{path}: not a notebook") from None
+    except OSError:
+        raise
+    except Exception:  # nbformat raises whatever a malformed file leads it to
+        raise BadInput(f"{path}: not a notebook of nbformat 4") from None
     return notebook
 
 
 def declared_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    """The names that the `parameters` cell assigns, with their literal default values."""
+    """The names that the `parameters` cell assigns, with their literal default values.
+
+    Raises `BadInput` where the cell holds anything but such assignments.
+    """
     declared: dict[str, Any] = {}
     for cell in notebook.cells:
         if cell.cell_type != "code" or not has_tag(cell, PARAMETERS):
             continue
-        for node in ast.parse(cell.source).body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                value = ast.literal_eval(node.value)
-                declared |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+        try:
+            for node in ast.parse(cell.source).body:
+                if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                    value = ast.literal_eval(node.value)
+                    names = [target.id for target in targets if isinstance(target, ast.Name)]
+                    declared |= dict.fromkeys(names, value)
+        except (SyntaxError, ValueError):
+            raise BadInput("the `parameters` cell may only assign literal values") from None
     return declared
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value is of the kind that a parameter's default shows."""
+    if default is None:
+        return True
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    return isinstance(value, list if isinstance(default, tuple) else type(default))
 
 
 def parse_settings(settings: list[str], declared: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -89,6 +111,12 @@ def parse_settings(settings: list[str], declared: dict[str, Any], path: Path) ->
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise BadInput(f"--set {setting}: not a value in YAML ({reason})") from None
+        try:
+            json.dumps(values[name])
+        except TypeError:
+            raise BadInput(f"--set {setting}: neither text, number, list nor mapping") from None
+        if not _fits(values[name], declared[name]):
+            raise BadInput(f"--set {setting}: must be like its default, {declared[name]!r}")
     return values
 
 
@@ -97,7 +125,10 @@ def find_root(start: Path) -> Path:
     for folder in [start, *start.parents]:
         if (folder / "params.yaml").is_file():
             return folder
-    raise BadInput(f"no params.yaml in {start} or above; `xmdpt profile synthetic` makes one")
+    raise BadInput(
+        f"no params.yaml in {start} or above: the notebook must lie where xmdpt was cloned, and "
+        "`xmdpt profile synthetic` makes the settings there"
+    )
 
 
 def _tidy_text(text: str) -> str:
@@ -205,6 +236,9 @@ def execute(notebook: Path, output: Path, values: dict[str, Any], root: Path) ->
 def run_notebook(notebook: Path, output: Path, settings: list[str]) -> bool:
     """Check settings and params.yaml, then `execute`; raises `BadInput` or `ConfigError`."""
     values = parse_settings(settings, declared_parameters(read_notebook(notebook)), notebook)
+    check_file(output)
+    if output.suffix != ".ipynb" or output.resolve() == notebook.resolve():
+        raise BadInput(f"--output {output}: name another .ipynb for the executed notebook")
     root = find_root(notebook.resolve().parent)
     config = load_config(root / values.get("params", "params.yaml"), run=values.get("run"))
     runs, start = [*config.runs], time.monotonic()
