@@ -2,12 +2,11 @@
 
 import argparse
 import json
-import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from xmdpt.support.files import atomic_path
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -42,10 +41,8 @@ def check(path: Path, write: bool) -> str | None:
         return None
     if not write:
         return "not clean; --write takes outputs out"
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
-        partial.write(cleaned)
-    shutil.copymode(path, partial.name)
-    os.replace(partial.name, path)
+    with atomic_path(path) as partial:
+        partial.write_bytes(cleaned)
     return None
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL
-from helpers.networks import untrained_inception
+from helpers.networks import make_vae, untrained_inception
 from helpers.people import SIZE, write_dataset
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same numbers on every machine
@@ -30,17 +29,7 @@ def people(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_vae():
-    torch.manual_seed(0)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 8, 8, 8),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=SIZE,
-        scaling_factor=0.5,
-    ).eval()
+    return make_vae(SIZE, scaling_factor=0.5)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,16 @@ def everyone(data):
     return [name for split in SPLITS for name in data.pictures(split)]
 
 
+def assert_reads_equal(data, other) -> None:
+    """Two readers have the same lists, pairs, pictures and key points."""
+    for split in SPLITS:
+        assert data.pictures(split) == other.pictures(split)
+        assert data.pairs(split) == other.pairs(split)
+    for name in everyone(other):
+        assert np.array_equal(data.picture(name), other.picture(name))
+        assert np.array_equal(data.keypoints(name), other.keypoints(name))
+
+
 def copy_of(people, root, *parts):
     for part in parts:
         if (people / part).is_dir():

@@ -5,12 +5,28 @@ import copy
 import lpips
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from transformers import Dinov2Config, Dinov2Model
 
 from xmdpt import XMDPTPipeline
 from xmdpt.diffusion import make_scheduler
 from xmdpt.metrics.perceptual import TRUNKS
 from xmdpt.model import XMDPTTransformer2DModel
+
+
+def make_vae(size: int, scaling_factor: float) -> AutoencoderKL:
+    """An autoencoder of Stable Diffusion's shape, 8 pixels a cell, at tiny width."""
+    torch.manual_seed(0)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=size,
+        scaling_factor=scaling_factor,
+    ).eval()
 
 
 def make_model(randomize=True, **changes):

@@ -19,8 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from diffusers import AutoencoderKL
-from helpers.networks import tiny_dinov2
+from helpers.networks import make_vae, tiny_dinov2
 from helpers.repository import ROOT
 from torchvision.models import alexnet, inception_v3
 
@@ -44,17 +43,7 @@ def copy_project(target: Path) -> None:
 
 def write_networks(folder: Path) -> None:
     """A VAE, two DINOv2, and Inception and AlexNet in torch's home."""
-    torch.manual_seed(0)
-    AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 8, 8, 8),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=256,
-        scaling_factor=0.18215,
-    ).save_pretrained(folder / "vae")
+    make_vae(256, scaling_factor=0.18215).save_pretrained(folder / "vae")
     for name in ("source", "pose"):
         tiny_dinov2().save_pretrained(folder / name)
     checkpoints = folder / "torch/hub/checkpoints"

@@ -4,12 +4,16 @@ import os
 import platform
 import shlex
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from xmdpt.config import load_config
+from xmdpt.stages.profiles import active_profile, find_profiles
 
 PACKAGES = (
     *("torch", "torchvision", "numpy", "diffusers", "transformers", "timm", "accelerate"),
@@ -46,8 +50,6 @@ def _version(package: str) -> str | None:
 
 
 def _git(*words: str) -> str:
-    import subprocess
-
     done = subprocess.run(["git", *words], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip())
@@ -60,9 +62,6 @@ def _commit() -> str:
 
 
 def _profile() -> str:
-    from xmdpt.config import load_config
-    from xmdpt.stages.profiles import active_profile, find_profiles
-
     name = load_config().profile
     return name if active_profile(find_profiles()) == name else f"{name}, changed by hand"
 
@@ -131,15 +130,11 @@ def _of_hub(what: str, needed_for: str, name: str) -> Item:
 
 def _checkpoints(run: str) -> list[bool]:
     """Of each checkpoint of a run, whether it is there."""
-    from xmdpt.config import load_config
-
     names = load_config(run=run).train.checkpoints
     return [(Path("models") / run / name / "config.json").is_file() for name in names]
 
 
 def _of_this_profile() -> Iterator[Item]:
-    from xmdpt.config import load_config
-
     config = load_config()
     data, use = config.data, f"the profile `{config.profile}`"
     if data.rendered is None:
@@ -155,8 +150,6 @@ def _of_this_profile() -> Iterator[Item]:
 
 
 def _of_the_paper() -> Iterator[Item]:
-    from xmdpt.config import load_config
-
     config, use = load_config("profiles/paper.yaml"), "the profile `paper`"
     raw = config.data.raw
     yield Item("DeepFashion", use, raw, Path(raw).exists(), f"xmdpt survey {raw}")
