@@ -12,6 +12,8 @@ MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
 Aggregation = Literal["mlp", "add", "concat"]
 Checkpoint = Literal["ablation", "main"]
+Objective = Literal["epsilon", "flow"]
+"""What the network learns to predict: the noise, as in the paper, or a velocity (xmdpt.flow)."""
 CostModel = Literal[
     "x_mdpt_s", "x_mdpt_b", "x_mdpt_l", "pixel_unet", "latent_unet",
     "vae", "dinov2_giant", "dinov2_base",
@@ -104,6 +106,8 @@ class VAEConfig(Section):
     """The perceptual loss; `lpips` needs AlexNet's weights, `st_lpips` comes with a package."""
     perceptual_weight: float = Field(ge=0)
     kl_weight: float = Field(ge=0)
+    equivariance: float = Field(ge=0, le=1)
+    """Share of the steps that scale or turn pictures with their latents (EQ-VAE); the paper: 0."""
     gradient_checkpointing: bool
     """Recompute the inside of blocks in the backward pass: slower, but far less memory."""
     save_every: PositiveInt
@@ -177,6 +181,8 @@ class TrainConfig(Section):
     """Steps of linear warm-up; the paper has 0."""
     decay_steps: int = Field(ge=0)
     """Over this many last steps the learning rate falls linearly to 0; the paper has 0."""
+    adam_beta2: float = Field(gt=0, lt=1)
+    """Decay of AdamW's average of squared gradients; the paper has PyTorch's 0.999."""
     weight_decay: float = Field(ge=0)
     grad_clip: float | None = Field(gt=0)
     """Largest gradient norm; null, as in the paper, does not clip."""
@@ -184,11 +190,14 @@ class TrainConfig(Section):
     """Min-SNR: weight the squared error by min(SNR, gamma) / SNR; null, as in the paper, by 1."""
     ema_decay: float = Field(ge=0, lt=1)
     condition_dropout: float = Field(ge=0, le=1)
+    objective: Objective
+    alignment: float = Field(ge=0)
+    """Weight of the loss in xmdpt.training.alignment; 0, as in the paper, is none."""
     precision: Precision
     gradient_checkpointing: bool
     """Recompute the inside of blocks in the backward pass: slower, but far less memory."""
     compile: bool
-    """Compile the blocks with torch.compile; needs a C++ compiler."""
+    """Compile a step's forward and backward pass with torch.compile; needs a C++ compiler."""
     save_every: PositiveInt
     """Steps between the saved states that an interrupted run resumes from."""
     log_every: PositiveInt
@@ -201,6 +210,8 @@ class TrainConfig(Section):
     def _check(self) -> "TrainConfig":
         if self.save_every % self.log_every:
             raise ValueError("save_every must be a multiple of log_every")
+        if self.objective == "flow" and self.snr_gamma is not None:
+            raise ValueError("snr_gamma weights the error of noise: set it to null with flow")
         if self.init is None:
             _check_average(self.ema_decay, min(self.checkpoints.values()))
         return self

@@ -7,7 +7,6 @@ K kept tokens, D width, M condition tokens. Section numbers are those of the pap
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, cast
 
 import torch
@@ -94,6 +93,16 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
+class GELU(nn.Module):
+    """GELU in the tanh approximation, x (1 + tanh u) / 2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():  # the same as x sigmoid(2u), twice as fast on CPUs
+            u = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+            return x * torch.sigmoid(2 * u)
+        return F.gelu(x, approximate="tanh")
+
+
 class TDNetBlock(nn.Module):
     """Transformer block whose normalisations and gates are set by the condition (adaLN-Zero)."""
 
@@ -102,8 +111,7 @@ class TDNetBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
         self.attn = Attention(dim, num_heads, grid)
         self.norm2 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
-        gelu = partial(nn.GELU, approximate="tanh")
-        self.mlp = Mlp(dim, 4 * dim, act_layer=gelu)  # type: ignore[arg-type]  # timm calls it
+        self.mlp = Mlp(dim, 4 * dim, act_layer=GELU)
         self.modulation = nn.Linear(dim, 6 * dim)
 
     def forward(

@@ -9,7 +9,7 @@ import skimage.data
 import torch
 from PIL import Image, ImageDraw
 
-from xmdpt.metrics.images import psnr, silhouette, silhouette_iou, ssim
+from xmdpt.metrics.images import psnr, sharpness, silhouette, silhouette_iou, ssim
 from xmdpt.metrics.perceptual import LPIPS, STLPIPS
 
 
@@ -135,6 +135,17 @@ def test_silhouettes():
     assert silhouette_iou(_figure(10), _figure(60)) == 0
     white = np.full((100, 100, 3), 255, np.uint8)
     assert silhouette_iou(white, white) == 1 and silhouette_iou(white, _figure(30)) == 0
+
+
+def test_sharpness_is_the_share_of_steepness():
+    edge = np.zeros((8, 8, 3), np.uint8)
+    edge[:, 4:] = 200
+    low = edge // 2
+    ramp = np.linspace(0, 196, 8, dtype=np.uint8)[None, :, None].repeat(8, 0).repeat(3, 2)
+    assert sharpness(edge, edge) == 1 and sharpness(low, edge) == pytest.approx(0.5)
+    assert sharpness(ramp, edge) == pytest.approx(0.98 * 7**-0.5)  # seven small steps, not one
+    assert sharpness(np.full_like(edge, 9), edge) == 0
+    assert np.isnan(sharpness(edge, np.full_like(edge, 9)))
 
 
 def test_small_enclosed_holes_are_cloth():

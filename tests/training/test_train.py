@@ -1,5 +1,7 @@
 """Steps of training: what is minimised, how fast, in which format, and what stops it."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,17 +11,24 @@ from xmdpt.training.ema import EMA
 from xmdpt.training.train import TrainingError, TrainingModule, draw_batch
 
 
-def test_a_step_descends_all_of_equation_5(trainer):
-    made = trainer(precision="fp32")
-    hand = TrainingModule(make_model().train(), made.config.condition_dropout)
+@pytest.mark.parametrize(
+    ("objective", "terms"),
+    [("epsilon", ("mse", "vb", "masked_mse", "masked_vb")), ("flow", ("mse", "masked_mse"))],
+)
+def test_a_step_descends_all_of_equation_5(trainer, objective, terms):
+    made = trainer(precision="fp32", objective=objective)
+    hand = TrainingModule(make_model().train(), made.config.condition_dropout, objective)
     losses = hand(draw_batch(made.batches, made.config, 16, 0))
-    sum(losses[k].mean() for k in ("mse", "vb", "masked_mse", "masked_vb")).backward()
+    assert {name for name in losses if not name.endswith("loss")} == {*terms}
+    sum(losses[k].mean() for k in terms).backward()
     norm = torch.stack([p.grad.norm() for p in hand.parameters()]).norm().item()
     assert next(made.run(1)).grad_norm == pytest.approx(norm, rel=1e-4)
 
 
-def test_training_lowers_the_loss(trainer):
-    made = trainer(randomize=False, learning_rate=3e-3, precision="fp32")
+@pytest.mark.parametrize("objective", ["epsilon", "flow"])
+def test_training_lowers_the_loss(trainer, objective):
+    changes = {"randomize": False, "learning_rate": 3e-3, "precision": "fp32"}
+    made = trainer(objective=objective, **changes)
     losses = [report.losses["mse"] for report in made.run(60)]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
 
@@ -55,6 +64,17 @@ def test_gradient_checkpointing_changes_no_number(trainer):
         assert made.model.is_gradient_checkpointing is on
         reports.append(list(made.run(2)))
     assert reports[0] == reports[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiling_changes_rounding_alone(trainer):
+    changes = {"precision": "fp32", "objective": "flow"}
+    eager, compiled = (
+        [report.losses["loss"] for report in trainer(compile=on, **changes).run(3)]
+        for on in (False, True)
+    )
+    assert compiled == pytest.approx(eager, rel=1e-4)
 
 
 def test_condition_dropout_of_one_ignores_the_conditions(trainer):
@@ -102,11 +122,12 @@ def test_a_loss_that_is_not_a_number_reaches_no_weight(trainer, tmp_path):
     assert_same_tensors(made.model.state_dict(), before)
 
 
-def test_a_state_is_resumed_with_the_current_weight_decay(trainer, tmp_path):
+def test_a_state_is_resumed_with_the_current_optimizer_settings(trainer, tmp_path):
     trainer().save(tmp_path / "state.pt")
-    after = trainer(weight_decay=0.05)
+    after = trainer(weight_decay=0.05, adam_beta2=0.95)
     after.load(tmp_path / "state.pt")
-    assert [group["weight_decay"] for group in after.optimizer.param_groups] == [0.05]
+    [group] = after.optimizer.param_groups
+    assert group["weight_decay"] == 0.05 and group["betas"] == (0.9, 0.95)
 
 
 def test_an_automatic_precision_is_kept_by_the_state(trainer, tmp_path, monkeypatch):

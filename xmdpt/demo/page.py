@@ -44,7 +44,10 @@ MAX_PICTURES = 8
 MAX_STEPS = 100
 MAX_WAITING = 16
 MAX_SESSIONS = 64
-FIRST_PERSON, PEOPLE = 9_000_000, 1_000_000  # rendered people that are in no profile's data
+FIRST_PERSON, PEOPLE = (
+    9_000_000,
+    1_000_000,
+)  # rendered people whom the small weights have never seen
 Move = Callable[[str | Path | None], Coroutine[Any, Any, str | None]]
 """How Gradio brings a file that a client names into its own folder."""
 PHOTO_TYPES = [".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"]

@@ -39,7 +39,7 @@ from xmdpt.evaluation.results import (
     training_pictures,
 )
 from xmdpt.metrics.frechet import frechet_distance, frechet_infinity, kernel_distance
-from xmdpt.metrics.images import psnr, silhouette_iou, ssim
+from xmdpt.metrics.images import psnr, sharpness, silhouette_iou, ssim
 from xmdpt.metrics.labels import LABELS
 from xmdpt.support.hub import MissingWeights
 from xmdpt.support.precision import full_float32
@@ -185,7 +185,9 @@ def _pixel_metrics(
 ) -> dict[str, float]:
     a, b = (prepare(picture, rules.pixels, own) for picture in (result, reference))
     values = {one.name: _ssim(a, b, one) for one in rules.ssim} | {"psnr": psnr(a, b)}
-    return values | ({"silhouette_iou": silhouette_iou(a, b)} if rules.silhouettes else {})
+    if rules.outlines:
+        values |= {"silhouette_iou": silhouette_iou(a, b), "sharpness": sharpness(a, b)}
+    return values
 
 
 def _read_results(batch: Sequence[Match], own: Size, pool: ThreadPoolExecutor) -> list[np.ndarray]:

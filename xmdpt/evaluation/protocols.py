@@ -89,12 +89,13 @@ class Protocol:
     name: str
     about: str
     pixels: tuple[Step, ...]
-    """What results and references go through before SSIM, PSNR and silhouettes. A picture that
+    """What results and references go through before metrics of pixels. A picture that
     already has the size of a later step enters there."""
     ssim: tuple[SSIM, ...]
     perceptual: tuple[Perceptual, ...]
     frechet: tuple[Frechet, ...]
-    silhouettes: bool = False
+    outlines: bool = False
+    """Also compare silhouettes, which needs a white background, and sharpness."""
 
 
 SQUARE = Resize((256, 256), "pil bicubic")
@@ -205,7 +206,7 @@ SYNTHETIC = Protocol(
     ssim=(SSIM(sigma=1.2),),
     perceptual=(Perceptual("st_lpips", "st_alex", (_OWN,), batch_size=32),),
     frechet=(Frechet("fd_effnet", "kd_effnet", "efficientnet_lite0", (_OWN,), batch_size=32),),
-    silhouettes=True,
+    outlines=True,
 )
 
 PROTOCOLS = {

@@ -1,4 +1,4 @@
-"""Metrics of single pictures: SSIM, PSNR and the overlap of silhouettes.
+"""Metrics of single pictures: SSIM, PSNR, the overlap of silhouettes, sharpness.
 
 Pictures are (H, W, 3) with values from 0 to 255: uint8, or float32 where a resizing filter returns
 that. SciPy and scikit-image take a second to import: only the functions that need them do so.
@@ -85,3 +85,24 @@ def silhouette_iou(prediction: Picture, target: Picture) -> float:
     a, b = silhouette(prediction), silhouette(target)
     union = (a | b).sum()
     return float((a & b).sum() / union) if union else 1.0
+
+
+def _steepness(picture: Picture) -> float:
+    """The root mean square difference of neighbouring pixels, along rows and columns.
+
+    The mean absolute difference would not do: it is the same for a step as for a ramp.
+    """
+    values = picture.astype(np.float64)
+    down, across = (np.square(np.diff(values, axis=axis)).mean() for axis in (0, 1))
+    return float(np.sqrt(down + across))
+
+
+def sharpness(prediction: Picture, target: Picture) -> float:
+    """Return how steep the prediction's edges are as a share of the target's: below 1 is blur.
+
+    It compares root mean square differences of neighbouring pixels. Noise counts as edges. NaN if
+    the target is flat.
+    """
+    _check(prediction, target)
+    true = _steepness(target)
+    return _steepness(prediction) / true if true else float("nan")

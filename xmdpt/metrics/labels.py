@@ -46,6 +46,12 @@ METRICS = {
         3,
         "Overlap of the person's outline with the true one; tells whether the pose is followed.",
     ),
+    "sharpness": Metric(
+        "sharpness",
+        True,
+        2,
+        "Steepness of edges as a share of the true picture's: below 1 is blur, above 1 noise.",
+    ),
     "ssim": Metric("SSIM", True, 3, "Structural similarity to the true picture."),
     "ssim_win51": Metric(
         "SSIM, window 51", True, 3, "Structural similarity in uniform windows of 51x51 pixels."

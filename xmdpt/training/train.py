@@ -13,14 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from xmdpt.config import ConfigError, TrainConfig
+from xmdpt.config import ConfigError, Objective, TrainConfig
 from xmdpt.diffusion import NUM_TIMESTEPS, min_snr_weight, training_losses
 from xmdpt.features.cache import PairBatches
+from xmdpt.flow import draw_flow_timesteps, flow_losses
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.support.files import atomic_path
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import autocast, resolve
 from xmdpt.support.random import batch_indices, keyed_generator
+from xmdpt.training.alignment import SHARE, PoseAlignment
 from xmdpt.training.device import accelerator, adamw, set_learning_rate
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
@@ -34,13 +36,23 @@ READERS = 4
 class TrainingModule(nn.Module):
     """One step's whole computation, from a batch to its losses."""
 
-    def __init__(self, model: XMDPTTransformer2DModel, condition_dropout: float) -> None:
+    def __init__(
+        self,
+        model: XMDPTTransformer2DModel,
+        condition_dropout: float,
+        objective: Objective = "epsilon",
+        alignment: bool = False,
+    ) -> None:
         super().__init__()
         self.model = model
         self.condition_dropout = condition_dropout
+        self.losses = flow_losses if objective == "flow" else training_losses
+        self.alignment = PoseAlignment(model) if alignment else None
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses (B,) of Eq. 5: `mse`, `vb`, `loss`, and with MIPNet `masked_*` too.
+
+        There is no `vb` with the objective `flow`, and `alignment` only where that is on.
 
         The batch holds target_latent and source_latent (B, C, H, W), pose_tokens, source_tokens,
         t (B,), noise, mask_noise (B, N), and drop (2, B): uniform numbers for the condition
@@ -63,9 +75,11 @@ class TrainingModule(nn.Module):
             return sample
 
         target = (batch["target_latent"], batch["t"], batch["noise"])
-        losses = training_losses(full_pass, *target)
+        losses = self.losses(full_pass, *target)
+        if self.alignment is not None:
+            losses["alignment"] = self.alignment(batch["pose_tokens"])
         if self.model.mipnet is not None:
-            masked = training_losses(masked_pass, *target)
+            masked = self.losses(masked_pass, *target)
             losses |= {f"masked_{name}": value for name, value in masked.items()}
         return losses
 
@@ -75,7 +89,10 @@ def draw_batch(batches: PairBatches, config: TrainConfig, num_patches: int, step
     count = config.batch_size
     batch = batches.batch(step, batch_indices(batches.seed, step, count, len(batches.targets)))
     generator = keyed_generator(batches.seed, "noise", step)
-    batch["t"] = torch.randint(NUM_TIMESTEPS, (count,), generator=generator)
+    if config.objective == "flow":
+        batch["t"] = draw_flow_timesteps(count, generator)
+    else:
+        batch["t"] = torch.randint(NUM_TIMESTEPS, (count,), generator=generator)
     batch["noise"] = torch.randn(batch["target_latent"].shape, generator=generator)
     batch["mask_noise"] = torch.rand(count, num_patches, generator=generator)
     batch["drop"] = torch.rand(2, count, generator=generator)
@@ -111,12 +128,17 @@ class Trainer:
         self.step = 0
         self.model = model.to(device)
         self.ema = EMA(self.model, config.ema_decay)
-        optimizer = adamw(model.parameters(), config.learning_rate, config.weight_decay, device)
         if config.gradient_checkpointing:
             model.enable_gradient_checkpointing()
+        module = TrainingModule(
+            model.train(), config.condition_dropout, config.objective, config.alignment > 0
+        )
+        optimizer = adamw(
+            module.parameters(), config.learning_rate, config.weight_decay, config.adam_beta2
+        )
+        self.alignment = module.alignment
         if config.compile:
-            model.compile_repeated_blocks()  # type: ignore[no-untyped-call]  # untyped in diffusers
-        module = TrainingModule(model.train(), config.condition_dropout)
+            module.compile(dynamic=False)
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
 
     def save(self, path: Path, **about: object) -> None:
@@ -129,6 +151,8 @@ class Trainer:
             "ema": self.ema.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+        if self.alignment is not None:
+            state["alignment"] = self.alignment.state_dict()
         with atomic_path(path) as partial:
             torch.save(state, partial)
 
@@ -148,23 +172,37 @@ class Trainer:
                 f"{path}: the state of a model with another {', '.join(differ)}; a training can "
                 "only go on with the model that it began with"
             )
+        if ("alignment" in state) != (self.alignment is not None):
+            raise ConfigError(
+                f"{path}: the state of a training with another train.alignment: make it 0, or not "
+                "0, as it was"
+            )
         self.step = state["step"]
         if self.config.precision == "auto":
             self.precision = state["precision"]
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
+        if self.alignment is not None:
+            self.alignment.load_state_dict(state["alignment"])
         self.optimizer.load_state_dict(state["optimizer"])
         for group in self.optimizer.param_groups:  # from the current settings, not the saved ones
             group["weight_decay"] = self.config.weight_decay
+            group["betas"] = (group["betas"][0], self.config.adam_beta2)
         return state
 
     def _objective(self, losses: dict[str, Tensor], t: Tensor) -> Tensor:
         """Return what is minimised: Eq. 5, its squared errors weighted by Min-SNR if it is on."""
         gamma = self.config.snr_gamma
-        weight = 1.0 if gamma is None else min_snr_weight(t, gamma)
-        total = (weight * losses["mse"] + losses["vb"]).mean()
-        if "masked_mse" in losses:
-            total = total + (weight * losses["masked_mse"] + losses["masked_vb"]).mean()
+        if gamma is not None:
+            losses = losses | {
+                f"{kind}loss": min_snr_weight(t, gamma) * losses[f"{kind}mse"] + losses[f"{kind}vb"]
+                for kind in ("", "masked_")
+                if f"{kind}mse" in losses
+            }
+        kinds = [name for name in ("loss", "masked_loss") if name in losses]
+        total = torch.stack([losses[name].mean() for name in kinds]).sum()
+        if "alignment" in losses and self.step < SHARE * self.config.steps:
+            total = total + self.config.alignment * losses["alignment"].mean()
         return total
 
     def _draw(self, step: int) -> Batch:

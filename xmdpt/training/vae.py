@@ -24,6 +24,7 @@ from xmdpt.support.precision import autocast, resolve
 from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.device import accelerator, adamw, set_learning_rate
 from xmdpt.training.ema import EMA
+from xmdpt.training.equivariance import draw_transform, transform
 from xmdpt.training.errors import TrainingError
 
 READERS = 8
@@ -108,12 +109,20 @@ class Reconstruction(nn.Module):
         if vae.post_quant_conv is not None:
             vae.post_quant_conv.requires_grad_(True)
 
-    def forward(self, pictures: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """Return scalar losses of pictures (B, 3, H, W) in [-1, 1]; noise is for their latents."""
+    def forward(
+        self, pictures: Tensor, noise: Tensor, factor: float = 1.0, turns: int = 0
+    ) -> dict[str, Tensor]:
+        """Return scalar losses of pictures (B, 3, H, W) in [-1, 1]; noise is for their latents.
+
+        Latents and pictures are scaled by `factor` and turned before they are compared.
+        """
         config = self.config
         with torch.set_grad_enabled(config.train_encoder):
             posterior = self.vae.encode(pictures).latent_dist
         latents = posterior.mean + posterior.std * noise
+        cells = pictures.shape[-1] // latents.shape[-1]
+        latents = transform(latents, factor, turns, 1)
+        pictures = transform(pictures, factor, turns, cells)
         decoded = self.vae.decode(latents).sample.float()
         pixels = F.mse_loss if config.reconstruction == "mse" else F.l1_loss
         losses = {
@@ -179,7 +188,7 @@ class VAETrainer:
         self.step = 0
         module = Reconstruction(vae, config)
         self.trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-        optimizer = adamw(self.trained, config.learning_rate, 0.0, device)
+        optimizer = adamw(self.trained, config.learning_rate)
         self.ema = EMA(vae, config.ema_decay)
         vae.train()
         if config.gradient_checkpointing:
@@ -213,8 +222,8 @@ class VAETrainer:
         indices: list[int] = drawn.tolist()
         return indices
 
-    def _draw(self, pictures: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return this step's crops (B, 3, H, W) in [-1, 1] and noise for their latents."""
+    def _draw(self, pictures: np.ndarray) -> tuple[Tensor, Tensor, float, int]:
+        """Return all that `Reconstruction` takes, for this step."""
         generator = keyed_generator(self.seed, "vae", self.step)
         crops = _crop(to_signed(pictures), self.config.crop, generator)
         if self.config.train_encoder:
@@ -223,13 +232,15 @@ class VAETrainer:
         cells = (side // factor for side in crops.shape[-2:])
         shape = (len(crops), self.vae.config["latent_channels"], *cells)
         noise = torch.randn(shape, generator=generator)
+        factor, turns = draw_transform(self.config.equivariance, generator)
         device = self.accelerator.device
-        return crops.contiguous(memory_format=torch.channels_last).to(device), noise.to(device)
+        crops = crops.contiguous(memory_format=torch.channels_last).to(device)
+        return crops, noise.to(device), factor, turns
 
     def _train_step(self, pictures: np.ndarray) -> VAEProgress:
-        crops, noise = self._draw(pictures)
-        with autocast(crops.device, self.precision):
-            losses = self.module(crops, noise)
+        drawn = self._draw(pictures)
+        with autocast(self.accelerator.device, self.precision):
+            losses = self.module(*drawn)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(losses["loss"])
         norm = self.accelerator.clip_grad_norm_(self.trained, 1.0).item()

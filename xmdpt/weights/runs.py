@@ -12,6 +12,7 @@ from xmdpt.config import Config, ConfigError, SampleConfig
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.diffusion import make_scheduler
+from xmdpt.flow import make_flow_scheduler
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.support.files import atomic_path
@@ -40,10 +41,11 @@ def load_run(
             f"{trained}: trained with another {', '.join(differ)} than params.yaml has now; "
             f"change that back, or train again with `dvc repro train@{run}`"
         )
+    scheduler = make_flow_scheduler() if config.train.objective == "flow" else make_scheduler()
     pipeline = XMDPTPipeline(
         AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True),
         model,
-        make_scheduler(),  # type: ignore[arg-type]  # diffusers lists schedulers in an enum
+        scheduler,  # type: ignore[arg-type]  # diffusers lists schedulers in an enum
         features.source_encoder,
         features.pose_encoder,
         features.imagenet_normalization,
