@@ -1,0 +1,87 @@
+"""Verdicts on made scores whose truth is known."""
+
+import numpy as np
+import pytest
+
+from xmdpt.study.design import Claim, Design
+from xmdpt.study.verdicts import JUDGED_BY, Scores, judge
+
+SEEDS, PEOPLE, NOISE = 3, 120, 0.01
+ROWS = ("base_b", "worse", "same", "slightly_worse", "copies")
+TRUTH = {  # st_lpips of each row; lower is better
+    "base_b": 0.100, "worse": 0.110, "same": 0.100, "slightly_worse": 0.1015, "copies": 0.140,
+}  # fmt: skip
+
+
+def claim(better, worse, metric="lpips", **options):
+    return Claim(claim="a", place="b", better=better, worse=worse, metric=metric, **options)
+
+
+def design(*claims, level=0.05, margin=0.03):
+    rows = dict.fromkeys((*ROWS, "never_run"), "a row")
+    named = {str(index): one for index, one in enumerate(claims)}
+    return Design(registered="2026", level=level, margin=margin, rows=rows, claims=named)
+
+
+def made(noise=NOISE, seed=0):
+    """Scores of all metrics; the values of those where more is better are turned around."""
+    rng = np.random.default_rng(seed)
+    people = 0.02 * rng.normal(size=PEOPLE)
+    values = np.array([TRUTH[row] for row in ROWS])[:, None, None] + people
+    values = values + noise * rng.normal(size=(len(ROWS), SEEDS, PEOPLE))
+    lower = Scores(ROWS, values, 0.13 + people)
+    higher = Scores(ROWS, 1 - values, 1 - lower.copy)
+    return {metric: higher if metric == "ssim" else lower for metric in JUDGED_BY.values()}
+
+
+def statuses(*claims, **options):
+    found = judge(design(*claims, **options), made())
+    return [verdict.status for verdict in found.values()]
+
+
+@pytest.mark.parametrize("metric", ["fid", "lpips", "ssim"])
+def test_the_sign_decides_whichever_end_of_a_metric_is_better(metric):
+    sides = (claim("base_b", "worse", metric), claim("worse", "base_b", metric))
+    first, second = judge(design(*sides), made()).values()
+    assert (first.status, second.status) == ("supported", "not supported")
+    assert first.gain.difference == pytest.approx(0.01, abs=0.003)
+    assert second.gain.difference == -first.gain.difference
+    assert not first.negligible, "three times the margin"
+
+
+def test_no_difference_is_shown_not_assumed():
+    assert statuses(claim("base_b", "same")) == ["no difference"]
+    assert statuses(claim("base_b", "same"), margin=0.005) == ["cannot tell"]
+
+
+def test_a_difference_can_be_sure_and_too_small_to_matter():
+    [verdict] = judge(design(claim("base_b", "slightly_worse")), made(0.002)).values()
+    assert verdict.status == "supported" and verdict.negligible
+
+
+def test_rows_that_are_claimed_to_be_equal():
+    equal = [claim("base_b", row, equal=True) for row in ("same", "worse")]
+    assert statuses(*equal) == ["supported", "not supported"]
+    assert statuses(equal[0], margin=0.005) == ["cannot tell"]
+
+
+def test_a_row_that_only_copies_decides_nothing():
+    [verdict] = judge(design(claim("base_b", "copies")), made()).values()
+    assert verdict.status == "cannot tell"
+    assert verdict.reason == "copies no better than a copy of the source"
+
+
+def test_a_row_that_is_missing_is_named_and_stops_no_other():
+    assert statuses(claim("base_b", "never_run"), claim("base_b", "worse")) == [
+        "not run",
+        "supported",
+    ]
+
+
+def test_more_claims_need_more_evidence():
+    scores = made(0.03, seed=3)
+    few, many = (
+        judge(design(*[claim("base_b", "slightly_worse")] * count), scores)["0"].p_value
+        for count in (1, 20)
+    )
+    assert many == pytest.approx(min(20 * few, 1))

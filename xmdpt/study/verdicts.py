@@ -1,0 +1,118 @@
+"""From scores of rows, seeds and people to a verdict on each claim."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from xmdpt.metrics.contrasts import Contrast, contrast, holm
+from xmdpt.metrics.labels import METRICS
+from xmdpt.study.design import Claim, Design
+
+Status = Literal["supported", "not supported", "no difference", "cannot tell", "not run"]
+JUDGED_BY = {"fid": "fd_effnet", "lpips": "st_lpips", "ssim": "ssim"}
+"""The paper's metric -> the metric of rendered people that judges it."""
+PERFECT = {"fd_effnet": 0.0, "st_lpips": 0.0, "ssim": 1.0}
+BASE = "base_b"
+LEARNED = "st_lpips"
+"""The metric in which a row must beat a copy of the source before it decides anything."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One metric of all rows: `values` (R, S, U) in the order of `rows`; see metrics.contrasts.
+
+    `copy` (U,) has the scores of copying the source, for the same people.
+    """
+
+    rows: Sequence[str]
+    values: np.ndarray
+    copy: np.ndarray
+
+    def mean(self, row: str) -> float:
+        """The mean of a row over seeds and people."""
+        return float(self.values[self.rows.index(row)].mean())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the study says of a claim.
+
+    `gain` is `better` less `worse`, turned so that more is better; None without runs. `margin` is
+    the gain that would matter, `p_value` is adjusted for the number of claims, and `negligible`
+    says that the whole interval of the gain lies within the margin.
+    """
+
+    claim: Claim
+    status: Status
+    gain: Contrast | None = None
+    margin: float = float("nan")
+    p_value: float = float("nan")
+    negligible: bool = False
+    reason: str = ""
+
+
+def _gain(scores: Scores, claim: Claim, metric: str) -> Contrast:
+    sides = (scores.rows.index(claim.better), scores.rows.index(claim.worse))
+    first, second = sides if METRICS[metric].higher else sides[::-1]
+    return contrast(scores.values, first, second)
+
+
+def unproven(scores: Mapping[str, Scores], row: str) -> bool:
+    """Whether a row is not clearly better than copying the source, over people."""
+    from scipy import stats  # a second of imports
+
+    of_metric = scores[LEARNED]
+    gain = of_metric.copy - of_metric.values[of_metric.rows.index(row)].mean(axis=0)
+    return float(stats.ttest_1samp(gain, 0, alternative="greater").pvalue) > 0.025
+
+
+def _missing(claim: Claim, scores: Mapping[str, Scores]) -> list[str]:
+    known = scores[JUDGED_BY[claim.metric]].rows
+    return [row for row in (claim.better, claim.worse) if row not in known]
+
+
+def _decide(claim: Claim, gain: Contrast, p_value: float, level: float, margin: float) -> Verdict:
+    """Weigh one claim between rows that have learned something."""
+    low, high = gain.interval(1 - level)
+    negligible = -margin < low and high < margin
+    status: Status = "cannot tell"
+    if claim.equal:
+        if negligible:
+            status = "supported"
+        elif p_value < level and abs(gain.difference) > margin:
+            status = "not supported"
+    elif p_value < level:
+        status = "supported" if gain.difference > 0 else "not supported"
+    elif negligible:
+        status = "no difference"
+    return Verdict(claim, status, gain, margin, p_value, negligible)
+
+
+def judge(design: Design, scores: Mapping[str, Scores]) -> dict[str, Verdict]:
+    """Return the verdict on each claim, from the `Scores` of each metric.
+
+    A claim is supported or not by the sign of the difference, where Holm's procedure over all
+    claims calls it one; otherwise, an interval within the margin shows that there is no difference
+    that matters. A row that does not beat copying the source decides nothing.
+    """
+    verdicts: dict[str, Verdict] = {}
+    gains: dict[str, Contrast] = {}
+    for name, claim in design.claims.items():
+        if missing := _missing(claim, scores):
+            verdicts[name] = Verdict(claim, "not run", reason=f"{' and '.join(missing)} not run")
+        else:
+            metric = JUDGED_BY[claim.metric]
+            gains[name] = _gain(scores[metric], claim, metric)
+    adjusted = dict(zip(gains, holm([gain.p_value for gain in gains.values()]), strict=True))
+    for name, gain in gains.items():
+        claim = design.claims[name]
+        metric = JUDGED_BY[claim.metric]
+        margin = design.margin * abs(scores[metric].mean(BASE) - PERFECT[metric])
+        verdict = _decide(claim, gain, adjusted[name], design.level, margin)
+        if weak := [row for row in (claim.better, claim.worse) if unproven(scores, row)]:
+            reason = f"{' and '.join(weak)} no better than a copy of the source"
+            verdict = Verdict(claim, "cannot tell", gain, margin, adjusted[name], reason=reason)
+        verdicts[name] = verdict
+    return {name: verdicts[name] for name in design.claims}
