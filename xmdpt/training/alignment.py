@@ -51,4 +51,5 @@ class PoseAlignment(nn.Module):
 def _grid(tokens: Tensor) -> Tensor:
     """Tokens (B, N, D) as a square map (B, D, side, side)."""
     side = math.isqrt(tokens.shape[1])
-    return tokens.transpose(1, 2).unflatten(2, (side, side))
+    grid: Tensor = tokens.transpose(1, 2).unflatten(2, (side, side))
+    return grid

@@ -1,0 +1,108 @@
+"""A drawing's scores: what is kept of them, and how drawings become arrays."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.people import write_dataset
+from PIL import Image
+
+from xmdpt.config import ConfigError
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import result_name
+from xmdpt.evaluation import evaluate
+from xmdpt.evaluation.evaluate import training_statistics
+from xmdpt.study.scores import COPY, file_name, read_scores, score_drawing
+
+PEOPLE = 5
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("people")
+    return DeepFashion(write_dataset(root, people=2 + PEOPLE, test_people=PEOPLE), 64)
+
+
+@pytest.fixture(scope="module")
+def train(data):
+    return training_statistics(data.root, "synthetic", (64, 64), progress=False)
+
+
+@pytest.fixture(scope="module")
+def drawn(data, tmp_path_factory):
+    """The sources of all pairs, as if they were results."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for source, target in data.pairs("test"):
+        Image.fromarray(data.picture(source)).save(folder / result_name(source, target))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drawing(data, train, drawn):
+    return score_drawing(drawn, data.root, train)
+
+
+def test_means_over_people_and_whole_distances_are_those_of_evaluate(data, train, drawn, drawing):
+    values = evaluate(drawn, data.root, train, "synthetic", progress=False)
+    assert drawing["count"] == values["count"] and len(drawing["people"]) == PEOPLE
+    for metric in ("st_lpips", "ssim", "psnr", "silhouette_iou", "sharpness"):
+        means = [person[metric] for person in drawing["people"].values()]
+        assert np.mean(means) == pytest.approx(values[metric], rel=1e-4), metric
+    for metric, distance in drawing["distances"].items():
+        assert distance["whole"] == pytest.approx(values[metric], rel=1e-4)
+        assert len(distance["without"]) == PEOPLE
+
+
+def test_a_distance_without_a_person_is_that_of_the_others(data, train, drawn, drawing, tmp_path):
+    first = sorted(drawing["people"])[0]
+    for path in drawn.iterdir():
+        if not path.name.split("_2_")[1].startswith(first):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert len(list(tmp_path.iterdir())) == drawing["count"] * (PEOPLE - 1) / PEOPLE
+    others = evaluate(tmp_path, data.root, train, "synthetic", progress=False)
+    for metric, distance in drawing["distances"].items():
+        assert distance["without"][0] == pytest.approx(others[metric], rel=1e-4)
+
+
+def changed(drawing, shift):
+    """The same scores, those of single pictures higher by `shift`."""
+    people = {
+        person: {metric: value + shift for metric, value in values.items()}
+        for person, values in drawing["people"].items()
+    }
+    return drawing | {"people": people}
+
+
+@pytest.fixture
+def kept(drawing, tmp_path):
+    shifts = {(COPY, 0): 9, ("row", 0): 0, ("row", 1): 1, ("other", 0): 2, ("other", 1): 4}
+    for (row, seed), shift in (shifts | {("unfinished", 1): 0}).items():
+        (tmp_path / file_name(row, seed)).write_text(json.dumps(changed(drawing, shift)))
+    return tmp_path
+
+
+def test_rows_with_all_seeds_become_arrays(kept, drawing):
+    scores = read_scores(kept, ["st_lpips", "fd_effnet"])
+    of_pictures, of_sets = scores.values()
+    assert of_pictures.rows == of_sets.rows == ("other", "row"), "the third lacks a seed"
+    own = np.array([drawing["people"][name]["st_lpips"] for name in sorted(drawing["people"])])
+    np.testing.assert_allclose(of_pictures.values[1], [own, own + 1])
+    np.testing.assert_allclose(of_pictures.values[0], [own + 2, own + 4])
+    np.testing.assert_allclose(of_pictures.copy, own + 9)
+    assert of_pictures.mean("other") == pytest.approx(own.mean() + 3)
+    assert of_sets.values.shape == (2, 2, PEOPLE)
+
+
+def test_mistakes_name_the_file(kept, drawing):
+    lacks = dict(list(drawing["people"].items())[1:])
+    (kept / "row-1.json").write_text(json.dumps(drawing | {"people": lacks}))
+    with pytest.raises(ConfigError, match=r"row-1\.json: scores other people"):
+        read_scores(kept, ["ssim"])
+    (kept / "row-1.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"row-1\.json: not a drawing's scores"):
+        read_scores(kept, ["ssim"])
+
+
+def test_nothing_to_read(tmp_path):
+    with pytest.raises(ConfigError, match="run the study first"):
+        read_scores(tmp_path, ["ssim"])

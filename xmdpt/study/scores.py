@@ -1,0 +1,140 @@
+"""The scores of one drawing, kept in a small file, and those of all drawings as arrays.
+
+A file `<row>-<seed>.json` holds, of the pictures that one row drew with one seed, each person's
+means of the metrics of single pictures, and each distance between collections, whole and without
+each of `GROUPS` groups of people.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xmdpt.config import ConfigError
+from xmdpt.data.stores import FolderStore
+from xmdpt.evaluation.evaluate import Options, evaluate_pairs, result_size
+from xmdpt.evaluation.features import Statistics, pooled_features
+from xmdpt.evaluation.networks import frechet_network
+from xmdpt.evaluation.protocols import SYNTHETIC
+from xmdpt.evaluation.results import Picture
+from xmdpt.metrics.contrasts import jackknife_values
+from xmdpt.metrics.frechet import frechet_distance, kernel_distance
+from xmdpt.metrics.labels import LABELS
+from xmdpt.study.verdicts import Scores
+
+GROUPS = 20
+"""Of people, each left out of a distance in turn; of fewer people each one."""
+COPY = "copy_source"
+DIGITS = 6
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def group_of(people: Sequence[str]) -> np.ndarray:
+    """The group (N,) of each person named: the same for whoever scores the same people."""
+    place = {person: index % GROUPS for index, person in enumerate(sorted(set(people)))}
+    return np.array([place[person] for person in people])
+
+
+def _jackknife(distance: Callable[[np.ndarray], float], groups: np.ndarray) -> dict[str, Any]:
+    """A distance of all rows, and without each group's; `distance` takes a mask of rows (N,)."""
+    without = [_round(distance(groups != group)) for group in np.unique(groups)]
+    return {"whole": _round(distance(groups >= 0)), "without": without}
+
+
+def score_drawing(
+    folder: Path, reference_dir: Path, train: Mapping[str, Statistics], **options: Any
+) -> dict[str, Any]:
+    """Score the results in `folder` under the protocol `synthetic`.
+
+    `train` is what `training_statistics` returns. The result has `count` pairs, `people` (person ->
+    metric -> mean over the pairs) and `distances` (metric -> `whole` and `without`).
+    """
+    own: Options = {"progress": False, **options}
+    pairs = evaluate_pairs(folder, reference_dir, SYNTHETIC, **own)
+    metrics = [name for name in pairs.columns if name not in LABELS]
+    means = pairs.groupby("person")[metrics].mean()
+    people = {
+        str(person): {name: _round(value) for name, value in row.items()}
+        for person, row in means.iterrows()
+    }
+    [rules] = SYNTHETIC.frechet
+    reference, network = train[rules.name], frechet_network(rules)
+    store = FolderStore(folder, {name: name for name in pairs["result"]})
+    pictures = [Picture(store, name) for name in pairs["result"]]
+    size = result_size(folder / pairs["result"][0])
+    x, same = pooled_features(pictures, network, rules, size, device="cpu", progress=False)
+    groups = group_of(pairs["person"].tolist())
+
+    def frechet(kept: np.ndarray) -> float:
+        return frechet_distance(x[kept], reference.moments)
+
+    def kernel(kept: np.ndarray) -> float:
+        return kernel_distance(x[kept], reference.features, reference.within, same[kept])
+
+    distances = {
+        rules.name: _jackknife(frechet, groups),
+        rules.kernel: _jackknife(kernel, groups),
+    }
+    return {"count": len(pairs), "people": people, "distances": distances}
+
+
+def file_name(row: str, seed: int) -> str:
+    """The name of a drawing's file."""
+    return f"{row}-{seed}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        drawing: dict[str, Any] = json.loads(path.read_text())
+        drawing["people"], drawing["distances"]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"{path}: not a drawing's scores; delete it, and the study makes it again"
+        ) from None
+    return drawing
+
+
+def _values(drawing: Mapping[str, Any], metric: str, people: Sequence[str]) -> np.ndarray:
+    """A drawing's units (U,) of a metric: people, or pseudo-values."""
+    if metric in drawing["distances"]:
+        return jackknife_values(**drawing["distances"][metric])
+    return np.array([drawing["people"][person][metric] for person in people])
+
+
+def read_scores(folder: str | Path, metrics: Iterable[str]) -> dict[str, Scores]:
+    """Return the scores of all rows that have every seed, by metric.
+
+    The seeds are those of the row with the most. Raises ConfigError for a file that cannot be read,
+    and where two files score other people.
+    """
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for path in sorted(Path(folder).glob("*-*.json")):
+        if match := re.fullmatch(r"(\w+)-(\d+)\.json", path.name):
+            found.setdefault(match[1], {})[int(match[2])] = _read(path)
+    if COPY not in found or len(found) == 1:
+        raise ConfigError(f"{folder}: holds no scores of {COPY} and of a row; run the study first")
+    [copy] = found.pop(COPY).values()
+    seeds = sorted(max((set(own) for own in found.values()), key=len))
+    rows = {row: own for row, own in found.items() if set(seeds) <= set(own)}
+    people = sorted(copy["people"])
+    for row, own in rows.items():
+        for seed in seeds:
+            if sorted(own[seed]["people"]) != people:
+                name = file_name(row, seed)
+                raise ConfigError(f"{folder}/{name}: scores other people than {COPY}")
+    return {
+        metric: Scores(
+            rows=tuple(rows),
+            values=np.array(
+                [[_values(own[seed], metric, people) for seed in seeds] for own in rows.values()]
+            ),
+            copy=_values(copy, metric, people),
+        )
+        for metric in metrics
+    }
