@@ -18,8 +18,8 @@ from xmdpt.metrics.images import psnr, ssim
 
 def test_synthetic_protocol(data, results):
     values = evaluate(results, data.root, data.root, "synthetic", progress=False)
-    metrics = ["ssim", "psnr", "silhouette_iou", "st_lpips", "fd_effnet", "kd_effnet", "count"]
-    assert list(values) == metrics
+    pixels = ["ssim", "psnr", "silhouette_iou", "sharpness"]
+    assert list(values) == [*pixels, "st_lpips", "fd_effnet", "kd_effnet", "count"]
     assert all(type(value) is float and np.isfinite(value) for value in values.values())
     assert values["count"] == 12 and values["silhouette_iou"] > 0.95
     assert values == evaluate(results, data.root / "img", data.root, "synthetic", progress=False)
