@@ -18,10 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 import xmdpt.model  # from_pretrained finds its class only among imported modules
-from xmdpt.config import MIN_STEPS, ConfigError
-from xmdpt.diffusion import guidance_weight, guide
+from xmdpt.config import MIN_STEPS, ConfigError, Objective
+from xmdpt.diffusion import guidance_weight, guide, make_scheduler
 from xmdpt.features.cache import sample_latent
 from xmdpt.features.encoders import Kind, make_encoder
+from xmdpt.flow import make_flow_scheduler
 from xmdpt.photos.poses import Picture, Pose, PoseFinder, as_list, draw_pose, read_picture
 from xmdpt.support.pictures import to_signed, to_uint8
 
@@ -31,12 +32,18 @@ Callback = Callable[["XMDPTPipeline", int, Tensor, dict[str, Tensor]], dict[str,
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
+def scheduler_for(objective: Objective) -> Any:
+    """Return the sampler of a network that was trained with this objective."""
+    return make_flow_scheduler() if objective == "flow" else make_scheduler()
+
+
 class XMDPTPipeline(DiffusionPipeline):
     """Guided sampling of X-MDPT (Section 3.4).
 
     Args:
         vae, transformer, scheduler: the trained networks (`XMDPTTransformer2DModel`) and a sampler:
-            `make_scheduler()` is the authors', any in diffusers that takes predicted noise will do.
+            `make_scheduler()` is the authors', any in diffusers that takes predicted noise will do
+            (after training with `objective: flow`, any that takes flow_prediction).
         source_encoder, pose_encoder: names of the token encoders, see `xmdpt.features.encoders`.
         imagenet_normalization, encoder_precision: as for the features that the model was trained
             on; "auto" is bf16 on a device where that is faster (`xmdpt.support.precision`).

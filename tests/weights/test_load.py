@@ -1,5 +1,6 @@
 """Loading a pipeline folder: what is broken or missing is named."""
 
+import numpy as np
 import pytest
 import torch
 from helpers.networks import make_pipeline
@@ -7,6 +8,7 @@ from helpers.people import SIZE
 from safetensors.torch import load_file, save_file
 
 from xmdpt.photos.loading import PhotoError
+from xmdpt.pipeline import scheduler_for
 from xmdpt.weights import load
 
 
@@ -47,6 +49,22 @@ def test_weights_that_are_broken(folder, tmp_path, capfd):
     with pytest.raises(PhotoError, match="cannot be loaded"):
         load.load_pipeline(tmp_path, "cpu")
     assert capfd.readouterr().err == "", "what is wrong is in the error alone"
+
+
+def test_a_pipeline_that_was_trained_by_flow_matching_keeps_its_sampler(tiny_vae, tmp_path):
+    made = make_pipeline(tiny_vae)
+    made.scheduler = scheduler_for("flow")
+    made.save_pretrained(tmp_path)
+    loaded = load.load_pipeline(tmp_path, "cpu")
+    loaded.set_progress_bar_config(disable=True)
+    pose = np.random.default_rng(0).uniform(5, SIZE - 5, (18, 2))
+    photo = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    first, second, noise_sampler = (
+        pipe(photo, pose, 3, generator=torch.Generator().manual_seed(0), output_type="np").images
+        for pipe in (made, loaded, make_pipeline(tiny_vae))
+    )
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - noise_sampler).max() > 1e-3
 
 
 def test_the_weights_that_ship_are_found_or_missed(folder, tmp_path, monkeypatch):

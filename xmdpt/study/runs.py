@@ -72,7 +72,11 @@ def _train(config: Config, name: str) -> None:
     if (MODELS / name).is_dir():
         return
     with tqdm(total=config.train.steps, desc=name, unit="step") as bar:
-        train_run(config, FEATURES, MODELS / name, lambda row: bar.update(row["step"] - bar.n))
+
+        def on_log(row: dict[str, float]) -> None:
+            bar.update(row["step"] - bar.n)
+
+        train_run(config, FEATURES, MODELS / name, on_log)
 
 
 def _draw(

@@ -15,7 +15,7 @@ import numpy as np
 
 from xmdpt.config import ConfigError
 from xmdpt.data.stores import FolderStore
-from xmdpt.evaluation.evaluate import Options, evaluate_pairs, result_size
+from xmdpt.evaluation.evaluate import evaluate_pairs, result_size
 from xmdpt.evaluation.features import Statistics, pooled_features
 from xmdpt.evaluation.networks import frechet_network
 from xmdpt.evaluation.protocols import SYNTHETIC
@@ -48,15 +48,14 @@ def _jackknife(distance: Callable[[np.ndarray], float], groups: np.ndarray) -> d
 
 
 def score_drawing(
-    folder: Path, reference_dir: Path, train: Mapping[str, Statistics], **options: Any
+    folder: Path, reference_dir: Path, train: Mapping[str, Statistics]
 ) -> dict[str, Any]:
     """Score the results in `folder` under the protocol `synthetic`.
 
     `train` is what `training_statistics` returns. The result has `count` pairs, `people` (person ->
     metric -> mean over the pairs) and `distances` (metric -> `whole` and `without`).
     """
-    own: Options = {"progress": False, **options}
-    pairs = evaluate_pairs(folder, reference_dir, SYNTHETIC, **own)
+    pairs = evaluate_pairs(folder, reference_dir, SYNTHETIC, progress=False)
     metrics = [name for name in pairs.columns if name not in LABELS]
     means = pairs.groupby("person")[metrics].mean()
     people = {
@@ -120,7 +119,7 @@ def read_scores(folder: str | Path, metrics: Iterable[str]) -> dict[str, Scores]
     if COPY not in found or len(found) == 1:
         raise ConfigError(f"{folder}: holds no scores of {COPY} and of a row; run the study first")
     [copy] = found.pop(COPY).values()
-    seeds = sorted(max((set(own) for own in found.values()), key=len))
+    seeds = max((sorted(own) for own in found.values()), key=len)
     rows = {row: own for row, own in found.items() if set(seeds) <= set(own)}
     people = sorted(copy["people"])
     for row, own in rows.items():

@@ -20,11 +20,10 @@ from tqdm import tqdm
 
 from xmdpt.config import Config, ConfigError, RenderedConfig, load_config
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.diffusion import make_scheduler
 from xmdpt.features.make import Encoders, cache_features
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.people.dataset import render_dataset
-from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.pipeline import XMDPTPipeline, scheduler_for
 from xmdpt.support.files import fingerprint, resumable_dir, write_json
 from xmdpt.training.run import settings_key, train_run, weights_digest
 from xmdpt.training.vae import SAME_WEIGHTS, STATE, load_vae, train_vae, vae_key
@@ -139,7 +138,7 @@ def pretrain(config_path: str, out: Path) -> None:
     pipe = XMDPTPipeline(
         vae,
         XMDPTTransformer2DModel.from_pretrained(trained / "main"),
-        make_scheduler(),  # type: ignore[arg-type]  # diffusers lists schedulers in an enum
+        scheduler_for(config.train.objective),
         config.features.source_encoder,
         config.features.pose_encoder,
         config.features.imagenet_normalization,

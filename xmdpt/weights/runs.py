@@ -11,10 +11,8 @@ from tqdm import tqdm
 from xmdpt.config import Config, ConfigError, SampleConfig
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
-from xmdpt.diffusion import make_scheduler
-from xmdpt.flow import make_flow_scheduler
 from xmdpt.model import XMDPTTransformer2DModel
-from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.pipeline import XMDPTPipeline, scheduler_for
 from xmdpt.support.files import atomic_path
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import keyed_generator
@@ -41,11 +39,10 @@ def load_run(
             f"{trained}: trained with another {', '.join(differ)} than params.yaml has now; "
             f"change that back, or train again with `dvc repro train@{run}`"
         )
-    scheduler = make_flow_scheduler() if config.train.objective == "flow" else make_scheduler()
     pipeline = XMDPTPipeline(
         AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True),
         model,
-        scheduler,  # type: ignore[arg-type]  # diffusers lists schedulers in an enum
+        scheduler_for(config.train.objective),
         features.source_encoder,
         features.pose_encoder,
         features.imagenet_normalization,
