@@ -39,7 +39,7 @@ def test_every_row_of_tables_1_and_2_is_in_a_claim():
     [
         (lambda tree: tree.update(margin=2), "margin: Input should be less than 1"),
         (lambda tree: tree.update(delta=1), "delta: Extra inputs are not permitted"),
-        (lambda tree: tree["claims"]["noise"].update(better="bse_b"), "'bse_b' is not among"),
+        (lambda tree: tree["claims"]["noise"].update(better="base_c"), "'base_c' is not among"),
         (lambda tree: tree["claims"]["noise"].update(worse="base_b"), "with itself"),
         (lambda tree: tree["claims"]["noise"].update(metric="fd"), "claims.noise.metric"),
     ],
