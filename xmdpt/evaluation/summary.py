@@ -98,9 +98,9 @@ def score_folder(
     metrics = [column for column in pairs.columns if column not in LABELS]
     people = pairs["person"].tolist()
     ends = {key: bootstrap_interval(pairs[key].tolist(), seed, people) for key in metrics}
-    row: dict[str, Any] = {key: _round(value) for key, value in values.items()}
+    row: dict[str, Any] = {key: rounded(value) for key, value in values.items()}
     for index, end in enumerate(("low", "high")):
-        row[end] = {key: _round(interval[index]) for key, interval in ends.items()}
+        row[end] = {key: rounded(interval[index]) for key, interval in ends.items()}
     return row, pairs
 
 
@@ -159,18 +159,19 @@ def paired_gains(
             gain = gain if METRICS[key].higher else -gain
             if np.isfinite(gain).any():  # two perfect pictures have infinite PSNR, no difference
                 low, high = bootstrap_interval(gain.tolist(), seed, both["person"].tolist())
-                ends[key] = _round(low), _round(high)
+                ends[key] = rounded(low), rounded(high)
         gains[other] = ends
     return gains
 
 
-def _round(value: float) -> float:
+def rounded(value: float) -> float:
+    """Return a score as it is written, so that the same pictures give the same bytes."""
     return float(f"{value:.{DIGITS}g}")
 
 
 def _round_table(pairs: pd.DataFrame) -> pd.DataFrame:
     numbers = pairs.select_dtypes("number").columns
-    return pairs.assign(**{name: pairs[name].map(_round) for name in numbers})
+    return pairs.assign(**{name: pairs[name].map(rounded) for name in numbers})
 
 
 def score_frame(scores: Scores) -> pd.DataFrame:

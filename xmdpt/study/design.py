@@ -4,18 +4,14 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from xmdpt.config import ConfigError
+from xmdpt.config import ConfigError, Loader, Section
 
 Metric = Literal["fid", "lpips", "ssim"]
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Claim(Part):
+class Claim(Section):
     """One comparison that the paper makes: `better` beats `worse`, or with `equal` is no different.
 
     `paper` has the printed values of `better` and `worse`; None where it prints none.
@@ -30,7 +26,7 @@ class Claim(Part):
     equal: bool = False
 
 
-class Design(Part):
+class Design(Section):
     """The rows, the claims, and how sure a verdict must be."""
 
     registered: str
@@ -52,21 +48,11 @@ class Design(Part):
         return self
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads dates as text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    key: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for key, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def load_design(path: str | Path = "claims.yaml") -> Design:
     """Read the design of the study; raises ConfigError, which names the file and the field."""
     path = Path(path)
     try:
-        return Design.model_validate(yaml.load(path.read_text(encoding="utf-8"), _Loader))
+        return Design.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; it comes with a clone of xmdpt") from None
     except yaml.YAMLError as error:

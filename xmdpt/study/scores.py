@@ -20,6 +20,7 @@ from xmdpt.evaluation.features import Statistics, pooled_features
 from xmdpt.evaluation.networks import frechet_network
 from xmdpt.evaluation.protocols import SYNTHETIC
 from xmdpt.evaluation.results import Picture
+from xmdpt.evaluation.summary import rounded
 from xmdpt.metrics.contrasts import jackknife_values
 from xmdpt.metrics.frechet import frechet_distance, kernel_distance
 from xmdpt.metrics.labels import LABELS
@@ -28,11 +29,6 @@ from xmdpt.study.verdicts import Scores
 GROUPS = 20
 """Of people, each left out of a distance in turn; of fewer people each one."""
 COPY = "copy_source"
-DIGITS = 6
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
 
 
 def group_of(people: Sequence[str]) -> np.ndarray:
@@ -43,8 +39,8 @@ def group_of(people: Sequence[str]) -> np.ndarray:
 
 def _jackknife(distance: Callable[[np.ndarray], float], groups: np.ndarray) -> dict[str, Any]:
     """A distance of all rows, and without each group's; `distance` takes a mask of rows (N,)."""
-    without = [_round(distance(groups != group)) for group in np.unique(groups)]
-    return {"whole": _round(distance(groups >= 0)), "without": without}
+    without = [rounded(distance(groups != group)) for group in np.unique(groups)]
+    return {"whole": rounded(distance(groups >= 0)), "without": without}
 
 
 def score_drawing(
@@ -59,7 +55,7 @@ def score_drawing(
     metrics = [name for name in pairs.columns if name not in LABELS]
     means = pairs.groupby("person")[metrics].mean()
     people = {
-        str(person): {name: _round(value) for name, value in row.items()}
+        str(person): {name: rounded(value) for name, value in row.items()}
         for person, row in means.iterrows()
     }
     [rules] = SYNTHETIC.frechet
