@@ -110,3 +110,16 @@ def test_a_full_disk_is_one_line(folder, monkeypatch, capsys):
 def test_help_does_not_wait_for_torch():
     code = "import sys, xmdpt.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_study_says_how_far_it_is_and_what_it_needs(folder, monkeypatch, capsys):
+    assert xmdpt(monkeypatch, "study") == 2
+    assert "claims.yaml: no such file" in capsys.readouterr().err
+    shutil.copy(ROOT / "claims.yaml", folder)
+    assert xmdpt(monkeypatch, "study", "--out", "none") == 0
+    assert "0 of 81 runs" in capsys.readouterr().out
+    assert xmdpt(monkeypatch, "study", "run", "--rows", "base_c", "--out", "none") == 2
+    assert "the study trains no 'base_c'; it trains base_b, " in capsys.readouterr().err
+    assert xmdpt(monkeypatch, "study", "run", "--out", "none") == 2
+    assert "`dvc repro features` makes it" in capsys.readouterr().err
+    assert not (folder / "none").exists()

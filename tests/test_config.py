@@ -58,11 +58,17 @@ def test_mistakes_name_file_and_key(tmp_path, change, complaint):
 
 
 def test_an_experiment_is_a_difference(tmp_path):
-    experiment = {"title": "deep", "model": {"depth": 9}, "train": {"ema_decay": 0.25}}
+    experiment = {
+        "title": "deep",
+        "model": {"depth": 9},
+        "train": {"ema_decay": 0.25},
+        "features": {"source_encoder": "colours"},
+    }
     path = written(tmp_path, lambda c: c["experiments"].update(deep=experiment))
     base, deep = load_config(path, "base_b"), load_config(path, "deep")
     assert deep.model == base.model.model_copy(update={"depth": 9})
     assert deep.train == base.train.model_copy(update={"ema_decay": 0.25})
+    assert deep.features == base.features.model_copy(update={"source_encoder": "colours"})
 
 
 def test_the_decay_that_an_error_names_fits_and_a_start_may_be_kept(tmp_path):

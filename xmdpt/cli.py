@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from xmdpt.commands import draw, measure, runs
+from xmdpt.commands import draw, measure, runs, study
 from xmdpt.config import ConfigError
 from xmdpt.support.arguments import BadInput
 
@@ -19,6 +19,7 @@ for command in (
     *(measure.survey, measure.evaluate, measure.bench),
 ):
     app.command()(command)
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:

@@ -131,8 +131,9 @@ class VAEConfig(Section):
 
 class FeaturesConfig(Section):
     source_encoder: str
-    """Token encoder of the source photo (below, of the skeleton picture): `efficientnet_lite0`, a
-    DINOv2 by hub name or folder, or `timm/NAME`; see `xmdpt.features.encoders.make_encoder`."""
+    """Token encoder of the source photo (below, of the skeleton picture): `efficientnet_lite0`,
+    `colours`, a DINOv2 by hub name or folder, or `timm/NAME`; see
+    `xmdpt.features.encoders.make_encoder`."""
     pose_encoder: str
     imagenet_normalization: bool
     """Normalise inputs of DINOv2 and timm by ImageNet's mean and deviation; the authors do not."""
@@ -256,6 +257,7 @@ class Experiment(Section):
     """One run as its difference from the base."""
 
     title: str
+    features: dict[str, Any] = {}
     model: dict[str, Any] = {}
     train: dict[str, Any] = {}
     sample: dict[str, Any] = {}
@@ -315,7 +317,7 @@ def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> 
     experiment = config.experiments[name]
     changed = {
         section: tree[section] | getattr(experiment, section)
-        for section in ("model", "train", "sample")
+        for section in ("features", "model", "train", "sample")
     }
     merged = _validate(tree | changed, path, f"experiments.{name}: ")
     for checkpoint in merged.sample.checkpoints:

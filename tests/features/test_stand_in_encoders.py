@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from xmdpt.features import encoders
-from xmdpt.features.encoders import EfficientNetTokens, position_code
+from xmdpt.features.encoders import EfficientNetTokens, make_encoder, position_code
 from xmdpt.support.hub import package_weights
 
 
@@ -121,3 +121,17 @@ def test_encoder_stays_frozen(encoder):
     encoder.train()
     assert not any(module.training for module in encoder.modules())
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def test_colours_are_the_stand_in_without_its_network(encoder):
+    picture = _square(skimage.data.astronaut(), 64)
+    colours = make_encoder("colours")
+    tokens = colours(picture)
+    assert tokens.shape == (1, colours.num_tokens(64), colours.width)
+    torch.testing.assert_close(tokens, encoder(picture)[..., -colours.width :])
+    quarter = picture[0, :, 16:24, 40:48].mean(dim=(1, 2))  # the cell of row 1, column 2, at right
+    torch.testing.assert_close(tokens[0, 1 + 4 + 2, 1:12:4], 2 * quarter)
+    with pytest.raises(ValueError, match="multiple of 32"):
+        colours(torch.zeros(1, 3, 48, 48))
+    with pytest.raises(ValueError, match="multiple of 32"):
+        colours.num_tokens(48)

@@ -4,9 +4,10 @@ import pytest
 import yaml
 from helpers.repository import ROOT
 
-from xmdpt.config import ConfigError
+from xmdpt.config import ConfigError, load_config
 from xmdpt.paper.published import scores
 from xmdpt.study.design import load_design
+from xmdpt.study.runs import DRAWINGS, DRAWN_BY
 
 DESIGN = load_design(ROOT / "claims.yaml")
 
@@ -29,7 +30,8 @@ def test_a_printed_claim_is_true_of_the_printed_values():
 
 def test_every_row_of_tables_1_and_2_is_in_a_claim():
     used = {row for claim in DESIGN.claims.values() for row in (claim.better, claim.worse)}
-    assert used == {*DESIGN.rows}
+    trends = DESIGN.trends.values()
+    assert used | {row for t in trends for row in (t.base_b, t.mdt, t.no_mask)} == {*DESIGN.rows}
     paper = {row.run for row in scores() if row.run and row.table != "2c"} - {"size_l_512"}
     assert paper <= used
 
@@ -40,6 +42,7 @@ def test_every_row_of_tables_1_and_2_is_in_a_claim():
         (lambda tree: tree.update(margin=2), "margin: Input should be less than 1"),
         (lambda tree: tree.update(delta=1), "delta: Extra inputs are not permitted"),
         (lambda tree: tree["claims"]["noise"].update(better="base_c"), "'base_c' is not among"),
+        (lambda tree: tree["trends"]["width"].update(mdt="mdt_z"), "width: 'mdt_z' is not among"),
         (lambda tree: tree["claims"]["noise"].update(worse="base_b"), "with itself"),
         (lambda tree: tree["claims"]["noise"].update(metric="fd"), "claims.noise.metric"),
     ],
@@ -61,3 +64,25 @@ def test_no_file_and_no_yaml(tmp_path):
     (tmp_path / "claims.yaml").write_text("claims: [")
     with pytest.raises(ConfigError, match="not YAML"):
         load_design(tmp_path / "claims.yaml")
+
+
+def test_the_profile_trains_every_row_and_compares_like_with_like():
+    tree = yaml.safe_load((ROOT / "profiles/study.yaml").read_text())
+    assert {*tree["experiments"]} == {*DESIGN.rows} - {*DRAWINGS}
+    config = {row: load_config(ROOT / "profiles/study.yaml", row) for row in tree["experiments"]}
+    for claim in DESIGN.claims.values():
+        rows = [DRAWN_BY if row in DRAWINGS else row for row in (claim.better, claim.worse)]
+        steps = {config[row].train.steps for row in rows}
+        assert len(steps) == 1 or claim.place.startswith("Section 4.1"), claim.claim
+    for trend in DESIGN.trends.values():
+        rows = [config[row] for row in (trend.base_b, trend.mdt, trend.no_mask)]
+        assert [row.model.mip_attention for row in rows] == ["self_cross", "self", "none"]
+        alike = [row.model.model_dump(exclude={"mip_attention"}) for row in rows]
+        assert alike == alike[:1] * 3
+        assert all(row.train == rows[0].train and row.sample == rows[0].sample for row in rows)
+
+
+def test_nothing_that_the_profile_trains_learns_from_a_judge():
+    config = load_config(ROOT / "profiles/study.yaml")
+    assert config.vae.perceptual_weight == 0
+    assert not config.vae.train_encoder

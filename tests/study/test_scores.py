@@ -1,7 +1,5 @@
 """A drawing's scores: what is kept of them, and how drawings become arrays."""
 
-import json
-
 import numpy as np
 import pytest
 from helpers.people import write_dataset
@@ -12,7 +10,7 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.evaluate import training_statistics
-from xmdpt.study.scores import COPY, file_name, read_scores, score_drawing
+from xmdpt.study.scores import COPY, file_name, read_scores, score_drawing, write_scores
 
 PEOPLE = 5
 
@@ -46,8 +44,7 @@ def test_means_over_people_and_whole_distances_are_those_of_evaluate(data, train
     values = evaluate(drawn, data.root, train, "synthetic", progress=False)
     assert drawing["count"] == values["count"] and len(drawing["people"]) == PEOPLE
     for metric in ("st_lpips", "ssim", "psnr", "silhouette_iou", "sharpness"):
-        means = [person[metric] for person in drawing["people"].values()]
-        assert np.mean(means) == pytest.approx(values[metric], rel=1e-4), metric
+        assert np.mean(drawing["means"][metric]) == pytest.approx(values[metric], rel=1e-4), metric
     for metric, distance in drawing["distances"].items():
         assert distance["whole"] == pytest.approx(values[metric], rel=1e-4)
         assert len(distance["without"]) == PEOPLE
@@ -66,26 +63,25 @@ def test_a_distance_without_a_person_is_that_of_the_others(data, train, drawn, d
 
 def changed(drawing, shift):
     """The same scores, those of single pictures higher by `shift`."""
-    people = {
-        person: {metric: value + shift for metric, value in values.items()}
-        for person, values in drawing["people"].items()
+    means = {
+        metric: [value + shift for value in values] for metric, values in drawing["means"].items()
     }
-    return drawing | {"people": people}
+    return drawing | {"means": means}
 
 
 @pytest.fixture
 def kept(drawing, tmp_path):
     shifts = {(COPY, 0): 9, ("row", 0): 0, ("row", 1): 1, ("other", 0): 2, ("other", 1): 4}
     for (row, seed), shift in (shifts | {("unfinished", 1): 0}).items():
-        (tmp_path / file_name(row, seed)).write_text(json.dumps(changed(drawing, shift)))
+        write_scores(tmp_path / file_name(row, seed), changed(drawing, shift))
     return tmp_path
 
 
 def test_rows_with_all_seeds_become_arrays(kept, drawing):
-    scores = read_scores(kept, ["st_lpips", "fd_effnet"])
+    scores = read_scores(kept, ["st_lpips", "fd_effnet"], [0, 1])
     of_pictures, of_sets = scores.values()
     assert of_pictures.rows == of_sets.rows == ("other", "row"), "the third lacks a seed"
-    own = np.array([drawing["people"][name]["st_lpips"] for name in sorted(drawing["people"])])
+    own = np.array(drawing["means"]["st_lpips"])
     np.testing.assert_allclose(of_pictures.values[1], [own, own + 1])
     np.testing.assert_allclose(of_pictures.values[0], [own + 2, own + 4])
     np.testing.assert_allclose(of_pictures.copy, own + 9)
@@ -94,15 +90,22 @@ def test_rows_with_all_seeds_become_arrays(kept, drawing):
 
 
 def test_mistakes_name_the_file(kept, drawing):
-    lacks = dict(list(drawing["people"].items())[1:])
-    (kept / "row-1.json").write_text(json.dumps(drawing | {"people": lacks}))
+    path = kept / "row-1.json"
+    whole = path.read_text()
+    path.unlink()
+    write_scores(path, drawing | {"people": drawing["people"][1:]})
     with pytest.raises(ConfigError, match=r"row-1\.json: scores other people"):
-        read_scores(kept, ["ssim"])
-    (kept / "row-1.json").write_text("{")
+        read_scores(kept, ["ssim"], [0, 1])
+    path.write_text("{")
     with pytest.raises(ConfigError, match=r"row-1\.json: not a drawing's scores"):
-        read_scores(kept, ["ssim"])
+        read_scores(kept, ["ssim"], [0, 1])
+    count = f'"count": {drawing["count"]}'
+    assert count in whole
+    path.write_text(whole.replace(count, '"count": 7'))
+    with pytest.raises(ConfigError, match=r"row-1\.json: changed since it was measured"):
+        read_scores(kept, ["ssim"], [0, 1])
 
 
 def test_nothing_to_read(tmp_path):
-    with pytest.raises(ConfigError, match="run the study first"):
-        read_scores(tmp_path, ["ssim"])
+    with pytest.raises(ConfigError, match="no scores of copy_source"):
+        read_scores(tmp_path, ["ssim"], [0])

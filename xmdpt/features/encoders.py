@@ -85,6 +85,56 @@ def _efficientnet_lite0(weights: Mapping[str, Tensor]) -> "EfficientNet":
     return cast("EfficientNet", model)
 
 
+COLOUR_CHANNELS, POSITION_CHANNELS = 12, 32
+
+
+def _check_grid(pictures: Tensor) -> None:
+    height, width = pictures.shape[-2:]
+    if height % 32 or width % 32:
+        raise ValueError(f"picture size must be a multiple of 32, not {height}x{width}")
+
+
+def _grid_tokens(size: int) -> int:
+    if size % 32:
+        raise ValueError(f"picture size must be a multiple of 32, not {size}")
+    return 1 + (size // 16) ** 2
+
+
+def _colours(pictures: Tensor) -> Tensor:
+    """Mean colours of the quarters of each cell of 16x16 pixels, times two, (B, 12, H/16, W/16)."""
+    return 2 * F.pixel_unshuffle(F.avg_pool2d(pictures.float(), 8), 2)
+
+
+def _placed(cells: Tensor) -> Tensor:
+    """Features (B, C, h, w) -> tokens (B, 1 + h * w, C + 32): their mean, then cell by cell.
+
+    To each a position code is added as further channels; the mean, which is nowhere, has zeros.
+    """
+    features = cells.flatten(2).transpose(1, 2)
+    features = torch.cat([features.mean(dim=1, keepdim=True), features], dim=1)
+    code = position_code(cells.shape[-2], cells.shape[-1], POSITION_CHANNELS).to(features)
+    code = F.pad(code, (0, 0, 1, 0))
+    return torch.cat([features, code.expand(len(features), -1, -1)], dim=-1)
+
+
+class ColourTokens(TokenEncoder):
+    """Mean colours of each cell's quarters and a position code: what there is without a network.
+
+    These are the last channels of `EfficientNetTokens`: what the network adds is the difference.
+    """
+
+    width = COLOUR_CHANNELS + POSITION_CHANNELS
+
+    def num_tokens(self, size: int) -> int:
+        return _grid_tokens(size)
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map pictures (B, 3, H, W) in [-1, 1] to tokens (B, 1 + H/16 * W/16, `width`), float32."""
+        _check_grid(pictures)
+        return _placed(_colours(pictures))
+
+
 class EfficientNetTokens(TokenEncoder):
     """EfficientNet-Lite0, trained on ImageNet: the stand-in for DINOv2 that works offline.
 
@@ -105,9 +155,7 @@ class EfficientNetTokens(TokenEncoder):
 
     stages = (2, 4, 6)  # the blocks whose outputs have stride 8, 16 and 32
     channels = (40, 112, 320)
-    colour_channels = 12
-    position_channels = 32
-    width = sum(channels) + colour_channels + position_channels
+    width = sum(channels) + COLOUR_CHANNELS + POSITION_CHANNELS
     pooled_width = 1280
 
     def __init__(self) -> None:
@@ -122,9 +170,7 @@ class EfficientNetTokens(TokenEncoder):
         self.freeze()
 
     def num_tokens(self, size: int) -> int:
-        if size % 32:
-            raise ValueError(f"picture size must be a multiple of 32, not {size}")
-        return 1 + (size // 16) ** 2
+        return _grid_tokens(size)
 
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
@@ -132,9 +178,7 @@ class EfficientNetTokens(TokenEncoder):
 
         H and W must be multiples of 32. The class token is followed by the cells, row by row.
         """
-        height, width = pictures.shape[-2:]
-        if height % 32 or width % 32:
-            raise ValueError(f"picture size must be a multiple of 32, not {height}x{width}")
+        _check_grid(pictures)
         x = self.net.bn1(self.net.conv_stem(_scale(pictures)))
         maps = []
         for index, block in enumerate(self.net.blocks):
@@ -144,12 +188,7 @@ class EfficientNetTokens(TokenEncoder):
         fine, middle, coarse = (F.layer_norm(x, x.shape[-1:]).permute(0, 3, 1, 2) for x in maps)
         fine = F.avg_pool2d(fine, 2)
         coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-        colours = 2 * F.pixel_unshuffle(F.avg_pool2d(pictures.float(), 8), 2)
-        features = torch.cat([fine, middle, coarse, colours], dim=1).flatten(2).transpose(1, 2)
-        features = torch.cat([features.mean(dim=1, keepdim=True), features], dim=1)
-        code = position_code(height // 16, width // 16, self.position_channels).to(features)
-        code = F.pad(code, (0, 0, 1, 0))  # the class token has no position
-        return torch.cat([features, code.expand(len(features), -1, -1)], dim=-1)
+        return _placed(torch.cat([fine, middle, coarse, _colours(pictures)], dim=1))
 
     @torch.no_grad()
     def pooled(self, pictures: Tensor) -> Tensor:
@@ -333,9 +372,9 @@ def make_encoder(
     """The token encoder `name`: pictures (B, 3, H, W) in [-1, 1] -> tokens (B, M, width).
 
     Args:
-        name: `efficientnet_lite0` (works offline; its input scale is fixed, so the other arguments
-            do not apply), a DINOv2 by hub name (`facebook/dinov2-giant`) or folder, `timm/NAME`, or
-            a folder in timm's layout.
+        name: `efficientnet_lite0` or `colours` (work offline; their input is fixed, so the other
+            arguments do not apply), a DINOv2 by hub name (`facebook/dinov2-giant`) or folder,
+            `timm/NAME`, or a folder in timm's layout.
         kind, imagenet_normalization: how its input is made, see `network_input`.
         precision: of the network's computation.
         setting: where `name` was read, for messages; by default its key in params.yaml.
@@ -344,11 +383,13 @@ def make_encoder(
     """
     if name == "efficientnet_lite0":
         return EfficientNetTokens()
+    if name == "colours":
+        return ColourTokens()
     if setting is None:
         setting = "features.source_encoder" if kind == "photo" else "features.pose_encoder"
     if "/" not in name and not Path(name).is_dir():
         raise ConfigError(
-            f"{setting}: no token encoder '{name}'; the choices are efficientnet_lite0, "
+            f"{setting}: no token encoder '{name}'; the choices are efficientnet_lite0, colours, "
             "facebook/dinov2-small, -base, -large, -giant, timm/NAME, and folders"
         )
     network = TimmTokens if _is_timm(name, setting) else Dinov2Tokens

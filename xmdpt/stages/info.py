@@ -4,7 +4,6 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 
 from xmdpt.config import load_config
 from xmdpt.stages.profiles import active_profile, find_profiles
+from xmdpt.support.git import commit_of
 
 PACKAGES = (
     *("torch", "torchvision", "numpy", "diffusers", "transformers", "timm", "accelerate"),
@@ -49,16 +49,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip())
-    return done.stdout.strip()
-
-
 def _commit() -> str:
-    changed = " and changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
-    return _git("rev-parse", "--short", "HEAD") + changed
+    commit, dirty, _ = commit_of().partition("-dirty")
+    return commit[:7] + (" and changes" if dirty else "")
 
 
 def _profile() -> str:

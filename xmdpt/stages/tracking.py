@@ -6,7 +6,6 @@ Runs are written offline to `wandb/` unless the user is logged in (`wandb login`
 
 import netrc
 import os
-import subprocess
 import sys
 import time
 import warnings
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from xmdpt.support.files import fingerprint
+from xmdpt.support.git import commit_of
 
 PROJECT = "xmdpt"
 
@@ -102,17 +102,9 @@ def run_id(stage: str, name: str, config: dict[str, Any]) -> str:
     return f"{stage}-{name}-{fingerprint(stage, name, config)}"
 
 
-def _git_sha() -> str | None:
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
 def _origin() -> dict[str, str | None]:
     return {
-        "git_sha": _git_sha(),
+        "git_sha": commit_of(),
         "dvc_stage": os.environ.get("DVC_STAGE"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
     }

@@ -1,7 +1,8 @@
 """The study: what the paper claims of rows that were trained several times each, and the verdicts.
 
 `design` reads claims.yaml, which was written before the first run; `runs` trains a row with a seed
-and draws with it; `scores` scores what was drawn, and gathers rows, seeds and people; `verdicts`
-weighs the claims. May import `training`, `weights`, `evaluation`, `metrics` and the floors below.
+and draws with it, `workers` carries out all runs, one on each core, and `status` says how far they
+are; `scores` scores what was drawn, and gathers rows, seeds and people; `verdicts` weighs the
+claims. May import `training`, `weights`, `evaluation`, `metrics` and the floors below.
 Explained in docs/study.md.
 """

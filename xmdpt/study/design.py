@@ -26,6 +26,15 @@ class Claim(Section):
     equal: bool = False
 
 
+class Trend(Section):
+    """Three rows that compare the maskings of Table 2(a) somewhere else among possible designs."""
+
+    title: str
+    base_b: str
+    mdt: str
+    no_mask: str
+
+
 class Design(Section):
     """The rows, the claims, and how sure a verdict must be."""
 
@@ -34,18 +43,26 @@ class Design(Section):
     """Chance of even one false alarm among all claims."""
     margin: float = Field(gt=0, lt=1)
     """Differences below this share of what base_b lacks to a perfect score do not matter."""
+    seeds: list[int] = Field(min_length=2)
+    """Of every row."""
     rows: dict[str, str]
+    trends: dict[str, Trend]
     claims: dict[str, Claim]
 
     @model_validator(mode="after")
     def _check(self) -> "Design":
+        for name, trend in self.trends.items():
+            self._require(f"trends.{name}", trend.base_b, trend.mdt, trend.no_mask)
         for name, claim in self.claims.items():
-            for row in (claim.better, claim.worse):
-                if row not in self.rows:
-                    raise ValueError(f"claims.{name}: '{row}' is not among the rows")
+            self._require(f"claims.{name}", claim.better, claim.worse)
             if claim.better == claim.worse:
                 raise ValueError(f"claims.{name}: compares '{claim.better}' with itself")
         return self
+
+    def _require(self, place: str, *rows: str) -> None:
+        for row in rows:
+            if row not in self.rows:
+                raise ValueError(f"{place}: '{row}' is not among the rows")
 
 
 def load_design(path: str | Path = "claims.yaml") -> Design:

@@ -1,35 +1,55 @@
 """One run of the study: a row is trained with a seed, draws the test pairs, and is scored.
 
-What it leaves is `<row>-<seed>.json` (see `scores`), with the settings and the commit that made it.
-A run whose file is there is finished, on whichever machine: it is not made again, whatever has
+What it leaves, in the folder of results:
+
+* `<row>-<seed>.json`: the scores (see `scores`), with the settings and the commit that made them;
+* `<row>-<seed>.tsv`: the losses while it was trained;
+* `<row>-<seed>.jpg`: what it drew of `SHOWN` pairs, the same for all rows, side by side.
+
+A run whose scores are there is finished, on whichever machine: it is not made again, whatever has
 changed since.
 """
 
-import subprocess
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import process_time
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from PIL import Image
 from tqdm import tqdm
 
 from xmdpt.config import Config, ConfigError, SampleConfig, load_config
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import result_name, spread
+from xmdpt.evaluation.baselines import write_baselines, write_limits
 from xmdpt.evaluation.evaluate import training_statistics
 from xmdpt.evaluation.features import Statistics
-from xmdpt.study.scores import file_name, score_drawing
-from xmdpt.support.files import fingerprint, resumable_dir, write_json
+from xmdpt.features.make import Encoders, cache_features
+from xmdpt.metrics.labels import BASELINES, LIMITS
+from xmdpt.study.scores import file_name, score_drawing, write_scores
+from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
+from xmdpt.support.git import commit_of
 from xmdpt.support.hub import load_pretrained
 from xmdpt.training.run import settings_key, train_run, weights_digest
+from xmdpt.training.vae import reconstruct
 from xmdpt.weights.runs import load_run, sample_pairs
 
 FEATURES = Path("data/cache/features")
-MODELS = Path("models")
+ROW_FEATURES = Path("data/cache/row_features")
+"""Features of rows with other encoders than the profile's; a folder for each."""
+VAE = Path("models/vae")
+WORK = Path("data/study_work")
+"""Weights and pictures of the runs, which are not kept in git."""
 OTHER_NOISE = 1_000_000
 """Added to the seed of a drawing from other noise."""
+SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -55,11 +75,9 @@ def rows_of(row: str) -> dict[str, Drawing]:
     return {row: Drawing()} | (DRAWINGS if row == DRAWN_BY else {})
 
 
-def _commit() -> str:
-    """The commit that is checked out, marked where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+def code_commit() -> str:
+    """The last commit that changed the package, on which results depend."""
+    return commit_of("xmdpt")
 
 
 def _settings(params: str | Path, row: str, seed: int) -> Config:
@@ -67,37 +85,66 @@ def _settings(params: str | Path, row: str, seed: int) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
 
 
-def _train(config: Config, name: str) -> None:
-    """Train models/`name`, if it is not there."""
-    if (MODELS / name).is_dir():
-        return
-    with tqdm(total=config.train.steps, desc=name, unit="step") as bar:
+def _features(config: Config, row: str, shared: bool) -> Path:
+    """The folder of the row's features; they are made where its encoders are its own."""
+    if shared:
+        return FEATURES
+    folder = ROW_FEATURES / row
+    data = DeepFashion(config.data.root, config.data.size)
+    vae = AutoencoderKL.from_pretrained(VAE, local_files_only=True)
+    encoders = Encoders.load(vae, config.features)
+    if not folder.is_dir():
+        names = data.pictures("train") + data.pictures("test")
+        cache_features(folder, names, data, encoders, config.features)
+    return folder
 
-        def on_log(row: dict[str, float]) -> None:
-            bar.update(row["step"] - bar.n)
 
-        train_run(config, FEATURES, MODELS / name, on_log)
+def _train(config: Config, folder: Path, features: Path) -> float:
+    """Train the weights in `folder`, if it is not there; return the minutes of a core it took."""
+    began = process_time()
+    if not folder.is_dir():
+        with tqdm(total=config.train.steps, desc=folder.name, unit="step", disable=None) as bar:
+
+            def on_log(row: dict[str, float]) -> None:
+                bar.update(row["step"] - bar.n)
+
+            train_run(config, features, folder, on_log)
+    return (process_time() - began) / 60
 
 
 def _draw(
-    config: Config, name: str, seed: int, data: DeepFashion, drawing: Drawing, folder: Path
+    config: Config, weights: Path, seed: int, data: DeepFashion, drawing: Drawing, folder: Path
 ) -> None:
-    """Draw all test pairs with the weights of models/`name` into `folder`."""
-    pipeline = load_run(config, name, config.last_checkpoint, MODELS)
+    """Draw the test pairs with the run `weights` into `folder`."""
+    pipeline = load_run(config, weights.name, config.last_checkpoint, weights.parent, VAE)
     if drawing.untuned_vae:
         if config.vae.init is None:
             raise ConfigError("vae.init: null, so that there is no autoencoder before fine-tuning")
         pipeline.vae = load_pretrained(AutoencoderKL.from_pretrained, config.vae.init, "vae.init")
     settings = SampleConfig.model_validate(config.sample.model_dump() | dict(drawing.sample))
     noise = seed + OTHER_NOISE if drawing.other_noise else seed
-    with resumable_dir(folder, fingerprint(name, settings.model_dump(), noise)) as unfinished:
-        sample_pairs(pipeline, data, data.pairs("test"), unfinished, settings, noise)
+    bar = partial(tqdm, desc=folder.name, unit="batch", disable=None)
+    key = fingerprint(weights.name, settings.model_dump(), noise)
+    with resumable_dir(folder, key) as unfinished:
+        sample_pairs(pipeline, data, _pairs(config, data), unfinished, settings, noise, bar)
+
+
+def _pairs(config: Config, data: DeepFashion) -> list[tuple[str, str]]:
+    """The test pairs that every row draws."""
+    return spread(data.pairs("test"), config.sample.checkpoints[config.last_checkpoint])
+
+
+def _write_sheet(folder: Path, pairs: Sequence[tuple[str, str]], path: Path) -> None:
+    """Write the results of some pairs, side by side, as one picture."""
+    shown = [np.asarray(Image.open(folder / result_name(*pair))) for pair in spread(pairs, SHOWN)]
+    with atomic_path(path) as partial_path:
+        Image.fromarray(np.concatenate(shown, axis=1)).save(partial_path, quality=92)
 
 
 def carry_out(
-    params: str | Path, row: str, seed: int, out: str | Path, work: str | Path = "data/study"
+    params: str | Path, row: str, seed: int, out: str | Path, work: str | Path = WORK
 ) -> list[Path]:
-    """Train, draw and score one row with one seed; return the files written to `out`.
+    """Train, draw and score one row with one seed; return the scores' files written to `out`.
 
     Finished files are kept as they are, and an interrupted training goes on. `params` are the
     settings of the study, whose people, autoencoder and features the stages `prepare`, `vae` and
@@ -109,26 +156,49 @@ def carry_out(
     if not missing:
         return []
     config = _settings(params, row, seed)
+    features = _features(config, row, config.features == load_config(params).features)
     key = settings_key(config, weights_digest(config.train.init))
-    name = f"study/{row}-{seed}-{key}"
-    began = process_time()
-    _train(config, name)
+    weights = work / "weights" / f"{row}-{seed}-{key}"
     about = {
-        "commit": _commit(),
-        "profile": config.profile,
+        "commit": code_commit(),
+        "minutes": round(_train(config, weights, features), 1),  # of a core, in this process
+        "features": config.features.model_dump(),
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),
-        "minutes": round((process_time() - began) / 60, 1),  # of a core, in this process
         "samples": config.train.steps * config.train.batch_size,
         "torch": torch.__version__,
     }
     data = DeepFashion(config.data.root, config.data.size)
-    train = _statistics(config)
+    with atomic_path(names[row].with_suffix(".tsv")) as partial_path:
+        shutil.copyfile(weights / "history.tsv", partial_path)
     for drawn, path in missing.items():
-        drawing, folder = rows_of(row)[drawn], work / f"{drawn}-{seed}"
-        _draw(config, name, seed, data, drawing, folder)
-        write_json(path, about | score_drawing(folder, data.root, train))
+        drawing, folder = rows_of(row)[drawn], work / "drawings" / f"{drawn}-{seed}"
+        _draw(config, weights, seed, data, drawing, folder)
+        _write_sheet(folder, _pairs(config, data), path.with_suffix(".jpg"))
+        sample = {"sample": config.sample.model_dump() | dict(drawing.sample)}
+        write_scores(path, about | sample | score_drawing(folder, data.root, _statistics(config)))
     return [*missing.values()]
+
+
+def score_baselines(params: str | Path, out: str | Path) -> list[Path]:
+    """Score what needs no training, as seed 0 of rows of their names; return the files written."""
+    names = {name: Path(out) / file_name(name, 0) for name in (*BASELINES, *LIMITS)}
+    if all(path.is_file() for path in names.values()):
+        return []
+    config = load_config(params, DRAWN_BY)
+    data = DeepFashion(config.data.root, config.data.size)
+    vae = AutoencoderKL.from_pretrained(VAE, local_files_only=True)
+    pairs = _pairs(config, data)
+    with tempfile.TemporaryDirectory() as folder:
+        answers = write_baselines(folder, data, pairs)
+        answers |= write_limits(folder, data, pairs, partial(reconstruct, vae))
+        for name, path in names.items():
+            _write_sheet(answers[name], pairs, path.with_suffix(".jpg"))
+            scores = score_drawing(answers[name], data.root, _statistics(config))
+            if name == "truth":  # it equals its references: only distances say something
+                scores["means"] = {}
+            write_scores(path, {"commit": code_commit()} | scores)
+    return [*names.values()]
 
 
 def _statistics(config: Config) -> dict[str, Statistics]:

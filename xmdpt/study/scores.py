@@ -2,7 +2,7 @@
 
 A file `<row>-<seed>.json` holds, of the pictures that one row drew with one seed, each person's
 means of the metrics of single pictures, and each distance between collections, whole and without
-each of `GROUPS` groups of people.
+each of `GROUPS` groups of people. It carries a digest of itself, so that it is what was measured.
 """
 
 import json
@@ -25,10 +25,12 @@ from xmdpt.metrics.contrasts import jackknife_values
 from xmdpt.metrics.frechet import frechet_distance, kernel_distance
 from xmdpt.metrics.labels import LABELS
 from xmdpt.study.verdicts import Scores
+from xmdpt.support.files import fingerprint, write_json
 
 GROUPS = 20
 """Of people, each left out of a distance in turn; of fewer people each one."""
 COPY = "copy_source"
+"""The baseline that a row must beat; its pictures need no seed, so it has seed 0 alone."""
 
 
 def group_of(people: Sequence[str]) -> np.ndarray:
@@ -48,16 +50,13 @@ def score_drawing(
 ) -> dict[str, Any]:
     """Score the results in `folder` under the protocol `synthetic`.
 
-    `train` is what `training_statistics` returns. The result has `count` pairs, `people` (person ->
-    metric -> mean over the pairs) and `distances` (metric -> `whole` and `without`).
+    `train` is what `training_statistics` returns. The result has `count` pairs, `people` (P names),
+    `means` (metric -> P means over a person's pairs) and `distances` (metric -> `whole` and
+    `without`).
     """
     pairs = evaluate_pairs(folder, reference_dir, SYNTHETIC, progress=False)
     metrics = [name for name in pairs.columns if name not in LABELS]
     means = pairs.groupby("person")[metrics].mean()
-    people = {
-        str(person): {name: rounded(value) for name, value in row.items()}
-        for person, row in means.iterrows()
-    }
     [rules] = SYNTHETIC.frechet
     reference, network = train[rules.name], frechet_network(rules)
     store = FolderStore(folder, {name: name for name in pairs["result"]})
@@ -76,7 +75,12 @@ def score_drawing(
         rules.name: _jackknife(frechet, groups),
         rules.kernel: _jackknife(kernel, groups),
     }
-    return {"count": len(pairs), "people": people, "distances": distances}
+    return {
+        "count": len(pairs),
+        "people": [str(person) for person in means.index],
+        "means": {name: [rounded(value) for value in means[name]] for name in metrics},
+        "distances": distances,
+    }
 
 
 def file_name(row: str, seed: int) -> str:
@@ -84,52 +88,63 @@ def file_name(row: str, seed: int) -> str:
     return f"{row}-{seed}.json"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def write_scores(path: Path, drawing: Mapping[str, Any]) -> None:
+    """Write a drawing's scores, and what else `drawing` says of it, with a digest of both."""
+    write_json(path, {**drawing, "digest": fingerprint(drawing)})
+
+
+def read_drawing(path: Path) -> dict[str, Any]:
+    """Read what `write_scores` wrote; raises ConfigError where that is not what is there."""
+    remedy = "delete it, and the study makes it again"
     try:
-        drawing: dict[str, Any] = json.loads(path.read_text())
-        drawing["people"], drawing["distances"]
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(
-            f"{path}: not a drawing's scores; delete it, and the study makes it again"
-        ) from None
+        drawing: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        digest = drawing.pop("digest")
+        drawing["people"], drawing["means"], drawing["distances"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigError(f"{path}: not a drawing's scores; {remedy}") from None
+    if digest != fingerprint(drawing):
+        raise ConfigError(f"{path}: changed since it was measured; restore it, or {remedy}")
     return drawing
 
 
-def _values(drawing: Mapping[str, Any], metric: str, people: Sequence[str]) -> np.ndarray:
+def _values(drawing: Mapping[str, Any], metric: str) -> np.ndarray:
     """A drawing's units (U,) of a metric: people, or pseudo-values."""
     if metric in drawing["distances"]:
         return jackknife_values(**drawing["distances"][metric])
-    return np.array([drawing["people"][person][metric] for person in people])
+    return np.array(drawing["means"][metric])
 
 
-def read_scores(folder: str | Path, metrics: Iterable[str]) -> dict[str, Scores]:
-    """Return the scores of all rows that have every seed, by metric.
-
-    The seeds are those of the row with the most. Raises ConfigError for a file that cannot be read,
-    and where two files score other people.
-    """
-    found: dict[str, dict[int, dict[str, Any]]] = {}
+def find_drawings(folder: str | Path) -> dict[str, dict[int, Path]]:
+    """Return the files of a folder of scores: row -> seed -> path."""
+    found: dict[str, dict[int, Path]] = {}
     for path in sorted(Path(folder).glob("*-*.json")):
         if match := re.fullmatch(r"(\w+)-(\d+)\.json", path.name):
-            found.setdefault(match[1], {})[int(match[2])] = _read(path)
-    if COPY not in found or len(found) == 1:
-        raise ConfigError(f"{folder}: holds no scores of {COPY} and of a row; run the study first")
-    [copy] = found.pop(COPY).values()
-    seeds = max((sorted(own) for own in found.values()), key=len)
-    rows = {row: own for row, own in found.items() if set(seeds) <= set(own)}
-    people = sorted(copy["people"])
-    for row, own in rows.items():
-        for seed in seeds:
-            if sorted(own[seed]["people"]) != people:
-                name = file_name(row, seed)
-                raise ConfigError(f"{folder}/{name}: scores other people than {COPY}")
+            found.setdefault(match[1], {})[int(match[2])] = path
+    return found
+
+
+def read_scores(
+    folder: str | Path, metrics: Iterable[str], seeds: Sequence[int]
+) -> dict[str, Scores]:
+    """Return the scores of all rows that have every one of `seeds`, by metric.
+
+    Raises ConfigError for a file that cannot be read, and where two files score other people.
+    """
+    found = find_drawings(folder)
+    rows = {row: own for row, own in found.items() if {*seeds} <= {*own} and row != COPY}
+    if COPY not in found or not rows:
+        raise ConfigError(f"{folder}: no scores of {COPY} and of a row with all seeds yet")
+    copy = read_drawing(found[COPY][0])
+    drawings = {row: [read_drawing(own[seed]) for seed in seeds] for row, own in rows.items()}
+    for row, own in drawings.items():
+        for seed, drawing in zip(seeds, own, strict=True):
+            if drawing["people"] != copy["people"]:
+                raise ConfigError(f"{rows[row][seed]}: scores other people than {COPY}")
     return {
         metric: Scores(
             rows=tuple(rows),
-            values=np.array(
-                [[_values(own[seed], metric, people) for seed in seeds] for own in rows.values()]
-            ),
-            copy=_values(copy, metric, people),
+            values=np.array([[_values(one, metric) for one in own] for own in drawings.values()]),
+            copy=_values(copy, metric),
         )
         for metric in metrics
     }

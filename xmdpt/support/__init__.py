@@ -1,7 +1,8 @@
 """Small tools without a subject of their own, for every room above.
 
-`files` writes files and folders whole or not at all, `hub` loads pretrained weights, `precision`
-chooses number formats, `random` makes keyed generators, `pictures` converts between uint8 and
-float pictures, `arguments` checks command-line arguments. May import `config`.
+`files` writes files and folders whole or not at all, `git` says which commit runs, `hub` loads
+pretrained weights, `precision` chooses number formats, `random` makes keyed generators, `pictures`
+converts between uint8 and float pictures, `arguments` checks command-line arguments. May import
+`config`.
 docs/architecture.md explains how stages write their folders.
 """

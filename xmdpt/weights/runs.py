@@ -19,18 +19,23 @@ from xmdpt.support.random import keyed_generator
 
 
 def load_run(
-    config: Config, run: str, checkpoint: str, models: str | Path = "models"
+    config: Config,
+    run: str,
+    checkpoint: str,
+    models: str | Path = "models",
+    vae: str | Path | None = None,
 ) -> XMDPTPipeline:
-    """Load the pipeline of a run's checkpoint, onto a GPU if there is one; all runs share a VAE.
+    """Load the pipeline of a run's checkpoint, onto a GPU if there is one.
 
-    Raises ConfigError if it has not been trained yet, or with other settings of the model.
+    All runs share the VAE in `vae`, by default `models`/vae. Raises ConfigError if the run has not
+    been trained yet, or with other settings of the model.
     """
-    folder, features = Path(models), config.features
+    vae, features = Path(models) / "vae" if vae is None else Path(vae), config.features
     if checkpoint not in config.train.checkpoints:
         has = ", ".join(config.train.checkpoints)
         raise ConfigError(f"{run}: has no checkpoint {checkpoint!r} in params.yaml, only {has}")
-    trained = folder / run / checkpoint
-    for part, stage in ((folder / "vae", "vae"), (trained, f"train@{run}")):
+    trained = Path(models) / run / checkpoint
+    for part, stage in ((vae, "vae"), (trained, f"train@{run}")):
         if not part.is_dir():
             raise ConfigError(f"{part}: missing; `dvc repro {stage}` makes it")
     model = XMDPTTransformer2DModel.from_pretrained(trained, local_files_only=True)
@@ -40,7 +45,7 @@ def load_run(
             f"change that back, or train again with `dvc repro train@{run}`"
         )
     pipeline = XMDPTPipeline(
-        AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True),
+        AutoencoderKL.from_pretrained(vae, local_files_only=True),
         model,
         scheduler_for(config.train.objective),
         features.source_encoder,

@@ -1,0 +1,48 @@
+"""Commands of the study: what is finished, going on, and what it says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The study: which of the paper's claims hold in a small world.")
+
+Out = Annotated[Path, typer.Option(help="Folder of the runs' scores.")]
+RUNS = Path("reports/reference/study/runs")
+
+
+@app.callback(invoke_without_command=True)
+def status(context: typer.Context, out: Out = RUNS) -> None:
+    """Say which runs are finished; `run` goes on, `report` weighs the claims.
+
+    Example: xmdpt study.
+    """
+    if context.invoked_subcommand is None:
+        from xmdpt.study.design import load_design
+        from xmdpt.study.status import as_text
+
+        print(as_text(load_design(), out))
+
+
+@app.command()
+def run(
+    rows: Annotated[list[str] | None, typer.Option(help="Only this row; repeatable.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, one a core.")] = 2,
+    params: Annotated[Path, typer.Option(help="Settings of the study.")] = Path("params.yaml"),
+    out: Out = RUNS,
+) -> None:
+    """Train, draw and score what is not finished yet; it can be stopped and called again.
+
+    Before the first time: xmdpt profile study && dvc repro features.
+
+    Examples: xmdpt study run, xmdpt study run --rows base_b --seeds 0 --workers 1.
+    """
+    from xmdpt.study.design import load_design
+    from xmdpt.study.status import of_run
+    from xmdpt.study.workers import all_runs, carry_out_all, select
+
+    missing = select(all_runs(load_design(), seeds or ()), out, rows or ())
+    print(f"{len(missing)} runs to make")
+    for done, finished in enumerate(carry_out_all(params, missing, out, workers), start=1):
+        print(f"{done} of {len(missing)}: {of_run(finished, out)}", flush=True)

@@ -1,0 +1,120 @@
+"""All runs of the study, one on each core: what is finished stays, what is missing is made."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from queue import SimpleQueue
+
+from xmdpt.config import ConfigError
+from xmdpt.study.design import Design
+from xmdpt.study.runs import DRAWINGS, FEATURES, carry_out, code_commit, rows_of, score_baselines
+from xmdpt.study.scores import file_name, find_drawings, read_drawing
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row to train with a seed."""
+
+    row: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.row}, seed {self.seed}"
+
+    def finished(self, out: Path) -> bool:
+        """Whether all that it draws has been scored."""
+        return all((out / file_name(row, self.seed)).is_file() for row in rows_of(self.row))
+
+
+def all_runs(design: Design, seeds: Sequence[int] = ()) -> list[Run]:
+    """Every run of the study, or with further `seeds`.
+
+    Seed by seed, so that an early end leaves whole seeds.
+    """
+    rows = [row for row in design.rows if row not in DRAWINGS]
+    return [Run(row, seed) for seed in seeds or design.seeds for row in rows]
+
+
+def check_commit(out: Path) -> None:
+    """Raise ConfigError where the finished runs in `out` come from other code than this."""
+    files = [path for own in find_drawings(out).values() for path in own.values()]
+    known = sorted({read_drawing(path)["commit"] for path in files})
+    own = code_commit()
+    if known and known != [own]:
+        commits = ", ".join(known)
+        raise ConfigError(
+            f"{out}: its runs come from the code of {commits}, and this is {own}; a study is of "
+            f"one code. Go on in a copy of that (`git worktree add ../study {known[0]}`), with "
+            f"--out {out.absolute()}, or begin anew in another --out"
+        )
+
+
+def _work(params: str, run: Run, out: str, core: int | None) -> None:
+    """Carry out one run on one core, in a process of its own."""
+    import torch
+
+    torch.set_num_threads(1)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    carry_out(params, run.row, run.seed, out)
+
+
+def _cores(workers: int) -> list[int | None]:
+    """A core for each worker; None where the system assigns none, or there are too few."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [None] * workers
+    free = sorted(os.sched_getaffinity(0))
+    return [free[i] if workers <= len(free) else None for i in range(workers)]
+
+
+def carry_out_all(
+    params: str | Path, runs: Iterable[Run], out: str | Path, workers: int
+) -> Iterator[Run]:
+    """Carry out `runs`, `workers` at a time, and yield each as it ends.
+
+    Each run has a process of its own, since compiled steps of many models fill a process, and one
+    thread, since two runs on two cores are faster than one on both. Raises ConfigError where the
+    stages before are missing, and RuntimeError, after the others have ended, where a run failed.
+    """
+    out = Path(out)
+    if not FEATURES.is_dir():
+        raise ConfigError(f"{FEATURES}: missing; `dvc repro features` makes it")
+    out.mkdir(parents=True, exist_ok=True)
+    check_commit(out)
+    score_baselines(params, out)
+    cores: SimpleQueue[int | None] = SimpleQueue()
+    for core in _cores(workers):
+        cores.put(core)
+
+    def in_process(run: Run) -> tuple[Run, bool]:
+        core = cores.get()
+        arguments = (str(params), run, str(out), core)
+        process = get_context("spawn").Process(target=_work, args=arguments)
+        process.start()
+        process.join()
+        cores.put(core)
+        return run, process.exitcode == 0
+
+    failed = []
+    with ThreadPoolExecutor(workers) as pool:
+        for future in as_completed([pool.submit(in_process, run) for run in runs]):
+            run, succeeded = future.result()
+            if succeeded:
+                yield run
+            else:
+                failed.append(run)
+    if failed:
+        raise RuntimeError(f"failed: {'; '.join(map(str, failed))}; see the messages above")
+
+
+def select(runs: Sequence[Run], out: Path, rows: Sequence[str] = ()) -> list[Run]:
+    """Those of `runs` that are not finished, of these rows where any are named."""
+    known = dict.fromkeys(run.row for run in runs)
+    if unknown := [row for row in rows if row not in known]:
+        raise ConfigError(
+            f"--rows: the study trains no '{unknown[0]}'; it trains {', '.join(known)}"
+        )
+    return [run for run in runs if (not rows or run.row in rows) and not run.finished(out)]
