@@ -2,9 +2,7 @@
 
 import json
 
-import numpy as np
 import pytest
-import torch
 import yaml
 from helpers.networks import make_vae
 from helpers.people import write_dataset
@@ -12,7 +10,6 @@ from helpers.repository import ROOT
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.features.cache import FeatureCache
 from xmdpt.features.make import Encoders, cache_features
 from xmdpt.study import workers
 from xmdpt.study.design import Design
@@ -89,18 +86,8 @@ def test_drawings_differ_where_they_should(made):
         if name.endswith(".json")
     }
     assert means["vae_as_it_was-0"] == means["base_b-0"], "the same autoencoder here"
-    for other in ("guidance_low-0", "other_noise-0", "base_b-1", "plain-0"):
+    for other in ("guidance_low-0", "other_noise-0", "base_b-1", "plain-0", "colours-0"):
         assert means[other] != means["base_b-0"], other
-
-
-def test_a_row_with_an_encoder_of_its_own_has_features_of_its_own(made, project):
-    own = FeatureCache(project / "data/cache/row_features/colours")
-    shared = FeatureCache(project / "data/cache/features")
-    assert own.shape("source_tokens") == (17, 44) and shared.shape("source_tokens") == (17, 516)
-    row, flip = np.array([3]), np.array([1])
-    colours = own.read("source_tokens", row, flip)
-    torch.testing.assert_close(colours, shared.read("source_tokens", row, flip)[..., -44:])
-    assert json.loads(made["colours-0.json"])["features"]["source_encoder"] == "colours"
 
 
 def test_finished_runs_are_kept_and_missing_ones_are_made_alike(made, project, monkeypatch):

@@ -1,7 +1,8 @@
 """The frozen networks that the model is conditioned on, and their stored outputs.
 
 `encoders.py` holds the token encoders (DINOv2, timm, and EfficientNet-Lite0 offline), `make.py`
-runs them and the VAE over every picture and its mirror image, and `cache.py` reads the results and
-composes training batches. May import `data/`, `support/` and modules at the root below them.
+runs them and the VAE over every picture and its mirror image, `rows.py` finds those of a run, and
+`cache.py` reads them and composes training batches. May import `data/`, `support/` and modules
+at the root below them.
 docs/encoders-and-cache.md explains the choices of encoders, the files and their sizes.
 """

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from xmdpt.config import FeaturesConfig, Precision
 from xmdpt.data.deepfashion import DataError, DeepFashion
-from xmdpt.features.cache import shard_name
+from xmdpt.features.cache import FeatureCache, shard_name
 from xmdpt.features.encoders import Kind, TokenEncoder, make_encoder
 from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir, write_json
 from xmdpt.support.hub import weights_key
@@ -305,6 +305,14 @@ def _key(
     return fingerprint(files, data.size, encoders.key, settings.model_dump())
 
 
+def _is_there(folder: Path, key: str) -> bool:
+    """Whether `folder` holds the finished features that `key` identifies."""
+    try:
+        return FeatureCache(folder).key == key
+    except DataError:
+        return False
+
+
 def cache_features(
     folder: str | Path,
     names: Sequence[str],
@@ -318,7 +326,8 @@ def cache_features(
 ) -> None:
     """Write the features of the pictures `names` to `folder`, with one process per GPU.
 
-    Prints the size first. After an interruption, the next call resumes with the missing shards.
+    Prints the size first. After an interruption, the next call resumes with the missing shards;
+    where the very same features are there, nothing is done.
 
     Args:
         encoders: must be on the CPU where there are several processes.
@@ -331,10 +340,12 @@ def cache_features(
     """
     shapes = encoders.shapes(data.size)
     sizes = cache_bytes(shapes, settings, len(names))
+    key = _key(names, data, encoders, settings)
+    if _is_there(Path(folder), key):
+        return
     listed = ", ".join(f"{name} {_readable(size)}" for name, size in sizes.items())
     print(f"features of {len(names)} pictures: {listed}; {_readable(sum(sizes.values()))} in all")
     shards = dict(enumerate(names[i : i + shard_size] for i in range(0, len(names), shard_size)))
-    key = _key(names, data, encoders, settings)
     key_of_shards = fingerprint(key, shard_size)
     with resumable_dir(folder, key_of_shards, keep=keep, scratch="[0-9]*.json") as work:
         missing = {shard: part for shard, part in shards.items() if not _finished(work, shard)}

@@ -31,7 +31,7 @@ from xmdpt.data.pairs import result_name, spread
 from xmdpt.evaluation.baselines import write_baselines, write_limits
 from xmdpt.evaluation.evaluate import training_statistics
 from xmdpt.evaluation.features import Statistics
-from xmdpt.features.make import Encoders, cache_features
+from xmdpt.features.rows import features_of
 from xmdpt.metrics.labels import BASELINES, LIMITS
 from xmdpt.study.scores import file_name, score_drawing, write_scores
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
@@ -41,9 +41,6 @@ from xmdpt.training.run import settings_key, train_run, weights_digest
 from xmdpt.training.vae import reconstruct
 from xmdpt.weights.runs import load_run, sample_pairs
 
-FEATURES = Path("data/cache/features")
-ROW_FEATURES = Path("data/cache/row_features")
-"""Features of rows with other encoders than the profile's; a folder for each."""
 VAE = Path("models/vae")
 WORK = Path("data/study_work")
 """Weights and pictures of the runs, which are not kept in git."""
@@ -83,20 +80,6 @@ def code_commit() -> str:
 def _settings(params: str | Path, row: str, seed: int) -> Config:
     config = load_config(params, row)
     return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
-
-
-def _features(config: Config, row: str, shared: bool) -> Path:
-    """The folder of the row's features; they are made where its encoders are its own."""
-    if shared:
-        return FEATURES
-    folder = ROW_FEATURES / row
-    data = DeepFashion(config.data.root, config.data.size)
-    vae = AutoencoderKL.from_pretrained(VAE, local_files_only=True)
-    encoders = Encoders.load(vae, config.features)
-    if not folder.is_dir():
-        names = data.pictures("train") + data.pictures("test")
-        cache_features(folder, names, data, encoders, config.features)
-    return folder
 
 
 def _train(config: Config, folder: Path, features: Path) -> float:
@@ -156,12 +139,12 @@ def carry_out(
     if not missing:
         return []
     config = _settings(params, row, seed)
-    features = _features(config, row, config.features == load_config(params).features)
     key = settings_key(config, weights_digest(config.train.init))
     weights = work / "weights" / f"{row}-{seed}-{key}"
+    minutes = _train(config, weights, features_of(row, params))
     about = {
         "commit": code_commit(),
-        "minutes": round(_train(config, weights, features), 1),  # of a core, in this process
+        "minutes": round(minutes, 1),  # of a core, in this process
         "features": config.features.model_dump(),
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),

@@ -9,8 +9,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from xmdpt.config import ConfigError
+from xmdpt.features.rows import SHARED
 from xmdpt.study.design import Design
-from xmdpt.study.runs import DRAWINGS, FEATURES, carry_out, code_commit, rows_of, score_baselines
+from xmdpt.study.runs import DRAWINGS, carry_out, code_commit, rows_of, score_baselines
 from xmdpt.study.scores import file_name, find_drawings, read_drawing
 
 
@@ -80,8 +81,8 @@ def carry_out_all(
     stages before are missing, and RuntimeError, after the others have ended, where a run failed.
     """
     out = Path(out)
-    if not FEATURES.is_dir():
-        raise ConfigError(f"{FEATURES}: missing; `dvc repro features` makes it")
+    if not SHARED.is_dir():
+        raise ConfigError(f"{SHARED}: missing; `dvc repro features` makes it")
     out.mkdir(parents=True, exist_ok=True)
     check_commit(out)
     score_baselines(params, out)

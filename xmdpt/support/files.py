@@ -33,6 +33,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.stem}{_PARTIAL}{os.getpid()}{path.suffix}")
     try:
         yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the new name on an empty file
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -93,5 +95,6 @@ def _link(source: str, target: str) -> None:
 
 
 def forget(path: str | Path) -> None:
-    """Delete the working folder that `resumable_dir` kept for `path`; call it last in a stage."""
-    shutil.rmtree(_kept.pop(Path(path).absolute()))
+    """Delete the folder that `resumable_dir` kept for `path`, if any; call it last in a stage."""
+    if partial := _kept.pop(Path(path).absolute(), None):
+        shutil.rmtree(partial)
