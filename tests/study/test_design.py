@@ -68,6 +68,7 @@ def test_no_file_and_no_yaml(tmp_path):
 
 def test_the_profile_trains_every_row_and_compares_like_with_like():
     tree = yaml.safe_load((ROOT / "profiles/study.yaml").read_text())
+    assert {*DESIGN.same_weights} == {*DRAWINGS}
     assert {*tree["experiments"]} == {*DESIGN.rows} - {*DRAWINGS}
     config = {row: load_config(ROOT / "profiles/study.yaml", row) for row in tree["experiments"]}
     for claim in DESIGN.claims.values():

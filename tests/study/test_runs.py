@@ -116,7 +116,8 @@ def test_baselines_and_all_runs_together_are_read_as_arrays(made, project, monke
 SEEDS = Design.model_validate(
     {
         "registered": "", "level": 0.05, "margin": 0.02, "seeds": [0, 1],
-        "rows": {"base_b": "", "plain": "", "guidance_low": ""}, "trends": {}, "claims": {},
+        "rows": {"base_b": "", "plain": "", "guidance_low": ""},
+        "same_weights": ["guidance_low"], "trends": {}, "claims": {},
     }
 )  # fmt: skip
 

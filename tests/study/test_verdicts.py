@@ -7,6 +7,7 @@ from xmdpt.study.design import Claim, Design
 from xmdpt.study.verdicts import JUDGED_BY, Scores, judge
 
 SEEDS, PEOPLE, NOISE = 3, 120, 0.01
+ONE_NETWORK = ("guidance_low", "other_noise")
 ROWS = ("base_b", "worse", "same", "slightly_worse", "copies")
 TRUTH = {  # st_lpips of each row; lower is better
     "base_b": 0.100, "worse": 0.110, "same": 0.100, "slightly_worse": 0.1015, "copies": 0.140,
@@ -18,9 +19,10 @@ def claim(better, worse, metric="lpips", **options):
 
 
 def design(*claims, level=0.05, margin=0.03):
-    rows = dict.fromkeys((*ROWS, "never_run"), "a row")
+    rows = dict.fromkeys((*ROWS, *ONE_NETWORK, "never_run"), "a row")
     named = {str(index): one for index, one in enumerate(claims)}
-    return Design(registered="2026", level=level, margin=margin, rows=rows, claims=named)
+    settings = {"registered": "2026", "level": level, "margin": margin, "seeds": [0, 1, 2]}
+    return Design(**settings, rows=rows, same_weights=ONE_NETWORK, trends={}, claims=named)
 
 
 def made(noise=NOISE, seed=0):
@@ -85,3 +87,18 @@ def test_more_claims_need_more_evidence():
         for count in (1, 20)
     )
     assert many == pytest.approx(min(20 * few, 1))
+
+
+def test_rows_of_one_network_are_not_judged_by_the_spread_between_networks():
+    """Their weights move together with the seed, so that a small difference of theirs is seen."""
+    rng = np.random.default_rng(1)
+    rows = ("base_b", *ONE_NETWORK, "worse", "same")
+    seeds = 0.01 * rng.normal(size=(len(rows), SEEDS, 1))
+    seeds[1:3] = seeds[0]
+    truth = np.array([0.100, 0.102, 0.100, 0.102, 0.100])[:, None, None]
+    values = truth + seeds + 0.001 * rng.normal(size=(len(rows), SEEDS, PEOPLE))
+    scores = dict.fromkeys(JUDGED_BY.values(), Scores(rows, values, np.full(PEOPLE, 0.14)))
+    claims = (claim("base_b", "guidance_low"), claim("base_b", "worse"))
+    of_one, of_two = judge(design(*claims), scores).values()
+    assert of_one.status == "supported" and of_two.status == "cannot tell"
+    assert of_one.gain.error < 0.0002 < 0.002 < of_two.gain.error

@@ -46,3 +46,19 @@ def run(
     print(f"{len(missing)} runs to make")
     for done, finished in enumerate(carry_out_all(params, missing, out, workers), start=1):
         print(f"{done} of {len(missing)}: {of_run(finished, out)}", flush=True)
+
+
+@app.command()
+def report(
+    folder: Annotated[
+        Path, typer.Option(help="Where the page goes; `runs` lies in it.")
+    ] = RUNS.parent,
+) -> None:
+    """Judge the claims by the runs that are finished, and write the page with its figures.
+
+    Example: xmdpt study report.
+    """
+    from xmdpt.study.design import load_design
+    from xmdpt.study.page import write_page
+
+    print(f"wrote {write_page(load_design(), folder)}")

@@ -46,11 +46,14 @@ class Design(Section):
     seeds: list[int] = Field(min_length=2)
     """Of every row."""
     rows: dict[str, str]
+    same_weights: list[str]
+    """Rows that base_b's weights draw, in another way."""
     trends: dict[str, Trend]
     claims: dict[str, Claim]
 
     @model_validator(mode="after")
     def _check(self) -> "Design":
+        self._require("same_weights", *self.same_weights)
         for name, trend in self.trends.items():
             self._require(f"trends.{name}", trend.base_b, trend.mdt, trend.no_mask)
         for name, claim in self.claims.items():

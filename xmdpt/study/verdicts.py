@@ -53,10 +53,24 @@ class Verdict:
     reason: str = ""
 
 
-def _gain(scores: Scores, claim: Claim, metric: str) -> Contrast:
-    sides = (scores.rows.index(claim.better), scores.rows.index(claim.worse))
+def gain_of(
+    design: Design, scores: Mapping[str, Scores], better: str, worse: str, metric: str
+) -> Contrast:
+    """What the row `better` gains over `worse` in a metric, turned so that more is better.
+
+    Rows that the same weights draw move together from seed to seed: how much they move apart is
+    pooled over them alone, and that of rows with weights of their own over those.
+    """
+    of_metric = scores[metric]
+    one_network = {BASE, *design.same_weights}
+    if {better, worse} <= one_network:
+        family = [row for row in of_metric.rows if row in one_network]
+    else:
+        family = [row for row in of_metric.rows if row not in design.same_weights]
+    values = of_metric.values[[of_metric.rows.index(row) for row in family]]
+    sides = (family.index(better), family.index(worse))
     first, second = sides if METRICS[metric].higher else sides[::-1]
-    return contrast(scores.values, first, second)
+    return contrast(values, first, second)
 
 
 def unproven(scores: Mapping[str, Scores], row: str) -> bool:
@@ -104,7 +118,7 @@ def judge(design: Design, scores: Mapping[str, Scores]) -> dict[str, Verdict]:
             verdicts[name] = Verdict(claim, "not run", reason=f"{' and '.join(missing)} not run")
         else:
             metric = JUDGED_BY[claim.metric]
-            gains[name] = _gain(scores[metric], claim, metric)
+            gains[name] = gain_of(design, scores, claim.better, claim.worse, metric)
     adjusted = dict(zip(gains, holm([gain.p_value for gain in gains.values()]), strict=True))
     for name, gain in gains.items():
         claim = design.claims[name]

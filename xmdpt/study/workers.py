@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from xmdpt.config import ConfigError
 from xmdpt.features.rows import SHARED
 from xmdpt.study.design import Design
-from xmdpt.study.runs import DRAWINGS, carry_out, code_commit, rows_of, score_baselines
+from xmdpt.study.runs import carry_out, code_commit, rows_of, score_baselines
 from xmdpt.study.scores import file_name, find_drawings, read_drawing
 
 
@@ -35,7 +35,7 @@ def all_runs(design: Design, seeds: Sequence[int] = ()) -> list[Run]:
 
     Seed by seed, so that an early end leaves whole seeds.
     """
-    rows = [row for row in design.rows if row not in DRAWINGS]
+    rows = [row for row in design.rows if row not in design.same_weights]
     return [Run(row, seed) for seed in seeds or design.seeds for row in rows]
 
 
