@@ -1,6 +1,7 @@
 """The figures of the study's page: gains of all claims, trends, and rows of pictures."""
 
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def _trend_panel(axes: Axes, rows: pd.DataFrame, paper: dict[str, float]) -> Non
         colour = bars[0].get_color()[0]
         axes.axhline(paper[str(other)], color=colour, linestyle=":", linewidth=1)
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(places)), [title.replace(", ", ",\n") for title in places])
+    axes.set_xticks(range(len(places)), [fill(title, 15) for title in places])
     axes.tick_params(axis="x", labelsize=8)
 
 
@@ -76,7 +77,7 @@ def trends_figure(found: Findings) -> Figure | None:
     if rows.empty:
         return None
     claims = found.design.claims
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
     for axes, (metric, ending) in zip(
         figure.subplots(1, 2), {"fd_effnet": "", "st_lpips": "_lpips"}.items(), strict=True
     ):

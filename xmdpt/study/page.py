@@ -78,11 +78,11 @@ def verdict_rows(found: Findings) -> list[dict[str, str]]:
         scores = found.scores[metric]
         low, high = (relative(end, scores, metric) for end in verdict.gain.interval())
         gain = relative(verdict.gain.difference, scores, metric)
-        sides = (_shown(metric, scores.mean(one)) for one in (claim.better, claim.worse))
+        sides = (_mean_over_seeds(found, row, metric) for row in (claim.better, claim.worse))
         rows.append(
             row
             | {
-                "better, worse": ", ".join(sides),
+                "better, worse": ", ".join(_shown(metric, value) for value in sides),
                 "gain": f"{gain:+.1f} % ({low:+.1f} to {high:+.1f})",
                 "verdict": in_words(verdict, found.scores[metric], metric),
             }
@@ -131,6 +131,11 @@ def _whole(drawing: Mapping[str, Any], metric: str) -> float | None:
         return float(drawing["distances"][metric]["whole"])
     means = drawing["means"].get(metric)
     return None if means is None else float(np.mean(means))
+
+
+def _mean_over_seeds(found: Findings, row: str, metric: str) -> float:
+    drawings = (found.records[row][seed] for seed in found.design.seeds)
+    return float(np.mean([_whole(one, metric) for one in drawings]))
 
 
 def trend_rows(found: Findings) -> list[dict[str, Any]]:

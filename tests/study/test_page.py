@@ -1,0 +1,115 @@
+"""The study's page, from made scores whose truth is known."""
+
+import numpy as np
+import pytest
+from helpers.repository import ROOT
+from PIL import Image
+
+from xmdpt.study.design import load_design
+from xmdpt.study.figures import draw_figures
+from xmdpt.study.page import find, page, papers_gain, relative, trend_rows, write_page
+from xmdpt.study.scores import GROUPS, write_scores
+
+DESIGN = load_design(ROOT / "claims.yaml")
+PEOPLE = 40
+BEST = {
+    "st_lpips": 0.1, "ssim": 0.75, "psnr": 18.0, "silhouette_iou": 0.8, "sharpness": 0.9,
+    "fd_effnet": 60.0, "kd_effnet": 0.06,
+}  # fmt: skip
+WORSE = {"no_mask": 0.8, "size_s": 0.7, "copy_source": 0.5, "canet_local": 0.45}
+"""What rows reach of the best: a copy is no better than half, one row is worse than that."""
+
+
+def made(row, seed, rng):
+    """A drawing's scores; lower is better divides by the row's share, higher multiplies."""
+    share = WORSE.get(row, 1.0)
+    lower = ("st_lpips", "fd_effnet", "kd_effnet")
+    values = {name: v / share if name in lower else v * share for name, v in BEST.items()}
+    noise = rng.normal(size=(len(BEST), PEOPLE)) * 0.02
+    own = dict(zip(BEST, noise, strict=True))
+    means = {n: [*(values[n] * (1 + own[n]))] for n in BEST if not n.endswith("effnet")}
+    distances = {
+        n: {"whole": values[n], "without": [*(values[n] * (1 + own[n][:GROUPS] / GROUPS))]}
+        for n in BEST
+        if n.endswith("effnet")
+    }
+    names = [f"id_{index:03}" for index in range(PEOPLE)]
+    return {"count": 4 * PEOPLE, "people": names, "means": means, "distances": distances}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The runs of all rows with all seeds, but for one row's last seed."""
+    folder, rng = tmp_path_factory.mktemp("study"), np.random.default_rng(0)
+    about = {"commit": "c" * 40, "minutes": 12.5, "samples": 256_000}
+    for row in DESIGN.rows:
+        for seed in DESIGN.seeds:
+            path = folder / f"runs/{row}-{seed}.json"
+            if (row, seed) != ("size_l", DESIGN.seeds[-1]):
+                write_scores(path, about | made(row, seed, rng))
+            sheet = rng.integers(0, 255, (64, 128, 3), dtype=np.uint8)
+            Image.fromarray(sheet).save(path.with_suffix(".jpg"))
+    for row in ("copy_source", "truth"):
+        scores = made(row, 0, rng)
+        if row == "truth":
+            scores["means"] = {}
+        write_scores(folder / f"runs/{row}-0.json", {"commit": "c" * 40} | scores)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return find(DESIGN, folder / "runs")
+
+
+def test_verdicts_follow_the_truth(found):
+    status = {name: verdict.status for name, verdict in found.verdicts.items()}
+    assert status["mipnet_plain"] == status["mipnet_plain_lpips"] == "supported"
+    assert status["mdt_plain_lpips"] == "not supported", "no_mask was made worse"
+    assert status["mask_30_50"] == "no difference"
+    assert status["noise"] == "supported", "equal is what it claims"
+    assert status["size_l_b"] == "not run"
+    assert status["global_local"] == "cannot tell"
+    assert "canet_local no better than a copy" in found.verdicts["global_local"].reason
+
+
+def test_gains_are_in_per_cent_of_what_base_b_lacks(found):
+    gain = found.verdicts["mipnet_plain"].gain.difference
+    assert relative(gain, found.scores["fd_effnet"], "fd_effnet") == pytest.approx(25, abs=2)
+    gain = found.verdicts["longer_ssim"].gain.difference
+    assert relative(gain, found.scores["ssim"], "ssim") == pytest.approx(0, abs=2)
+    claims = DESIGN.claims
+    assert papers_gain(claims["mipnet_plain"]) == pytest.approx(100 * (7.1150 / 6.7288 - 1))
+    assert papers_gain(claims["longer_ssim"]) == pytest.approx(100 * 0.0069 / (1 - 0.7284))
+    assert papers_gain(claims["guidance_fid"]) is None
+
+
+def test_trends_compare_maskings_where_all_rows_are_there(found):
+    rows = {(row["trend"], row["over"], row["metric"]): row for row in trend_rows(found)}
+    assert len(rows) == 4 * len(DESIGN.trends)
+    plain = rows["16 tokens", "no_mask", "fd_effnet"]
+    assert plain["low"] < plain["gain"] < plain["high"]
+    assert plain["gain"] == pytest.approx(25, abs=2)
+    assert rows["16 tokens", "mdt", "st_lpips"]["gain"] == pytest.approx(0, abs=2)
+
+
+def test_the_page_says_it(found, folder):
+    text = page(found, ["verdicts.png", "rows.jpg"])
+    assert "The study is not finished" in text and "commit cccccccccccc" in text
+    assert "trends.png" not in text and "![" in text
+    [line] = [line for line in text.splitlines() if "MIPNet beats the plain transformer" in line]
+    assert "+5.7 %" in line and "60.0, 75.0" in line and "| supported" in line
+    [line] = [line for line in text.splitlines() if line.startswith("| `no_mask`")]
+    assert "| 5" in line and "256,000" in line and "12.5" in line and "75.0 ± 0.0" in line
+    [line] = [line for line in text.splitlines() if line.startswith("| `truth`")]
+    assert "60.0" in line
+
+
+def test_everything_is_written_and_again_the_same(folder):
+    assert write_page(DESIGN, folder) == folder / "README.md"
+    written = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert {*written} == {"README.md", "verdicts.csv", "verdicts.png", "trends.png", "rows.jpg"}
+    assert draw_figures(find(DESIGN, folder / "runs"), folder) == [
+        "verdicts.png", "trends.png", "rows.jpg",
+    ]  # fmt: skip
+    assert Image.open(folder / "rows.jpg").width > 1000
