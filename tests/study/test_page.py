@@ -1,5 +1,8 @@
 """The study's page, from made scores whose truth is known."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from helpers.repository import ROOT
@@ -108,8 +111,19 @@ def test_the_page_says_it(found, folder):
 def test_everything_is_written_and_again_the_same(folder):
     assert write_page(DESIGN, folder) == folder / "README.md"
     written = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    assert {*written} == {"README.md", "verdicts.csv", "verdicts.png", "trends.png", "rows.jpg"}
+    assert {*written} == {"README.md", "verdicts.json", "verdicts.png", "trends.png", "rows.jpg"}
+    verdicts = {one["name"]: one for one in json.loads(written["verdicts.json"])}
+    assert {*verdicts} == {*DESIGN.claims} and verdicts["mipnet_plain"]["status"] == "supported"
     assert draw_figures(find(DESIGN, folder / "runs"), folder) == [
         "verdicts.png", "trends.png", "rows.jpg",
     ]  # fmt: skip
     assert Image.open(folder / "rows.jpg").width > 1000
+
+
+def test_a_page_before_any_row_has_all_its_seeds(folder, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    for path in (tmp_path / "runs").glob(f"*-{DESIGN.seeds[-1]}.json"):
+        path.unlink()
+    text = write_page(DESIGN, tmp_path).read_text()
+    assert f"{len(DESIGN.claims)} not run" in text and "| `no_mask`" in text
+    assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".json", ".jpg", ""}

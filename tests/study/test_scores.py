@@ -109,3 +109,7 @@ def test_mistakes_name_the_file(kept, drawing):
 def test_nothing_to_read(tmp_path):
     with pytest.raises(ConfigError, match="no scores of copy_source"):
         read_scores(tmp_path, ["ssim"], [0])
+
+
+def test_no_row_may_have_all_seeds_yet(kept):
+    assert read_scores(kept, ["ssim"], [0, 1, 2])["ssim"].rows == ()

@@ -25,9 +25,11 @@ FRAME = ("copy_source", "truth")
 """Rows of pictures above and below those of the study."""
 
 
-def verdicts_figure(found: Findings) -> Figure:
+def verdicts_figure(found: Findings) -> Figure | None:
     """Each claim's gain with its interval, the margin, and the paper's gain."""
     judged = [verdict for verdict in found.verdicts.values() if verdict.gain is not None]
+    if not judged:
+        return None
     figure = Figure(figsize=(9.5, 0.36 * len(judged) + 1.6), layout="constrained")
     axes = figure.subplots()
     margin = 100 * found.design.margin

@@ -13,9 +13,11 @@ from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS
 from xmdpt.study.design import Claim, Design
 from xmdpt.study.scores import find_drawings, read_drawing, read_scores
 from xmdpt.study.verdicts import JUDGED_BY, PERFECT, Scores, Status, Verdict, gain_of, judge
+from xmdpt.support.files import atomic_path, write_json
 
 SHOWN = ("st_lpips", "fd_effnet", "kd_effnet", "silhouette_iou", "ssim", "psnr", "sharpness")
 """The metrics of the table of rows."""
+VERDICTS = "verdicts.json"
 UNFINISHED = "The study is not finished: a claim is judged when its rows have all seeds."
 
 
@@ -63,17 +65,19 @@ def _shown(metric: str, value: float) -> str:
 def verdict_rows(found: Findings) -> list[dict[str, str]]:
     """The table of verdicts: a claim a row."""
     rows = []
-    for verdict in found.verdicts.values():
+    for name, verdict in found.verdicts.items():
         claim, metric = verdict.claim, JUDGED_BY[verdict.claim.metric]
         paper = papers_gain(claim)
         row = {
+            "name": name,
             "claim": claim.claim,
             "where": claim.place,
             "paper": "" if paper is None else f"{paper:+.1f} %",
             "judged by": METRICS[metric].label,
         }
         if verdict.gain is None:
-            rows.append(row | {"better, worse": "", "gain": "", "verdict": verdict.status})
+            blank = dict.fromkeys(("better, worse", "gain"), "")
+            rows.append(row | blank | {"status": verdict.status, "verdict": verdict.status})
             continue
         scores = found.scores[metric]
         low, high = (relative(end, scores, metric) for end in verdict.gain.interval())
@@ -84,6 +88,7 @@ def verdict_rows(found: Findings) -> list[dict[str, str]]:
             | {
                 "better, worse": ", ".join(_shown(metric, value) for value in sides),
                 "gain": f"{gain:+.1f} % ({low:+.1f} to {high:+.1f})",
+                "status": verdict.status,
                 "verdict": in_words(verdict, found.scores[metric], metric),
             }
         )
@@ -163,6 +168,10 @@ def trend_rows(found: Findings) -> list[dict[str, Any]]:
     return rows
 
 
+def _without(row: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
@@ -207,7 +216,7 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
         "Gains are in per cent of what `base_b` lacks to a perfect score, the paper's likewise; "
         "positive is what the claim says. Intervals are 95 %, each for itself; verdicts are by "
         "Holm's procedure over all claims.",
-        _table(verdict_rows(found)),
+        _table([_without(row, "name", "status") for row in verdict_rows(found)]),
         *(
             f"![{captions[name]}]({name})\n\n*{captions[name]}*"
             for name in captions
@@ -221,14 +230,12 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
 
 
 def write_page(design: Design, folder: Path) -> Path:
-    """Write README.md, verdicts.csv and the figures to `folder`, from the scores in its `runs`."""
+    """Write the page, the verdicts and the figures to `folder`, from the scores in its `runs`."""
     from xmdpt.study.figures import draw_figures
-    from xmdpt.support.files import atomic_path
 
     found = find(design, folder / "runs")
     pictures = draw_figures(found, folder)
-    with atomic_path(folder / "verdicts.csv") as partial:
-        pd.DataFrame(verdict_rows(found)).to_csv(partial, index=False)
+    write_json(folder / VERDICTS, verdict_rows(found))
     with atomic_path(folder / "README.md") as partial:
         partial.write_text(page(found, pictures), encoding="utf-8")
     return folder / "README.md"

@@ -128,12 +128,13 @@ def read_scores(
 ) -> dict[str, Scores]:
     """Return the scores of all rows that have every one of `seeds`, by metric.
 
-    Raises ConfigError for a file that cannot be read, and where two files score other people.
+    There may be none. Raises ConfigError for a file that cannot be read, and where two files score
+    other people.
     """
     found = find_drawings(folder)
+    if COPY not in found:
+        raise ConfigError(f"{folder}: no scores of {COPY}; `xmdpt study run` makes them first")
     rows = {row: own for row, own in found.items() if {*seeds} <= {*own} and row != COPY}
-    if COPY not in found or not rows:
-        raise ConfigError(f"{folder}: no scores of {COPY} and of a row with all seeds yet")
     copy = read_drawing(found[COPY][0])
     drawings = {row: [read_drawing(own[seed]) for seed in seeds] for row, own in rows.items()}
     for row, own in drawings.items():
