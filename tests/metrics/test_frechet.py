@@ -5,6 +5,7 @@ import pytest
 from scipy import linalg
 
 from xmdpt.metrics.frechet import (
+    FrechetDistance,
     frechet_distance,
     frechet_infinity,
     kernel_distance,
@@ -25,6 +26,17 @@ def test_equals_the_matrix_square_root(width):
     root = linalg.sqrtm(a @ b).real
     expected = mean @ mean + np.trace(a + b - 2 * root)
     assert frechet_distance((mean, a), (0 * mean, b)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("samples", [12, 200])
+def test_many_sets_against_one_reference(samples):
+    """With fewer samples than features, and with more."""
+    rng = np.random.default_rng(samples)
+    reference = (rng.normal(size=40), _covariance(rng, 40, 100))
+    distance = FrechetDistance(reference)
+    for _ in range(2):
+        x = rng.normal(size=(samples, 40))
+        assert distance(x) == pytest.approx(frechet_distance(x, reference), rel=1e-6)
 
 
 def test_diagonal_gaussians():

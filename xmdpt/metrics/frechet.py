@@ -54,6 +54,27 @@ def _root(cov: Tensor) -> Tensor:
     return root
 
 
+class FrechetDistance:
+    """The Frechet distance of many sets of features to one reference, whose root is made once."""
+
+    def __init__(self, reference: Moments) -> None:
+        self.mean, self.cov = (torch.as_tensor(part, dtype=torch.float64) for part in reference)
+        self.root = _root(self.cov)
+
+    def __call__(self, features: np.ndarray | Tensor) -> float:
+        """Return the distance of features (N, D); see `frechet_distance`."""
+        x = torch.as_tensor(features, dtype=torch.float64)
+        own_mean, freedom = x.mean(dim=0), len(x) - 1
+        projected = (x - own_mean) @ self.root
+        # tr (A^(1/2) B A^(1/2))^(1/2), where B is the covariance of x; few rows have a small Gram
+        few = len(x) < x.shape[1]
+        product = projected @ projected.T if few else projected.T @ projected
+        values = torch.linalg.eigvalsh(product / freedom).clamp(min=0)
+        spread = (x - own_mean).square().sum() / freedom + self.cov.trace()
+        shift = (own_mean - self.mean).square().sum()
+        return (shift + spread - 2 * values.sqrt().sum()).item()
+
+
 def frechet_infinity(
     features: np.ndarray,
     reference: Moments,
@@ -72,20 +93,13 @@ def frechet_infinity(
     count = len(distinct)
     if count < 2 * x.shape[1]:
         return float("nan")
-    mean, cov = (torch.as_tensor(part, dtype=torch.float64) for part in reference)
-    root = _root(cov)
+    distance = FrechetDistance(reference)
     generator = torch.Generator().manual_seed(seed)
     sizes = [round(count * (1 + step / (SUBSETS - 1)) / 2) for step in range(SUBSETS)]
     distances = []
     for size in sizes:
         subset = x[torch.isin(own, torch.randperm(count, generator=generator)[:size])]
-        own_mean = subset.mean(dim=0)
-        projected = (subset - own_mean) @ root
-        # tr (A^(1/2) B A^(1/2))^(1/2), where B is the subset's covariance
-        product = torch.linalg.eigvalsh(projected.T @ projected / (len(subset) - 1)).clamp(min=0)
-        spread = (subset - own_mean).square().sum() / (len(subset) - 1) + cov.trace()
-        shift = (own_mean - mean).square().sum()
-        distances.append((shift + spread - 2 * product.sqrt().sum()).item())
+        distances.append(distance(subset))
     return float(np.polyfit([1 / size for size in sizes], distances, 1)[1])
 
 

@@ -22,7 +22,7 @@ from xmdpt.evaluation.protocols import SYNTHETIC
 from xmdpt.evaluation.results import Picture
 from xmdpt.evaluation.summary import rounded
 from xmdpt.metrics.contrasts import jackknife_values
-from xmdpt.metrics.frechet import frechet_distance, kernel_distance
+from xmdpt.metrics.frechet import FrechetDistance, kernel_distance
 from xmdpt.metrics.labels import LABELS
 from xmdpt.study.verdicts import Scores
 from xmdpt.support.files import fingerprint, write_json
@@ -65,8 +65,10 @@ def score_drawing(
     x, same = pooled_features(pictures, network, rules, size, device="cpu", progress=False)
     groups = group_of(pairs["person"].tolist())
 
+    to_training = FrechetDistance(reference.moments)
+
     def frechet(kept: np.ndarray) -> float:
-        return frechet_distance(x[kept], reference.moments)
+        return to_training(x[kept])
 
     def kernel(kept: np.ndarray) -> float:
         return kernel_distance(x[kept], reference.features, reference.within, same[kept])
