@@ -41,7 +41,7 @@ def test_the_page_has_every_exhibit_in_order_and_its_files(made):
     page = keep_reference(made, "Somewhere, a minute.")
     text = page.read_text()
     assert "Profile `smoke`, seed 0. Somewhere, a minute." in text
-    assert "one training seed" in text
+    assert "trained each model once" in text
     headings = [line[3:-1] for line in text.splitlines() if line.startswith("## ")]
     assert headings == list(EXHIBITS)
     assert "| [table_1 is so](#table-1) | cannot tell | 0 (-1 to 1) |" in text

@@ -125,5 +125,9 @@ def test_a_page_before_any_row_has_all_its_seeds(folder, tmp_path):
     for path in (tmp_path / "runs").glob(f"*-{DESIGN.seeds[-1]}.json"):
         path.unlink()
     text = write_page(DESIGN, tmp_path).read_text()
+    for row in DESIGN.rows:
+        for path in (tmp_path / "runs").glob(f"{row}-*.json"):
+            path.unlink()
+    assert "0 of 150 drawings" in write_page(DESIGN, tmp_path).read_text(), "baselines alone"
     assert f"{len(DESIGN.claims)} not run" in text and "| `no_mask`" in text
     assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".json", ".jpg", ""}

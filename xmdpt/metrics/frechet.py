@@ -72,7 +72,7 @@ class FrechetDistance:
         values = torch.linalg.eigvalsh(product / freedom).clamp(min=0)
         spread = (x - own_mean).square().sum() / freedom + self.cov.trace()
         shift = (own_mean - self.mean).square().sum()
-        return (shift + spread - 2 * values.sqrt().sum()).item()
+        return float(shift + spread - 2 * values.sqrt().sum())
 
 
 def frechet_infinity(

@@ -1,4 +1,9 @@
-"""The paper's claims about its models, and whether our scores bear them out."""
+"""What one run of ours says beside a claim of the paper, and the claims about a single model.
+
+One run of each model cannot judge a claim that compares two designs: its interval over people does
+not know what another seed would give. The study judges those (`xmdpt.study`); what a run has to say
+stands beside.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +15,7 @@ from xmdpt.config import Checkpoint
 from xmdpt.metrics.intervals import bootstrap_interval
 from xmdpt.metrics.labels import METRICS
 from xmdpt.paper.exhibits import Claim, Status
-from xmdpt.paper.scores import FEWEST_STEPS, Results
+from xmdpt.paper.scores import Results
 
 FEWEST_PEOPLE = 8
 """Intervals over fewer people are not trusted: a bootstrap cannot show people it has not seen."""
@@ -32,67 +37,44 @@ Side = tuple[str, Checkpoint]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A claim of the paper that one run beats another in a metric of single pairs."""
+    """Two runs, of which the paper says that the first is better in a metric."""
 
-    table: str
-    text: str
     better: Side
     worse: Side
-    metric: Literal["ssim", "lpips", "psnr"] = "lpips"
+    metric: Literal["fid", "ssim", "lpips"] = "lpips"
 
 
-_B: Side = ("base_b", "ablation")
-_B_LONG: Side = ("base_b", "main")
-COMPARISONS = (
-    Comparison("1", "X-MDPT-B beats X-MDPT-S early", _B, ("size_s", "ablation")),
-    Comparison("1", "X-MDPT-B beats X-MDPT-S", _B_LONG, ("size_s", "main")),
-    Comparison("1", "X-MDPT-L beats X-MDPT-B", ("size_l", "main"), _B_LONG),
-    Comparison("1", "Longer training goes on to help", _B_LONG, _B),
-    Comparison("1", "Longer training goes on to help", _B_LONG, _B, "ssim"),
-    Comparison("2a", "MIPNet beats the plain transformer", _B, ("no_mask", "ablation")),
-    Comparison("2a", "MIPNet beats MDT's masking", _B, ("mdt", "ablation")),
-    Comparison("2b", "Masking 70% beats 30%", ("mask_70", "ablation"), _B),
-    Comparison("2b", "Masking 50% beats 30%", ("mask_50", "ablation"), _B),
-    Comparison(
-        "2d", "Cross-attention to the source beats none", ("attention_cross", "ablation"),
-        ("mdt", "ablation"),
-    ),
-    Comparison(
-        "2d", "Cross-self attention beats self-cross", ("attention_cross_self", "ablation"), _B
-    ),
-    Comparison(
-        "2e", "Both source features beat the local one alone", _B, ("canet_local", "ablation")
-    ),
-    Comparison(
-        "2e", "The global source feature beats the local one", ("canet_global", "ablation"),
-        ("canet_local", "ablation"),
-    ),
-)  # fmt: skip
-"""What the printed numbers say. FID is left out: it has no value for a single pair."""
-
-
-def judge(comparison: Comparison, results: Results) -> Claim:
-    """Compare two runs on the pairs they share: is the 95 % interval of the gain clear of zero?
-
-    The interval is a bootstrap over people. Clear above zero supports the claim, clear below
-    refutes it. If it includes zero, or the comparison is not fair (`_doubts`), we cannot tell.
-    """
+def beside(comparison: Comparison, results: Results) -> str:
+    """Compare two runs in words: both scores, the gain over people, and reasons for doubt."""
     key = results.metric(comparison.metric)
-    text = f"{comparison.text} (Table {comparison.table}, {METRICS[key].label})"
+    sides = (comparison.better, comparison.worse)
+    rows = [results.rows(run).get(checkpoint) for run, checkpoint in sides]
+    missing = [
+        f"{run} ({checkpoint})"
+        for (run, checkpoint), row in zip(sides, rows, strict=True)
+        if row is None or key not in row
+    ]
+    if missing:
+        return f"{' and '.join(missing)} not among the runs of these settings"
+    metric = METRICS[key]
+    better, worse = (f"{row[key]:.{metric.decimals}f}" for row in rows if row is not None)
+    said = f"{metric.label} {better} and {worse}"
+    if (gain := _gain(comparison, results, key)) is not None:
+        said += f", {gain}"
+    doubts = _doubts(comparison, results) + _unproven(comparison, results)
+    return f"{said}, but {' and '.join(doubts)}" if doubts else said
+
+
+def _gain(comparison: Comparison, results: Results, key: str) -> str | None:
+    """The gain on the pairs that both runs drew, with its interval; None without such pairs."""
     better, worse = results.pairs(*comparison.better), results.pairs(*comparison.worse)
-    if better is None or worse is None:
-        sides = ((comparison.better, better), (comparison.worse, worse))
-        missing = [f"{run} ({checkpoint})" for (run, checkpoint), pairs in sides if pairs is None]
-        evidence = f"{' and '.join(missing)} not among the runs of these settings"
-        return Claim(text, "not run", evidence)
+    if better is None or worse is None or key not in better:
+        return None  # a distance between collections has no value for a pair
     joined = better.merge(worse, left_index=True, right_index=True, suffixes=("_better", "_worse"))
     gain = (joined[f"{key}_better"] - joined[f"{key}_worse"]).dropna()  # pairs a protocol drops
     gain = gain if METRICS[key].higher else -gain
     people = joined.loc[gain.index, "person_better"]
-    claim = _weigh(text, gain, people, "pairs", results.config.seed)
-    if doubts := _doubts(comparison, results) + _unproven(comparison, results, key):
-        return Claim(text, "cannot tell", f"{claim.evidence}, but {' and '.join(doubts)}")
-    return claim
+    return _in_numbers(gain, people, "pairs", results.config.seed)[0]
 
 
 def _differing(first: BaseModel, second: BaseModel, exclude: set[str]) -> list[str]:
@@ -107,8 +89,6 @@ def _doubts(comparison: Comparison, results: Results) -> list[str]:
     first, second = results.of_run(run), results.of_run(other_run)
     steps = first.train.checkpoints[checkpoint], second.train.checkpoints[other_checkpoint]
     doubts = []
-    if min(steps) < FEWEST_STEPS:
-        doubts.append(f"{min(steps):,} steps are too few (below {FEWEST_STEPS:,})")
     if run != other_run and steps[0] != steps[1]:
         doubts.append(f"one was trained for {steps[0]:,} steps, the other for {steps[1]:,}")
     if unlike := _differing(first.train, second.train, MAY_DIFFER_IN_TRAINING):
@@ -129,9 +109,9 @@ def _doubts(comparison: Comparison, results: Results) -> list[str]:
     return doubts
 
 
-def _unproven(comparison: Comparison, results: Results, key: str) -> list[str]:
+def _unproven(comparison: Comparison, results: Results) -> list[str]:
     """The doubt that runs have learned nothing yet, since they do not beat a copy of the source."""
-    weak = []
+    weak, key = [], results.metric("lpips")
     for run, checkpoint in dict.fromkeys((comparison.better, comparison.worse)):
         against = results.rows(run)[checkpoint].get("against", {})
         if COPY in against and not against[COPY].get(key, (0,))[0] > 0:
@@ -141,31 +121,23 @@ def _unproven(comparison: Comparison, results: Results, key: str) -> list[str]:
     return [doubt] if weak else []
 
 
-def _weigh(text: str, gain: pd.Series, people: pd.Series, unit: str, seed: int) -> Claim:
-    """Whether the mean gain is above zero, by its bootstrap interval over people."""
+def _in_numbers(
+    gain: pd.Series, people: pd.Series, unit: str, seed: int
+) -> tuple[str, float, float]:
+    """The mean gain with its bootstrap interval over people: in words, and its two ends."""
     low, high = bootstrap_interval(gain.tolist(), seed, people.tolist())
-    evidence = (
+    said = (
         f"gain {gain.mean():+.4f} ({low:+.4f} to {high:+.4f}) on {len(gain)} {unit} of "
         f"{people.nunique()} people"
     )
-    if people.nunique() < FEWEST_PEOPLE:
-        return Claim(text, "cannot tell", f"{evidence} (below {FEWEST_PEOPLE})")
-    status: Status = "supported" if low > 0 else "not supported" if high < 0 else "cannot tell"
-    return Claim(text, status, evidence)
-
-
-def claims(table: str, results: Results) -> tuple[Claim, ...]:
-    """What our runs say about each claim of a table."""
-    return tuple(judge(one, results) for one in COMPARISONS if one.table == table)
+    return said, low, high
 
 
 def invariance_claim(title: str, history: pd.DataFrame) -> Claim:
-    """Figure 5's claim, judged by the last condition vectors of a run long enough to tell."""
+    """Figure 5's claim, judged by the last condition vectors of a run."""
     last = history.iloc[-1]
     within, between, steps = last["cosine_person"], last["cosine_people"], int(last["step"])
     status: Status = "supported" if within > INVARIANT else "not supported"
-    if steps < FEWEST_STEPS:
-        status = "cannot tell"
     text = f"Views of one person give one vector (cosine above {INVARIANT} after 10k steps)"
     evidence = (
         f"{title} after {steps:,} steps: {within:.5f} within a person, {between:.5f} between "
@@ -183,4 +155,8 @@ def views_claim(distances: pd.DataFrame, seed: int) -> Claim:
     known = distances.dropna(subset=["drawn", "others"])
     gain = known["others"] - known["drawn"]
     text = "Another view of a person changes a picture less than another person does (st_lpips)"
-    return _weigh(text, gain, known["person"], "sets of views", seed)
+    evidence, low, high = _in_numbers(gain, known["person"], "sets of views", seed)
+    if known["person"].nunique() < FEWEST_PEOPLE:
+        return Claim(text, "cannot tell", f"{evidence} (below {FEWEST_PEOPLE})")
+    status: Status = "supported" if low > 0 else "not supported" if high < 0 else "cannot tell"
+    return Claim(text, status, evidence)

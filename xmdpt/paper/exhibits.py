@@ -21,16 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150  # of figures on disk
-Status = Literal["supported", "not supported", "cannot tell", "not run"]
+Status = Literal["supported", "not supported", "no difference", "cannot tell", "not run"]
 
 HOW_TO_READ = (
-    "“Supported” and “not supported” mean that the 95 % bootstrap interval of a difference, over "
-    "test people, is clear of zero; of costs, that what was measured here, in one run, says so in"
-    " every round; of Figure 5, that the paper's threshold is reached or not. “Cannot tell” is "
-    "noise, or a comparison that is not fair, and the evidence says which. Every model was "
-    "trained once, with one training seed: intervals over people do not know what another seed "
-    "would give. And of a dozen claims that are all noise, one in four times some claim would "
-    "seem supported: each interval is for its claim alone."
+    "Claims that compare two designs are judged by the study (`docs/study.md`): each row trained "
+    "from scratch in a small world with several seeds, the verdict over seeds and people. This run "
+    "trained each model once, and its scores stand beside: its intervals are over people, and do "
+    "not know what another seed would give. Of costs, “supported” means that what was measured "
+    "here, in one run, says so in every round; of Figure 5, that the paper's threshold is reached;"
+    " of Figure 2, that the 95 % interval over people is clear of zero."
 )
 """What the status of a claim means, wherever claims are listed."""
 

@@ -27,8 +27,6 @@ NOT_PRINTED = {
     )
 }
 """Table -> (method, run) of designs that the paper mentions without printing numbers."""
-FEWEST_STEPS = 10_000
-"""After fewer steps models differ by their starting weights and seed, not by their design."""
 REFERENCE_ROWS = {"VAE reconstruction": "reconstruction", "Ground truth": "truth"}
 FEATURES = {
     "features_s_s": ("dinov2-small", "dinov2-small"),
@@ -177,8 +175,6 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
             f"Warm-started from {', '.join(starts)}"
             + (f", but from scratch: {', '.join(scratch)}." if scratch else ".")
         )
-    if min(min(train.checkpoints.values()) for train in training.values()) < FEWEST_STEPS:
-        parts.append("After so few steps most differences are noise.")
     if results.config.evaluate.protocol not in ("pidm", "synthetic"):
         parts.append("Our rules are not the paper's.")
     theirs = "DeepFashion, 8,570 pairs, PIDM's protocol (at 512x512 it does not say which)"

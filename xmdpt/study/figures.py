@@ -93,7 +93,7 @@ def trends_figure(found: Findings) -> Figure | None:
     return figure
 
 
-def rows_picture(found: Findings, runs: Path) -> Figure:
+def rows_picture(found: Findings, runs: Path) -> Figure | None:
     """The same pairs as every row drew them with the first seed, one below the other."""
     rows = [row for row in found.design.rows if row in found.records]
     sheets = {
@@ -101,6 +101,8 @@ def rows_picture(found: Findings, runs: Path) -> Figure:
     }
     sheets = {row: path for row, path in sheets.items() if path.is_file()}
     pictures = {row: np.asarray(Image.open(path)) for row, path in sheets.items()}
+    if not pictures:
+        return None
     height, width = next(iter(pictures.values())).shape[:2]
     figure = Figure(figsize=(11, 11 * len(pictures) * height / width * 1.25), layout="constrained")
     for axes, (row, picture) in zip(

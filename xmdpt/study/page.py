@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS
+from xmdpt.paper.exhibits import Status
+from xmdpt.study.beside import VERDICTS
 from xmdpt.study.design import Claim, Design
 from xmdpt.study.scores import find_drawings, read_drawing, read_scores
-from xmdpt.study.verdicts import JUDGED_BY, PERFECT, Scores, Status, Verdict, gain_of, judge
+from xmdpt.study.verdicts import JUDGED_BY, PERFECT, Scores, Verdict, gain_of, judge
 from xmdpt.support.files import atomic_path, write_json
 
 SHOWN = ("st_lpips", "fd_effnet", "kd_effnet", "silhouette_iou", "ssim", "psnr", "sharpness")
 """The metrics of the table of rows."""
-VERDICTS = "verdicts.json"
 UNFINISHED = "The study is not finished: a claim is judged when its rows have all seeds."
 
 
@@ -184,11 +185,10 @@ def summary(found: Findings) -> str:
 
 
 def _about(found: Findings) -> str:
-    trained = {row: own for row, own in found.records.items() if row in found.design.rows}
-    drawings = [one for own in trained.values() for one in own.values() if "minutes" in one]
+    drawings = [one for own in found.records.values() for one in own.values()]
     commits = ", ".join(sorted({one["commit"][:12] for one in drawings}))
     people, pairs = len(drawings[0]["people"]), drawings[0]["count"]
-    finished = sum(len(own) for own in trained.values())
+    finished = sum(len(found.records.get(row, {})) for row in found.design.rows)
     wanted = len(found.design.rows) * len(found.design.seeds)
     return (
         f"{finished} of {wanted} drawings, {pairs:,} pairs of {people} people each, by the code of "

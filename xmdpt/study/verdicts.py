@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from xmdpt.metrics.contrasts import Contrast, contrast, holm
 from xmdpt.metrics.labels import METRICS
+from xmdpt.paper.exhibits import Status
 from xmdpt.study.design import Claim, Design
 
-Status = Literal["supported", "not supported", "no difference", "cannot tell", "not run"]
 JUDGED_BY = {"fid": "fd_effnet", "lpips": "st_lpips", "ssim": "ssim"}
 """The paper's metric -> the metric of rendered people that judges it."""
 PERFECT = {"fd_effnet": 0.0, "st_lpips": 0.0, "ssim": 1.0}
