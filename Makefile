@@ -31,6 +31,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 repro: setup  ## Carry out the whole graph of params.yaml, and say where the page is
+	$(IN_VENV) dvc repro features
+	$(IN_VENV) xmdpt train
 	$(IN_VENV) dvc repro
 	@echo "Done. Open file://$(CURDIR)/reports/index.html"
 

@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(runs.info, runs.profile, runs.run, runs.report),
+    *(runs.info, runs.profile, runs.run, runs.train, runs.report),
     *(draw.generate, draw.demo, draw.export, draw.convert),
     *(measure.survey, measure.evaluate, measure.bench),
 ):

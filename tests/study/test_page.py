@@ -10,7 +10,8 @@ from PIL import Image
 
 from xmdpt.study.design import load_design
 from xmdpt.study.figures import draw_figures
-from xmdpt.study.page import find, page, papers_gain, relative, trend_rows, write_page
+from xmdpt.study.findings import find, papers_gain, relative, trend_rows
+from xmdpt.study.page import page, write_page
 from xmdpt.study.scores import GROUPS, write_scores
 
 DESIGN = load_design(ROOT / "claims.yaml")

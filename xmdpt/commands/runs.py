@@ -66,6 +66,25 @@ def run(
         raise typer.Exit(1)
 
 
+def train(
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, one a core.")] = 2,
+) -> None:
+    """Train the runs of params.yaml side by side, ahead of `dvc repro`, which then finds them.
+
+    Exit code 1 where a run failed; the others are kept.
+
+    Example: dvc repro features && xmdpt train && dvc repro.
+    """
+    from xmdpt.stages.ahead import train_ahead
+
+    failed = []
+    for run, succeeded in train_ahead(workers):
+        print(f"{run}: {'trained' if succeeded else 'failed'}", flush=True)
+        failed += [] if succeeded else [run]
+    if failed:
+        raise typer.Exit(1)
+
+
 def report() -> None:
     """Write reports/index.html from what is in reports/."""
     from xmdpt.stages.report import write_report

@@ -2,7 +2,8 @@
 
 `notebook.py` executes a notebook as a stage, `profiles.py` activates settings, `tracking.py` logs
 to W&B, `report.py` and `pages.py` make the report page, `info.py` says what is here and what is
-missing. May import `paper`, `evaluation`, `weights` and the floors below. docs/architecture.md
+missing, `ahead.py` trains several runs at a time. May import `paper`, `training`, `evaluation`,
+`weights` and the floors below. docs/architecture.md
 has the files that stages write, docs/experiments.md how runs are configured.
 """
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from xmdpt.metrics.labels import METRICS
-from xmdpt.study.page import Findings, papers_gain, relative, trend_rows
+from xmdpt.study.findings import Findings, papers_gain, relative, trend_rows
 from xmdpt.study.verdicts import JUDGED_BY
 from xmdpt.support.files import atomic_path
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,51 +11,21 @@ import pandas as pd
 from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS
 from xmdpt.paper.exhibits import Status
 from xmdpt.study.beside import VERDICTS
-from xmdpt.study.design import Claim, Design
-from xmdpt.study.scores import find_drawings, read_drawing, read_scores
-from xmdpt.study.verdicts import JUDGED_BY, PERFECT, Scores, Verdict, gain_of, judge
+from xmdpt.study.design import Design
+from xmdpt.study.figures import draw_figures
+from xmdpt.study.findings import (
+    SHOWN,
+    Findings,
+    find,
+    mean_over_seeds,
+    papers_gain,
+    relative,
+    whole,
+)
+from xmdpt.study.verdicts import JUDGED_BY, Scores, Verdict
 from xmdpt.support.files import atomic_path, write_json
 
-SHOWN = ("st_lpips", "fd_effnet", "kd_effnet", "silhouette_iou", "ssim", "psnr", "sharpness")
-"""The metrics of the table of rows."""
 UNFINISHED = "The study is not finished: a claim is judged when its rows have all seeds."
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All that the page says: verdicts by claim, scores by metric, and the drawings' records."""
-
-    design: Design
-    scores: Mapping[str, Scores]
-    verdicts: Mapping[str, Verdict]
-    records: Mapping[str, Mapping[int, Mapping[str, Any]]]
-    """Row -> seed -> what its file says."""
-
-
-def find(design: Design, runs: Path) -> Findings:
-    """Read all scores in `runs`, and judge."""
-    records = {
-        row: {seed: read_drawing(path) for seed, path in own.items()}
-        for row, own in find_drawings(runs).items()
-    }
-    scores = read_scores(runs, SHOWN, design.seeds)
-    return Findings(design, scores, judge(design, scores), records)
-
-
-def relative(value: float, scores: Scores, metric: str) -> float:
-    """A difference in per cent of what base_b lacks to a perfect score."""
-    return 100 * value / abs(scores.mean("base_b") - PERFECT[metric])
-
-
-def papers_gain(claim: Claim) -> float | None:
-    """The paper's difference in per cent of what its `base_b` of that claim lacks, or None."""
-    if claim.paper is None:
-        return None
-    better, worse = claim.paper
-    perfect = 1.0 if claim.metric == "ssim" else 0.0
-    base = better if claim.better.startswith("base_b") else worse
-    gain = better - worse if claim.metric == "ssim" else worse - better
-    return 100 * gain / abs(base - perfect)
 
 
 def _shown(metric: str, value: float) -> str:
@@ -83,7 +52,7 @@ def verdict_rows(found: Findings) -> list[dict[str, str]]:
         scores = found.scores[metric]
         low, high = (relative(end, scores, metric) for end in verdict.gain.interval())
         gain = relative(verdict.gain.difference, scores, metric)
-        sides = (_mean_over_seeds(found, row, metric) for row in (claim.better, claim.worse))
+        sides = (mean_over_seeds(found, row, metric) for row in (claim.better, claim.worse))
         rows.append(
             row
             | {
@@ -122,50 +91,12 @@ def score_rows(found: Findings) -> list[dict[str, str]]:
             "core-minutes": f"{np.mean(minutes):.1f}" if minutes else "",
         }
         for metric in SHOWN:
-            values = [value for one in drawings if (value := _whole(one, metric)) is not None]
+            values = [value for one in drawings if (value := whole(one, metric)) is not None]
             text = _shown(metric, float(np.mean(values))) if values else ""
             if len(values) > 1:
                 text += f" ± {np.std(values, ddof=1):.{METRICS[metric].decimals}f}"
             line[METRICS[metric].label] = text
         rows.append(line)
-    return rows
-
-
-def _whole(drawing: Mapping[str, Any], metric: str) -> float | None:
-    """A drawing's score over all people; None where it has none."""
-    if metric in drawing["distances"]:
-        return float(drawing["distances"][metric]["whole"])
-    means = drawing["means"].get(metric)
-    return None if means is None else float(np.mean(means))
-
-
-def _mean_over_seeds(found: Findings, row: str, metric: str) -> float:
-    drawings = (found.records[row][seed] for seed in found.design.seeds)
-    return float(np.mean([_whole(one, metric) for one in drawings]))
-
-
-def trend_rows(found: Findings) -> list[dict[str, Any]]:
-    """What X-MDPT's masking gains over two others, in each trend whose rows are finished."""
-    rows = []
-    for trend in found.design.trends.values():
-        for metric in ("fd_effnet", "st_lpips"):
-            scores = found.scores[metric]
-            for other in (trend.no_mask, trend.mdt):
-                if trend.base_b not in scores.rows or other not in scores.rows:
-                    continue
-                gain = gain_of(found.design, found.scores, trend.base_b, other, metric)
-                base = abs(scores.mean(trend.base_b))
-                low, high = gain.interval()
-                rows.append(
-                    {
-                        "trend": trend.title,
-                        "over": "no_mask" if other == trend.no_mask else "mdt",
-                        "metric": metric,
-                        "gain": 100 * gain.difference / base,
-                        "low": 100 * low / base,
-                        "high": 100 * high / base,
-                    }
-                )
     return rows
 
 
@@ -231,8 +162,6 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
 
 def write_page(design: Design, folder: Path) -> Path:
     """Write the page, the verdicts and the figures to `folder`, from the scores in its `runs`."""
-    from xmdpt.study.figures import draw_figures
-
     found = find(design, folder / "runs")
     pictures = draw_figures(found, folder)
     write_json(folder / VERDICTS, verdict_rows(found))

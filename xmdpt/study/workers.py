@@ -1,18 +1,16 @@
 """All runs of the study, one on each core: what is finished stays, what is missing is made."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 from xmdpt.config import ConfigError
 from xmdpt.features.rows import SHARED
 from xmdpt.study.design import Design
 from xmdpt.study.runs import carry_out, code_commit, rows_of, score_baselines
 from xmdpt.study.scores import file_name, find_drawings, read_drawing
+from xmdpt.support.workers import side_by_side
 
 
 @dataclass(frozen=True)
@@ -53,22 +51,8 @@ def check_commit(out: Path) -> None:
         )
 
 
-def _work(params: str, run: Run, out: str, core: int | None) -> None:
-    """Carry out one run on one core, in a process of its own."""
-    import torch
-
-    torch.set_num_threads(1)
-    if core is not None:
-        os.sched_setaffinity(0, {core})
+def _carry_out(run: Run, params: str, out: str) -> None:
     carry_out(params, run.row, run.seed, out)
-
-
-def _cores(workers: int) -> list[int | None]:
-    """A core for each worker; None where the system assigns none, or there are too few."""
-    if not hasattr(os, "sched_getaffinity"):
-        return [None] * workers
-    free = sorted(os.sched_getaffinity(0))
-    return [free[i] if workers <= len(free) else None for i in range(workers)]
 
 
 def carry_out_all(
@@ -76,9 +60,8 @@ def carry_out_all(
 ) -> Iterator[Run]:
     """Carry out `runs`, `workers` at a time, and yield each as it ends.
 
-    Each run has a process of its own, since compiled steps of many models fill a process, and one
-    thread, since two runs on two cores are faster than one on both. Raises ConfigError where the
-    stages before are missing, and RuntimeError, after the others have ended, where a run failed.
+    Raises ConfigError where the stages before are missing, and RuntimeError, after the others have
+    ended, where a run failed.
     """
     out = Path(out)
     if not SHARED.is_dir():
@@ -86,27 +69,13 @@ def carry_out_all(
     out.mkdir(parents=True, exist_ok=True)
     check_commit(out)
     score_baselines(params, out)
-    cores: SimpleQueue[int | None] = SimpleQueue()
-    for core in _cores(workers):
-        cores.put(core)
-
-    def in_process(run: Run) -> tuple[Run, bool]:
-        core = cores.get()
-        arguments = (str(params), run, str(out), core)
-        process = get_context("spawn").Process(target=_work, args=arguments)
-        process.start()
-        process.join()
-        cores.put(core)
-        return run, process.exitcode == 0
-
     failed = []
-    with ThreadPoolExecutor(workers) as pool:
-        for future in as_completed([pool.submit(in_process, run) for run in runs]):
-            run, succeeded = future.result()
-            if succeeded:
-                yield run
-            else:
-                failed.append(run)
+    work = partial(_carry_out, params=str(params), out=str(out))
+    for run, succeeded in side_by_side(work, runs, workers):
+        if succeeded:
+            yield run
+        else:
+            failed.append(run)
     if failed:
         raise RuntimeError(f"failed: {'; '.join(map(str, failed))}; see the messages above")
 

@@ -1,0 +1,45 @@
+"""Runs trained ahead of their stages, one on each core: the graph then finds them finished.
+
+DVC carries out one stage after another. A stage `train` goes on from what an earlier try has left
+beside its output, so whatever was trained here costs it a few seconds.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from xmdpt.config import ConfigError, load_config
+from xmdpt.features.rows import SHARED, features_of
+from xmdpt.support.workers import side_by_side
+from xmdpt.training.run import train_run
+
+MODELS = Path("models")
+
+
+def stale_runs() -> list[str]:
+    """The runs of params.yaml that `dvc repro` would train, in order."""
+    command = [sys.executable, "-m", "dvc", "status", "--json", "train"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ConfigError(f"dvc status: {done.stderr.strip()}")
+    stale = json.loads(done.stdout)
+    return [run for run in load_config().runs if f"train@{run}" in stale]
+
+
+def train_one(run: str, params: str = "params.yaml") -> None:
+    """Train a run, and leave what its stage goes on from."""
+    config = load_config(params, run)
+    train_run(config, features_of(run, params), MODELS / run, keep=True)
+
+
+def train_ahead(workers: int) -> Iterator[tuple[str, bool]]:
+    """Train what is stale, `workers` runs at a time; yield each with whether it succeeded.
+
+    Raises ConfigError where the features are missing.
+    """
+    if not SHARED.is_dir():
+        raise ConfigError(f"{SHARED}: missing; `dvc repro features` makes it")
+    yield from side_by_side(partial(train_one, params="params.yaml"), stale_runs(), workers)
