@@ -117,7 +117,7 @@ def test_the_study_says_how_far_it_is_and_what_it_needs(folder, monkeypatch, cap
     assert "claims.yaml: no such file" in capsys.readouterr().err
     shutil.copy(ROOT / "claims.yaml", folder)
     assert xmdpt(monkeypatch, "study", "--out", "none") == 0
-    assert "0 of 135 runs" in capsys.readouterr().out
+    assert "0 of 81 runs" in capsys.readouterr().out
     assert xmdpt(monkeypatch, "study", "run", "--rows", "base_c", "--out", "none") == 2
     assert "the study trains no 'base_c'; it trains base_b, " in capsys.readouterr().err
     assert xmdpt(monkeypatch, "study", "run", "--out", "none") == 2
