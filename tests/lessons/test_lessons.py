@@ -22,12 +22,13 @@ from xmdpt.lessons.studies import (
     comparison,
     draw_study,
     finished_study,
-    noise_errors,
+    prediction_errors,
+    predicts,
     smoothed,
     variant,
     with_transformer,
 )
-from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.pipeline import XMDPTPipeline, scheduler_for
 from xmdpt.support.random import keyed_generator
 from xmdpt.training.train import TrainingModule
 
@@ -135,19 +136,24 @@ def test_a_variant_takes_over_the_weights_that_it_has_a_place_for():
     )
 
 
-def test_a_model_that_predicts_no_noise_has_an_error_of_one(pairs):
-    errors = noise_errors(make_model(randomize=False), pairs, [10, 500, 990])
+def test_a_model_that_predicts_no_noise_has_an_error_of_one(pipe, pairs):
+    blank = with_transformer(pipe, make_model(randomize=False))
+    errors = prediction_errors(blank, pairs, [10, 500, 990])
     assert errors.shape == (3,) and np.allclose(errors, 1, atol=0.15)
 
 
-def test_errors_are_those_of_training(pairs):
+@pytest.mark.parametrize("objective", ["epsilon", "flow"])
+def test_errors_are_those_of_training(pipe, pairs, objective):
     model = make_model(mip_attention="none")
-    blind = noise_errors(model, pairs, [400], conditional=False)
+    pipe = with_transformer(pipe, model)
+    pipe.scheduler = scheduler_for(objective)
+    assert predicts(pipe) == {"epsilon": "noise", "flow": "velocity"}[objective]
+    blind = prediction_errors(pipe, pairs, [400], conditional=False)
     batch = pairs | {"t": torch.full((3,), 400), "drop": torch.zeros(2, 3)}
-    shown = noise_errors(model, pairs, [400])
+    shown = prediction_errors(pipe, pairs, [400])
     assert blind != shown
     noise = torch.randn(pairs["target_latent"].shape, generator=keyed_generator(0, "noise", 400))
-    losses = TrainingModule(model, 1.0)(batch | {"noise": noise})
+    losses = TrainingModule(model, 1.0, objective)(batch | {"noise": noise})
     assert np.isclose(losses["mse"].mean().item(), blind[0], rtol=1e-5)
 
 

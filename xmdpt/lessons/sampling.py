@@ -43,14 +43,16 @@ def draw_latents(
     scale: float = 2.0,
     power: float = 0.01,
     seed: int = 0,
-    solver: str = "DDIM",
+    solver: str | None = None,
 ) -> Tensor:
     """Latents (B, C, H, W) drawn from conditions (B, D); the seed determines the noise.
 
-    `solver` is one of SOLVERS; the pipeline keeps its own scheduler.
+    `solver` is one of SOLVERS, for models that predict noise; None is the pipeline's own, which it
+    keeps in any case.
     """
     own = pipe.scheduler
-    pipe.scheduler = SOLVERS[solver]()
+    if solver is not None:
+        pipe.scheduler = SOLVERS[solver]()
     try:
         noise = start_noise(pipe, len(condition), seed)
         return pipe.denoise(condition, noise, steps, scale, power)

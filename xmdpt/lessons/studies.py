@@ -16,6 +16,7 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import spread
 from xmdpt.diffusion import training_losses
 from xmdpt.features.cache import PairBatches
+from xmdpt.flow import flow_losses
 from xmdpt.lessons.people import REPOSITORY, condition_of, lesson_people, training_features
 from xmdpt.lessons.sampling import draw_latents, show
 from xmdpt.model import XMDPTTransformer2DModel
@@ -152,24 +153,32 @@ def brief_study(
     return Study(pipelines, data, pairs, origin, histories)
 
 
+def predicts(pipe: XMDPTPipeline) -> str:
+    """What the pipeline's model predicts: noise, or the velocity of `xmdpt.flow`."""
+    flow = pipe.scheduler.config.prediction_type == "flow_prediction"
+    return "velocity" if flow else "noise"
+
+
 @torch.no_grad()
-def noise_errors(
-    model: XMDPTTransformer2DModel,
+def prediction_errors(
+    pipe: XMDPTPipeline,
     pairs: Mapping[str, Tensor],
     timesteps: Sequence[int],
     conditional: bool = True,
 ) -> np.ndarray:
-    """Mean squared error of the predicted noise (Eq. 1) at each timestep, (T,).
+    """Mean squared error of what the model predicts (Eq. 1; see `predicts`) at each timestep, (T,).
 
     `pairs` come from `encode_pairs`. At a timestep every model sees the same noise. Without
     `conditional` the condition is a zero vector. Predicting zero noise has an error of 1.
     """
+    model = pipe.transformer
+    losses_of = flow_losses if predicts(pipe) == "velocity" else training_losses
     condition = condition_of(model, pairs) * float(conditional)
     target, errors = pairs["target_latent"], []
     for t in timesteps:
         noise = torch.randn(target.shape, generator=keyed_generator(0, "noise", int(t)))
         at = torch.full((len(target),), int(t), device=target.device)
-        losses = training_losses(
+        losses = losses_of(
             lambda x, t: model(x, t, condition).sample, target, at, noise.to(target.device)
         )
         errors.append(losses["mse"].mean().item())
