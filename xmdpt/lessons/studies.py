@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from xmdpt.config import TrainConfig, load_config
+from xmdpt.config import Checkpoint, TrainConfig, load_config
 from xmdpt.data.annotations import Pair
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import spread
@@ -68,32 +68,35 @@ def finished_study(
     """A study of finished runs (label -> run) of the repository; None if one is missing.
 
     A run counts as missing if it was trained with another profile than `root`/params.yaml. The
-    checkpoints `ablation` are compared, on `count` test pairs; the histories end there too.
+    checkpoints `ablation`, or else `main`, are compared, on `count` test pairs; the histories end
+    there too.
     """
     root = Path(root or REPOSITORY)
     models, params = root / "models", root / "params.yaml"
-    folders = {label: models / run for label, run in runs.items()}
-    made = [models / "vae", *(folder / "ablation" for folder in folders.values())]
-    if not all((folder / "config.json").is_file() for folder in made):
-        return None
     if not set(runs.values()) <= set(load_config(params).runs):
         return None
     configs = {label: load_config(params, run) for label, run in runs.items()}
+    shared = set.intersection(*({*config.train.checkpoints} for config in configs.values()))
+    checkpoint: Checkpoint = "ablation" if "ablation" in shared else "main"
+    folders = {label: models / run for label, run in runs.items()}
+    made = [models / "vae", *(folder / checkpoint for folder in folders.values())]
+    if not all((folder / "config.json").is_file() for folder in made):
+        return None
     whole = {label: pd.read_csv(folders[label] / "history.tsv", sep="\t") for label in runs}
     if any(whole[label]["step"].max() != configs[label].train.steps for label in runs):
         return None
     config = next(iter(configs.values()))
     data = DeepFashion(root / config.data.root, config.data.size)
     histories = {
-        label: history[history["step"] <= configs[label].train.checkpoints["ablation"]]
+        label: history[history["step"] <= configs[label].train.checkpoints[checkpoint]]
         for label, history in whole.items()
     }
     return Study(
-        {label: load_run(configs[label], runs[label], "ablation", models) for label in runs},
+        {label: load_run(configs[label], runs[label], checkpoint, models) for label in runs},
         data,
         spread(data.pairs("test"), count),
         f"finished runs of the profile {config.profile}, "
-        f"{config.train.checkpoints['ablation']} steps",
+        f"{config.train.checkpoints[checkpoint]} steps",
         histories,
     )
 
