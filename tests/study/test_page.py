@@ -11,7 +11,7 @@ from PIL import Image
 from xmdpt.study.design import load_design
 from xmdpt.study.figures import draw_figures
 from xmdpt.study.findings import find, papers_gain, relative, trend_rows
-from xmdpt.study.page import page, write_page
+from xmdpt.study.page import BEGIN, END, decided, page, write_page
 from xmdpt.study.scores import GROUPS, write_scores
 
 DESIGN = load_design(ROOT / "claims.yaml")
@@ -121,6 +121,17 @@ def test_everything_is_written_and_again_the_same(folder):
     assert Image.open(folder / "rows.jpg").width > 1000
 
 
+def test_the_readme_says_what_is_decided(found, folder, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# X\n\n{BEGIN}\nold\n{END}\n\nmore\n")
+    write_page(DESIGN, folder, readme)
+    text = readme.read_text()
+    assert text.startswith("# X\n\n<!-- what is decided") and text.endswith("-->\n\nmore\n")
+    assert f"Of {len(DESIGN.claims)} claims: " in text and "old" not in text
+    [line] = [line for line in text.splitlines() if "MIPNet beats the plain transformer" in line]
+    assert "+5.7 %" in line and line.rstrip(" |").endswith("supported")
+
+
 def test_a_page_before_any_row_has_all_its_seeds(folder, tmp_path):
     shutil.copytree(folder / "runs", tmp_path / "runs")
     for path in (tmp_path / "runs").glob(f"*-{DESIGN.seeds[-1]}.json"):
@@ -130,5 +141,6 @@ def test_a_page_before_any_row_has_all_its_seeds(folder, tmp_path):
         for path in (tmp_path / "runs").glob(f"{row}-*.json"):
             path.unlink()
     assert "0 of 90 drawings" in write_page(DESIGN, tmp_path).read_text(), "baselines alone"
+    assert "under way: 0 of 90" in decided(find(DESIGN, tmp_path / "runs"))
     assert f"{len(DESIGN.claims)} not run" in text and "| `no_mask`" in text
     assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".json", ".jpg", ""}

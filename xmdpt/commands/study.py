@@ -54,11 +54,11 @@ def report(
         Path, typer.Option(help="Where the page goes; `runs` lies in it.")
     ] = RUNS.parent,
 ) -> None:
-    """Judge the claims by the runs that are finished, and write the page with its figures.
+    """Judge the claims by the runs that are finished: write the page, and README's table.
 
     Example: xmdpt study report.
     """
     from xmdpt.study.design import load_design
     from xmdpt.study.page import write_page
 
-    print(f"wrote {write_page(load_design(), folder)}")
+    print(f"wrote {write_page(load_design(), folder, Path('README.md'))}")

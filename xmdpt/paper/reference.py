@@ -65,15 +65,20 @@ def read_kept(root: str | Path = ".") -> dict[str, list[dict[str, Any]]]:
     return {path.parent.name: json.loads(path.read_text()) for path in records}
 
 
+def put_between(page: Path, begin: str, end: str, made: str) -> None:
+    """Put what was made between two lines of a page; raises ValueError where they are not there."""
+    text = page.read_text(encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"{page}: needs the line {begin!r}, and then {end!r}, once each")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    with atomic_path(page) as partial:
+        partial.write_text(f"{before}{begin}\n{made}\n{end}{after}", encoding="utf-8")
+
+
 def update_readme(readme: Path, kept: Mapping[str, Sequence[dict[str, Any]]]) -> None:
     """Put the table between the README's marks; raises ValueError where they are not there."""
-    text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{readme}: needs the line {BEGIN!r}, and then {END!r}, once each")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    with atomic_path(readme) as partial:
-        partial.write_text(f"{before}{BEGIN}\n{readme_table(kept)}\n{END}{after}", encoding="utf-8")
+    put_between(readme, BEGIN, END, readme_table(kept))
 
 
 def _page(root: Path, exhibits: list[dict[str, Any]], about: dict[str, Any], scored: bool) -> str:

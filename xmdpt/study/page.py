@@ -10,6 +10,7 @@ import pandas as pd
 
 from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS
 from xmdpt.paper.exhibits import Status
+from xmdpt.paper.reference import put_between
 from xmdpt.study.beside import VERDICTS
 from xmdpt.study.design import Design
 from xmdpt.study.figures import draw_figures
@@ -25,6 +26,8 @@ from xmdpt.study.findings import (
 from xmdpt.study.verdicts import JUDGED_BY, Scores, Verdict
 from xmdpt.support.files import atomic_path, write_json
 
+BEGIN = "<!-- what is decided: xmdpt study report -->"
+END = "<!-- end of what is decided -->"
 UNFINISHED = "The study is not finished: a claim is judged when its rows have all seeds."
 
 
@@ -160,11 +163,34 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_page(design: Design, folder: Path) -> Path:
-    """Write the page, the verdicts and the figures to `folder`, from the scores in its `runs`."""
+def decided(found: Findings) -> str:
+    """What README says is decided: a claim a line, or how far the study is."""
+    if all(verdict.gain is None for verdict in found.verdicts.values()):
+        finished = sum(len(found.records.get(row, {})) for row in found.design.rows)
+        wanted = len(found.design.rows) * len(found.design.seeds)
+        return f"The study is under way: {finished} of {wanted} drawings are scored, no claim yet."
+    rows = [
+        {
+            "claim": row["claim"],
+            "the paper": row["paper"],
+            "the study": row["gain"],
+            "verdict": row["verdict"],
+        }
+        for row in verdict_rows(found)
+    ]
+    return f"{summary(found)}\n\n{_table(rows)}"
+
+
+def write_page(design: Design, folder: Path, readme: Path | None = None) -> Path:
+    """Write the page, the verdicts and the figures to `folder`, from the scores in its `runs`.
+
+    What is decided also goes between the two marks of `readme`.
+    """
     found = find(design, folder / "runs")
     pictures = draw_figures(found, folder)
     write_json(folder / VERDICTS, verdict_rows(found))
     with atomic_path(folder / "README.md") as partial:
         partial.write_text(page(found, pictures), encoding="utf-8")
+    if readme is not None:
+        put_between(readme, BEGIN, END, decided(found))
     return folder / "README.md"
