@@ -4,6 +4,8 @@ SUITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info <
 PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c '$(SUITS)' 2>/dev/null && echo $$p && break; done),false)
 UV ?= uv
+WORKERS ?= 2
+STUDY ?= reports/reference/study
 BIN := $(CURDIR)/.venv/bin
 PIP_INSTALL := "$(BIN)/python" -m pip --disable-pip-version-check install
 STAMP := .venv/.installed
@@ -14,7 +16,7 @@ MADE := data/synthetic data/index data/cache/features data/cache/row_features da
 	reports/costs.json reports/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro lint test test-slow lab pretrained lock clean
+.PHONY: help setup repro study lint test test-slow lab pretrained lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +37,12 @@ repro: setup  ## Carry out the whole graph of params.yaml, and say where the pag
 	$(IN_VENV) xmdpt train
 	$(IN_VENV) dvc repro
 	@echo "Done. Open file://$(CURDIR)/reports/index.html"
+
+study: setup  ## Carry out what the study lacks, WORKERS runs at a time, and judge (hours)
+	$(IN_VENV) xmdpt profile study
+	$(IN_VENV) dvc repro features
+	$(IN_VENV) xmdpt study run --workers $(WORKERS) --out $(STUDY)/runs
+	$(IN_VENV) xmdpt study report --folder $(STUDY)
 
 lint: setup  ## Check style, spelling, types and which room imports which
 	$(IN_VENV) pre-commit run --all-files

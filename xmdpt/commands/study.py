@@ -54,11 +54,14 @@ def report(
         Path, typer.Option(help="Where the page goes; `runs` lies in it.")
     ] = RUNS.parent,
 ) -> None:
-    """Judge the claims by the runs that are finished: write the page, and README's table.
+    """Judge the claims by the runs that are finished, and write the page.
+
+    The page of the repository's own runs also gives README its table.
 
     Example: xmdpt study report.
     """
     from xmdpt.study.design import load_design
     from xmdpt.study.page import write_page
 
-    print(f"wrote {write_page(load_design(), folder, Path('README.md'))}")
+    readme = Path("README.md") if folder == RUNS.parent else None
+    print(f"wrote {write_page(load_design(), folder, readme)}")
