@@ -10,6 +10,9 @@ import pytest
 from helpers.commands import xmdpt
 from helpers.repository import ROOT
 
+from xmdpt.study.design import load_design
+from xmdpt.study.scores import write_scores
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -123,3 +126,19 @@ def test_the_study_says_how_far_it_is_and_what_it_needs(folder, monkeypatch, cap
     assert xmdpt(monkeypatch, "study", "run", "--out", "none") == 2
     assert "`dvc repro features` makes it" in capsys.readouterr().err
     assert not (folder / "none").exists()
+
+
+def test_a_finished_study_needs_nothing_and_asks_for_nothing(folder, monkeypatch, capsys):
+    """Whatever the code is now: its runs are those of another commit."""
+    shutil.copy(ROOT / "claims.yaml", folder)
+    for row in load_design(ROOT / "claims.yaml").rows:
+        for seed in range(3):
+            write_scores(
+                folder / f"runs/{row}-{seed}.json",
+                {"commit": "1234", "minutes": 6.0, "people": ["a"], "means": {"st_lpips": [0.1]},
+                 "distances": {}},
+            )  # fmt: skip
+    assert xmdpt(monkeypatch, "study", "run", "--out", "runs") == 0
+    assert "0 runs to make" in capsys.readouterr().out
+    assert xmdpt(monkeypatch, "study", "--out", "runs") == 0
+    assert "81 of 81 runs, 8.1 core-hours" in capsys.readouterr().out

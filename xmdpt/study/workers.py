@@ -63,7 +63,9 @@ def carry_out_all(
     Raises ConfigError where the stages before are missing, and RuntimeError, after the others have
     ended, where a run failed.
     """
-    out = Path(out)
+    out, runs = Path(out), [*runs]
+    if not runs:
+        return
     if not SHARED.is_dir():
         raise ConfigError(f"{SHARED}: missing; `dvc repro features` makes it")
     out.mkdir(parents=True, exist_ok=True)
