@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -309,8 +310,10 @@ def _validate(tree: dict[str, Any], path: Path, prefix: str = "") -> Config:
         raise ConfigError(f"{path}: {key}: {reason}") from None
 
 
-def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> Config:
-    """The settings with the differences of one experiment applied."""
+def _experiment(
+    tree: dict[str, Any], config: Config, path: Path, name: str, changes: Mapping[str, Any]
+) -> Config:
+    """The settings with the differences of one experiment applied, and then `changes`."""
     if name not in config.experiments:
         known = ", ".join(config.experiments)
         raise ConfigError(f"{path}: runs: '{name}' is not in experiments ({known})")
@@ -319,6 +322,11 @@ def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> 
         section: tree[section] | getattr(experiment, section)
         for section in ("features", "model", "train", "sample")
     }
+    for key, value in changes.items():
+        section, _, field = key.partition(".")
+        if section not in changed or not field:
+            raise ConfigError(f"{key}: not a setting of a run, as train.batch_size is")
+        changed[section][field] = value
     merged = _validate(tree | changed, path, f"experiments.{name}: ")
     for checkpoint in merged.sample.checkpoints:
         if checkpoint not in merged.train.checkpoints:
@@ -328,11 +336,15 @@ def _experiment(tree: dict[str, Any], config: Config, path: Path, name: str) -> 
     return merged
 
 
-def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Config:
-    """Read `path`; with `run`, apply that experiment's differences to the base.
+def load_config(
+    path: str | Path = "params.yaml",
+    run: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read `path`; with `run`, apply that experiment's differences to the base, then `changes`.
 
-    All experiments in `runs` are checked. Raises `ConfigError`, which names the file and the key,
-    for anything missing, unknown or out of range.
+    The keys of `changes` are like train.batch_size. All experiments in `runs` are checked. Raises
+    `ConfigError`, which names the file and the key, for anything missing, unknown or out of range.
     """
     path = Path(path)
     try:
@@ -348,5 +360,7 @@ def load_config(path: str | Path = "params.yaml", run: str | None = None) -> Con
         raise ConfigError(f"{path}: must be a mapping of sections")
     config = _validate(tree, path)
     names = config.runs if run is None else [*config.runs, run]
-    merged = {name: _experiment(tree, config, path, name) for name in names}
+    merged = {name: _experiment(tree, config, path, name, {}) for name in names}
+    if run is not None and changes:
+        merged[run] = _experiment(tree, config, path, run, changes)
     return config if run is None else merged[run]

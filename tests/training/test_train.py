@@ -7,6 +7,8 @@ import pytest
 import torch
 from helpers.networks import assert_same_tensors, make_model
 
+from xmdpt.config import ConfigError
+from xmdpt.training.device import accelerator
 from xmdpt.training.ema import EMA
 from xmdpt.training.train import TrainingError, TrainingModule, draw_batch
 
@@ -98,10 +100,21 @@ def test_ema_is_the_weighted_sum_of_all_weights():
     assert ema.model.weight.item() == pytest.approx(expected)
 
 
-def test_several_processes_are_refused(trainer, monkeypatch):
-    """As under torchrun: each would train alone and they would rename one folder."""
+def test_a_batch_that_processes_cannot_share_equally_is_refused(trainer, monkeypatch):
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
+    with pytest.raises(ConfigError, match="4 pairs cannot be divided equally among 3 processes"):
+        trainer()
+
+
+def test_the_autoencoder_is_trained_in_one_process(monkeypatch):
     monkeypatch.setattr("accelerate.Accelerator.num_processes", 2)
     with pytest.raises(TrainingError, match="started in 2 processes"):
+        accelerator()
+
+
+def test_settings_of_accelerate_would_override_ours(trainer, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    with pytest.raises(ConfigError, match="ACCELERATE_MIXED_PRECISION: set in the environment"):
         trainer()
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from xmdpt.support.arguments import BadInput
+
 
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for a bug report.")] = False,
@@ -67,22 +69,46 @@ def run(
 
 
 def train(
-    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, one a core.")] = 2,
+    run: Annotated[str | None, typer.Argument(help="A run of params.yaml; default: all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where its weights go.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE, as train.batch_size=64.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Without RUN: runs at a time.")] = 2,
 ) -> None:
-    """Train the runs of params.yaml side by side, ahead of `dvc repro`, which then finds them.
+    """Train one run outside the graph, in any number of processes, or all of them ahead of it.
 
-    Exit code 1 where a run failed; the others are kept.
+    Without RUN, the runs that `dvc repro` would train are trained side by side, one on each core;
+    it then finds them finished. Exit code 1 where a run failed; the others are kept.
 
-    Example: dvc repro features && xmdpt train && dvc repro.
+    Examples: xmdpt train base_b --out weights/b --set train.batch_size=64,
+    torchrun --nproc-per-node 8 -m xmdpt train base_b --out weights/b,
+    dvc repro features && xmdpt train && dvc repro.
     """
+    if run is not None:
+        _train_one(run, out, settings or [])
+        return
+    if out is not None or settings:
+        raise BadInput("--out and --set are of one run: name it, as in xmdpt train base_b --out b")
     from xmdpt.stages.ahead import train_ahead
 
     failed = []
-    for run, succeeded in train_ahead(workers):
-        print(f"{run}: {'trained' if succeeded else 'failed'}", flush=True)
-        failed += [] if succeeded else [run]
+    for name, succeeded in train_ahead(workers):
+        print(f"{name}: {'trained' if succeeded else 'failed'}", flush=True)
+        failed += [] if succeeded else [name]
     if failed:
         raise typer.Exit(1)
+
+
+def _train_one(run: str, out: Path | None, settings: list[str]) -> None:
+    if out is None:
+        raise BadInput("--out: needed with RUN: the folder for its weights")
+    from xmdpt.stages.alone import train_alone
+    from xmdpt.support.arguments import one_line
+    from xmdpt.training.errors import TrainingError
+
+    with one_line(TrainingError):
+        train_alone(run, out, settings)
 
 
 def report() -> None:

@@ -144,8 +144,8 @@ class PairBatches:
     targets: Sequence[Target]
     seed: int
 
-    def batch(self, step: int, indices: Tensor) -> dict[str, Tensor]:
-        """The batch of `step`: the targets `indices` (B,), each with a source.
+    def batch(self, step: int, indices: Tensor, part: slice = slice(None)) -> dict[str, Tensor]:
+        """The batch of `step`: the targets `indices` (B,), each with a source; or `part` of it.
 
         It holds `source_latent` and `target_latent` (B, C, H, W) float32, and `pose_tokens` and
         `source_tokens` as `FeatureCache.read` returns them. If source tokens are computed on the
@@ -163,7 +163,8 @@ class PairBatches:
                 for (target, sources), place in zip(chosen, places, strict=True)
             ]
         )
-        rows = np.where(swap.numpy()[:, None], rows[:, ::-1], rows)
+        rows = np.where(swap.numpy()[:, None], rows[:, ::-1], rows)[part]
+        flips = flips[part]
         batch = {"pose_tokens": self.cache.read("pose_tokens", rows[:, 1], flips)}
         if "source_tokens" in self.cache.stored:
             batch["source_tokens"] = self.cache.read("source_tokens", rows[:, 0], flips)
@@ -171,6 +172,7 @@ class PairBatches:
             batch["source_pictures"] = self.cache.read_pictures(rows[:, 0], flips)
         for column, name in enumerate(("source_latent", "target_latent")):
             moments = self.cache.read("moments", rows[:, column], flips)
-            noise = torch.randn(moments.chunk(2, dim=1)[0].shape, generator=generator)
+            shape = moments.chunk(2, dim=1)[0].shape[1:]
+            noise = torch.randn((count, *shape), generator=generator)[part]
             batch[name] = sample_latent(moments, noise, self.cache.scaling_factor)
         return batch

@@ -2,9 +2,9 @@
 
 `notebook.py` executes a notebook as a stage, `profiles.py` activates settings, `tracking.py` logs
 to W&B, `report.py` and `pages.py` make the report page, `info.py` says what is here and what is
-missing, `ahead.py` trains several runs at a time. May import `paper`, `training`, `evaluation`,
-`weights` and the floors below. docs/architecture.md
-has the files that stages write, docs/experiments.md how runs are configured.
+missing, `ahead.py` trains several runs at a time, `alone.py` one outside the graph. May import
+`paper`, `training`, `evaluation`, `weights` and the floors below. docs/architecture.md has the
+files that stages write, docs/experiments.md how runs are configured.
 """
 
 import sys

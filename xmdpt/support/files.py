@@ -46,6 +46,11 @@ def write_json(path: str | Path, value: object) -> None:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
+def working_path(path: str | Path, key: str) -> Path:
+    """Where `resumable_dir` keeps the unfinished work of `key` on `path`."""
+    return Path(path).with_name(f".{Path(path).name}{_PARTIAL}{key}")
+
+
 _kept: dict[Path, Path] = {}
 
 
@@ -64,7 +69,7 @@ def resumable_dir(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}{_PARTIAL}{key}")
+    partial = working_path(path, key)
     for other in sorted(path.parent.glob(f".{path.name}{_PARTIAL}*")):
         if other != partial:
             print(f"{other}: unfinished work with other settings; delete it if not needed")

@@ -1,7 +1,8 @@
 """One run, from settings and cached features to checkpoints and a history."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,13 @@ from xmdpt.data.pairs import views_of_people
 from xmdpt.features.cache import FeatureCache, PairBatches
 from xmdpt.features.encoders import make_encoder
 from xmdpt.model import XMDPTTransformer2DModel
-from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir
+from xmdpt.support.files import (
+    atomic_path,
+    file_digest,
+    fingerprint,
+    resumable_dir,
+    working_path,
+)
 from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.train import StepReport, Trainer
 
@@ -98,7 +105,7 @@ def _start(trainer: Trainer, config: Config, work: Path) -> tuple[History, Kept]
             return [], {}
         state = Path(config.train.resume)
     about = trainer.load(state)
-    if state.parent != work:
+    if state.parent != work and trainer.accelerator.is_main_process:
         _copy_checkpoints(config, state, about["kept"], work)
     for name, step in config.train.checkpoints.items():
         if step <= trainer.step and name not in about["kept"]:
@@ -137,24 +144,47 @@ def _train(
     work: Path,
     on_log: Callable[[dict[str, float]], None],
 ) -> History:
-    """Train to the end, from the state in `work` if there is one, and return the history."""
+    """Train to the end, from the state in `work` if there is one, and return the history.
+
+    Of several processes the first alone watches, writes and reports.
+    """
     train = config.train
     rows, kept = _start(trainer, config, work)
+    first = trainer.accelerator.is_main_process
     window: list[StepReport] = []
     for report in trainer.run(train.steps):
         last = report.step == train.steps
         window.append(report)
         if report.step % train.log_every == 0 or last:
-            rows.append(_mean_rows(window) | probe(trainer.ema.model))
-            on_log(rows[-1])
+            if first:
+                rows.append(_mean_rows(window) | probe(trainer.ema.model))
+                on_log(rows[-1])
             window = []
         for name, step in train.checkpoints.items():
             if step == report.step:
-                trainer.ema.model.save_pretrained(work / name)
+                if first:
+                    trainer.ema.model.save_pretrained(work / name)
                 kept[name] = step
         if report.step % train.save_every == 0 or last:
             trainer.save(work / STATE, history=rows, kept=kept)
     return rows
+
+
+@contextmanager
+def _working_folder(trainer: Trainer, out: Path, key: str, keep: bool) -> Iterator[Path]:
+    """The folder of an unfinished run, made and finished by the first of several processes.
+
+    The others begin when it is there, and go on when it is finished.
+    """
+    wait = trainer.accelerator.wait_for_everyone
+    if trainer.accelerator.is_main_process:
+        with resumable_dir(out, key, keep=keep, scratch=STATE) as work:
+            wait()
+            yield work
+    else:
+        wait()
+        yield working_path(out, key)
+    wait()
 
 
 def train_run(
@@ -168,7 +198,8 @@ def train_run(
 
     Returns the history: mean losses over each `log_every` steps, and how similar the EMA model's
     condition vectors of test people are then (`InvarianceProbe`). After an interruption the same
-    call goes on from the last saved state, to the same weights. `keep` is that of `resumable_dir`.
+    call goes on from the last saved state, to the same weights; in any number of processes
+    (torchrun), up to the order of sums. `keep` is that of `resumable_dir`.
     """
     resume = config.train.resume
     if resume is not None and not Path(resume).is_file():
@@ -187,8 +218,9 @@ def train_run(
     probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
     key = settings_key(config, weights_digest(config.train.init))
     key = fingerprint(key, cache.key, targets)
-    with resumable_dir(out, key, keep=keep, scratch=STATE) as work:
+    with _working_folder(trainer, Path(out), key, keep) as work:
         history = pd.DataFrame(_train(trainer, probe, config, work, on_log))
-        with atomic_path(work / "history.tsv") as partial:
-            history.to_csv(partial, sep="\t", index=False, float_format="%.6g")
+        if trainer.accelerator.is_main_process:
+            with atomic_path(work / "history.tsv") as partial:
+                history.to_csv(partial, sep="\t", index=False, float_format="%.6g")
     return history

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
 from xmdpt.config import ConfigError, Objective, TrainConfig
@@ -23,7 +24,7 @@ from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import autocast, resolve
 from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.alignment import SHARE, PoseAlignment
-from xmdpt.training.device import accelerator, adamw, set_learning_rate
+from xmdpt.training.device import accelerator, adamw, set_learning_rate, share_of
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 
@@ -84,18 +85,30 @@ class TrainingModule(nn.Module):
         return losses
 
 
-def draw_batch(batches: PairBatches, config: TrainConfig, num_patches: int, step: int) -> Batch:
-    """Draw all that step number `step` (from 0) trains on; depends on (seed, step) alone."""
+def draw_batch(
+    batches: PairBatches,
+    config: TrainConfig,
+    num_patches: int,
+    step: int,
+    part: slice = slice(None),
+) -> Batch:
+    """Draw all that step number `step` (from 0) trains on; depends on (seed, step) alone.
+
+    `part` is the share of one of several processes: random numbers are drawn for the whole batch.
+    """
     count = config.batch_size
-    batch = batches.batch(step, batch_indices(batches.seed, step, count, len(batches.targets)))
+    indices = batch_indices(batches.seed, step, count, len(batches.targets))
+    batch = batches.batch(step, indices, part)
+    shape = batch["target_latent"].shape[1:]
     generator = keyed_generator(batches.seed, "noise", step)
     if config.objective == "flow":
-        batch["t"] = draw_flow_timesteps(count, generator)
+        t = draw_flow_timesteps(count, generator)
     else:
-        batch["t"] = torch.randint(NUM_TIMESTEPS, (count,), generator=generator)
-    batch["noise"] = torch.randn(batch["target_latent"].shape, generator=generator)
-    batch["mask_noise"] = torch.rand(count, num_patches, generator=generator)
-    batch["drop"] = torch.rand(2, count, generator=generator)
+        t = torch.randint(NUM_TIMESTEPS, (count,), generator=generator)
+    batch["t"] = t[part]
+    batch["noise"] = torch.randn((count, *shape), generator=generator)[part]
+    batch["mask_noise"] = torch.rand(count, num_patches, generator=generator)[part]
+    batch["drop"] = torch.rand(2, count, generator=generator)[:, part]
     return batch
 
 
@@ -109,7 +122,11 @@ class StepReport:
 
 
 class Trainer:
-    """Model, EMA, optimizer and the number of finished steps, from which `run` goes on."""
+    """Model, EMA, optimizer and the number of finished steps, from which `run` goes on.
+
+    In N processes each computes an equal share of the batch, and all end each step with the same
+    weights: those of one process, up to the order in which gradients are summed.
+    """
 
     def __init__(
         self,
@@ -121,7 +138,8 @@ class Trainer:
         """Prepare; `source_encoder` makes source tokens if the cache stores photos."""
         self.config = config
         self.batches = batches
-        self.accelerator = accelerator()
+        self.accelerator = accelerator(several=True)
+        self.part = share_of(self.accelerator, config.batch_size)
         device = self.accelerator.device
         self.precision = resolve(device, config.precision)
         self.source_encoder = None if source_encoder is None else source_encoder.to(device)
@@ -142,7 +160,9 @@ class Trainer:
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
 
     def save(self, path: Path, **about: object) -> None:
-        """Write all that resuming needs, and `about`, whole or not at all."""
+        """Write all that resuming needs, and `about`, whole or not at all; one process does it."""
+        if not self.accelerator.is_main_process:
+            return
         state = about | {
             "step": self.step,
             "precision": self.precision,
@@ -201,12 +221,15 @@ class Trainer:
             }
         kinds = [name for name in ("loss", "masked_loss") if name in losses]
         total = torch.stack([losses[name].mean() for name in kinds]).sum()
-        if "alignment" in losses and self.step < SHARE * self.config.steps:
-            total = total + self.config.alignment * losses["alignment"].mean()
+        if "alignment" in losses:
+            on = self.step < SHARE * self.config.steps
+            # Where processes share gradients, they wait for that of every weight.
+            if on or isinstance(self.module, DistributedDataParallel):
+                total = total + on * self.config.alignment * losses["alignment"].mean()
         return total
 
     def _draw(self, step: int) -> Batch:
-        batch = draw_batch(self.batches, self.config, self.model.num_patches, step)
+        batch = draw_batch(self.batches, self.config, self.model.num_patches, step, self.part)
         if self.accelerator.device.type == "cuda":
             batch = {name: value.pin_memory() for name, value in batch.items()}
         return batch
@@ -223,7 +246,7 @@ class Trainer:
         total = self._objective(losses, batch["t"])
         self.accelerator.backward(total)
         grad_norm = self._clip()
-        report = self._report(total, grad_norm, losses, batch["t"])
+        report = self._report(grad_norm, losses, batch["t"])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.model)
@@ -238,13 +261,15 @@ class Trainer:
             return norm
         return get_total_norm([p.grad for p in parameters if p.grad is not None])
 
-    def _report(
-        self, total: Tensor, grad_norm: Tensor, losses: dict[str, Tensor], t: Tensor
-    ) -> StepReport:
-        """Return the step in numbers, copied from the device at once.
+    def _report(self, grad_norm: Tensor, losses: dict[str, Tensor], t: Tensor) -> StepReport:
+        """Return the step in numbers, of all processes, copied from the device at once.
 
         Raises TrainingError before anything that is not finite reaches the weights.
         """
+        if self.accelerator.num_processes > 1:
+            losses = {name: self._of_all(value) for name, value in losses.items()}
+            t = self._of_all(t)
+        total = self._objective(losses, t)
         means = {name: value.mean() for name, value in losses.items()}
         means |= _quartiles(losses["mse"], t)
         values = torch.stack(
@@ -260,6 +285,11 @@ class Trainer:
             )
         named = zip(means, numbers, strict=True)
         return StepReport(self.step + 1, {k: v for k, v in named if not math.isnan(v)}, norm)
+
+    def _of_all(self, values: Tensor) -> Tensor:
+        """The values (B,) of the whole batch, from each process's share."""
+        gathered: Tensor = self.accelerator.gather(values.detach())
+        return gathered
 
     def run(self, steps: int) -> Iterator[StepReport]:
         """Train until `steps` steps are finished, yielding a report after each."""

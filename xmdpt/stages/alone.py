@@ -1,0 +1,61 @@
+"""A run trained outside the graph and its notebook, in one process or under torchrun in several."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from xmdpt.config import ConfigError, Loader, load_config
+from xmdpt.features.rows import SHARED, features_of
+from xmdpt.support.arguments import BadInput
+from xmdpt.training.device import accelerator, share_of
+from xmdpt.training.run import train_run
+
+
+def read_settings(settings: list[str]) -> dict[str, Any]:
+    """NAME=VALUE, each as a key and its YAML value."""
+    read = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise BadInput(f"--set {setting}: needs NAME=VALUE, as in train.batch_size=64")
+        try:
+            read[name] = yaml.load(value, Loader)
+        except yaml.YAMLError:
+            raise BadInput(f"--set {setting}: {value!r} is not a YAML value") from None
+    return read
+
+
+def train_alone(run: str, out: Path, settings: list[str], params: str = "params.yaml") -> None:
+    """Train `run` with changed settings, and keep its weights in `out`.
+
+    Says how the global batch is divided; the rate stays as it is set, whatever the number of
+    processes. Raises ConfigError where the features are missing.
+    """
+    config = load_config(params, run, read_settings(settings))
+    if not SHARED.is_dir():
+        raise ConfigError(f"{SHARED}: missing; `dvc repro features` makes it")
+    chosen = accelerator(several=True)
+    own = share_of(chosen, config.train.batch_size)
+    first = chosen.is_main_process
+    if first:
+        print(
+            f"{run}: {config.train.steps:,} steps of {config.train.batch_size} pairs, "
+            f"{own.stop - own.start} in each of {chosen.num_processes} processes; learning rate "
+            f"{config.train.learning_rate:g}",
+            file=sys.stderr,
+        )
+    with chosen.main_process_first():  # which makes what is not there
+        features = features_of(run, params)
+    bar = tqdm(total=config.train.steps, desc=run, unit="step", disable=None if first else True)
+
+    def on_log(row: dict[str, float]) -> None:
+        bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
+        bar.update(row["step"] - bar.n)
+
+    with bar:
+        train_run(config, features, out, on_log)
+    if first:
+        print(f"wrote {out}")
