@@ -8,16 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-import yaml
-from helpers.networks import make_vae
-from helpers.people import write_dataset
+from helpers.projects import write_project
 from helpers.repository import ROOT
 from safetensors.torch import load_file
 
 from xmdpt.config import load_config
-from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.features.cache import FeatureCache
-from xmdpt.features.make import Encoders, cache_features
 from xmdpt.features.rows import SHARED
 from xmdpt.training.run import build_model
 
@@ -27,24 +23,10 @@ WEIGHTS = "main/diffusion_pytorch_model.safetensors"
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A folder with people, features and settings of a tiny run with MIPNet, in float32."""
+    """A tiny run with MIPNet."""
     root = tmp_path_factory.mktemp("project")
-    write_dataset(root / "people", people=6, views=3, test_people=2)
-    tree = yaml.safe_load((ROOT / "profiles/study.yaml").read_text())
-    tree["data"]["root"] = str(root / "people")
-    tree["model"] |= {"hidden_size": 32, "depth": 3, "decode_layers": 1}
-    tree["train"] |= {
-        "checkpoints": {"main": STEPS}, "batch_size": 8, "ema_decay": 0.5, "warmup_steps": 5,
-        "decay_steps": 0, "compile": False, "save_every": 15, "log_every": 1, "precision": "fp32",
-    }  # fmt: skip
-    tree["runs"] = ["base_b"]
-    tree["experiments"] = {"base_b": {"title": "B"}}
-    (root / "params.yaml").write_text(yaml.safe_dump(tree))
-    config, data = load_config(root / "params.yaml"), DeepFashion(root / "people", 64)
-    encoders = Encoders.load(make_vae(64, scaling_factor=0.5), config.features)
-    names = data.pictures("train") + data.pictures("test")
-    cache_features(root / SHARED, names, data, encoders, config.features, iter)
-    return root
+    settings = {"checkpoints": {"main": STEPS}, "batch_size": 8, "warmup_steps": 5}
+    return write_project(root, {"base_b": {"title": "B"}}, save_every=15, **settings)
 
 
 def torchrun(project: Path, processes: int, *words: str) -> subprocess.CompletedProcess[str]:

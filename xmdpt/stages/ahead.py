@@ -7,8 +7,7 @@ beside its output, so whatever was trained here costs it a few seconds.
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from xmdpt.config import ConfigError, load_config
@@ -17,6 +16,7 @@ from xmdpt.support.workers import side_by_side
 from xmdpt.training.run import train_run
 
 MODELS = Path("models")
+OnLog = Callable[[dict[str, float]], None]
 
 
 def stale_runs() -> list[str]:
@@ -29,10 +29,9 @@ def stale_runs() -> list[str]:
     return [run for run in load_config().runs if f"train@{run}" in stale]
 
 
-def train_one(run: str, params: str = "params.yaml") -> None:
-    """Train a run, and leave what its stage goes on from."""
-    config = load_config(params, run)
-    train_run(config, features_of(run, params), MODELS / run, keep=True)
+def train_one(run: str, on_log: OnLog = lambda row: None) -> None:
+    """Train a run of params.yaml, and leave what its stage goes on from."""
+    train_run(load_config(run=run), features_of(run), MODELS / run, on_log, keep=True)
 
 
 def train_ahead(workers: int) -> Iterator[tuple[str, bool]]:
@@ -42,4 +41,4 @@ def train_ahead(workers: int) -> Iterator[tuple[str, bool]]:
     """
     if not SHARED.is_dir():
         raise ConfigError(f"{SHARED}: missing; `dvc repro features` makes it")
-    yield from side_by_side(partial(train_one, params="params.yaml"), stale_runs(), workers)
+    yield from side_by_side(train_one, stale_runs(), workers)
