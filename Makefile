@@ -4,7 +4,7 @@ SUITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info <
 PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c '$(SUITS)' 2>/dev/null && echo $$p && break; done),false)
 UV ?= uv
-WORKERS ?= 2
+WORKERS ?=
 STUDY ?= reports/reference/study
 BIN := $(CURDIR)/.venv/bin
 PIP_INSTALL := "$(BIN)/python" -m pip --disable-pip-version-check install
@@ -41,7 +41,7 @@ repro: setup  ## Carry out the whole graph of params.yaml, and say where the pag
 study: setup  ## Carry out what the study lacks, WORKERS runs at a time, and judge (hours)
 	$(IN_VENV) xmdpt profile study
 	$(IN_VENV) dvc repro features
-	$(IN_VENV) xmdpt study run --workers $(WORKERS) --out $(STUDY)/runs
+	$(IN_VENV) xmdpt study run $(if $(WORKERS),--workers $(WORKERS)) --out $(STUDY)/runs
 	$(IN_VENV) xmdpt study report --folder $(STUDY)
 
 lint: setup  ## Check style, spelling, types and which room imports which

@@ -7,7 +7,8 @@ from functools import partial
 
 from helpers.jobs import note_process
 
-from xmdpt.support.workers import side_by_side
+from xmdpt.support import workers
+from xmdpt.support.workers import Place, default_workers, side_by_side
 
 
 def test_each_job_has_a_process_and_a_thread_and_a_core(tmp_path):
@@ -24,3 +25,17 @@ def test_no_job_is_no_work():
     before = threading.active_count()
     assert [*side_by_side(print, [], 3)] == []
     assert threading.active_count() == before
+
+
+def test_gpus_are_taken_in_turn_and_cores_one_each(monkeypatch):
+    monkeypatch.setattr(workers, "_free_cores", lambda: [2, 5, 7, 9])
+    assert default_workers() == 4
+    assert [place.core for place in workers._places(3)] == [2, 5, 7]
+    assert workers._places(5) == [Place()] * 5, "more than there are"
+    monkeypatch.setattr(workers, "gpu_count", lambda: 2)
+    assert default_workers() == 2
+    places = workers._places(3)
+    assert [(place.gpu, place.core, place.threads) for place in places] == [
+        (0, None, 1), (1, None, 1), (0, None, 1),
+    ]  # fmt: skip
+    assert workers._places(2)[0].threads == 2

@@ -74,12 +74,15 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE, as train.batch_size=64.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Without RUN: runs at a time.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Without RUN: runs at a time; default: one a GPU, or a core."),
+    ] = None,
 ) -> None:
     """Train one run outside the graph, in any number of processes, or all of them ahead of it.
 
-    Without RUN, the runs that `dvc repro` would train are trained side by side, one on each core;
-    it then finds them finished. Exit code 1 where a run failed; the others are kept.
+    Without RUN, the runs that `dvc repro` would train are trained side by side, one on each GPU or
+    core; it then finds them finished. Exit code 1 where a run failed; the others are kept.
 
     Examples: xmdpt train base_b --out weights/b --set train.batch_size=64,
     torchrun --nproc-per-node 8 -m xmdpt train base_b --out weights/b,
@@ -91,9 +94,10 @@ def train(
     if out is not None or settings:
         raise BadInput("--out and --set are of one run: name it, as in xmdpt train base_b --out b")
     from xmdpt.stages.ahead import train_ahead
+    from xmdpt.support.workers import default_workers
 
     failed = []
-    for name, succeeded in train_ahead(workers):
+    for name, succeeded in train_ahead(workers or default_workers()):
         print(f"{name}: {'trained' if succeeded else 'failed'}", flush=True)
         failed += [] if succeeded else [name]
     if failed:

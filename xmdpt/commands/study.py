@@ -28,7 +28,9 @@ def status(context: typer.Context, out: Out = RUNS) -> None:
 def run(
     rows: Annotated[list[str] | None, typer.Option(help="Only this row; repeatable.")] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, one a core.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; default: one a GPU, or a core.")
+    ] = None,
     params: Annotated[Path, typer.Option(help="Settings of the study.")] = Path("params.yaml"),
     out: Out = RUNS,
 ) -> None:
@@ -41,10 +43,13 @@ def run(
     from xmdpt.study.design import load_design
     from xmdpt.study.status import of_run
     from xmdpt.study.workers import all_runs, carry_out_all, select
+    from xmdpt.support.workers import default_workers
 
     missing = select(all_runs(load_design(), seeds or ()), out, rows or ())
     print(f"{len(missing)} runs to make")
-    for done, finished in enumerate(carry_out_all(params, missing, out, workers), start=1):
+    for done, finished in enumerate(
+        carry_out_all(params, missing, out, workers or default_workers()), start=1
+    ):
         print(f"{done} of {len(missing)}: {of_run(finished, out)}", flush=True)
 
 

@@ -1,29 +1,62 @@
-"""Jobs side by side, each in a process and on a core of its own."""
+"""Jobs side by side, each in a process of its own, and on a core or a GPU of its own."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
 from queue import SimpleQueue
 from typing import TypeVar
 
+from xmdpt.support.precision import gpu_count
+
 J = TypeVar("J")
+MOST = 8
 
 
-def _cores(workers: int) -> list[int | None]:
-    """A core for each worker; None where the system assigns none, or has too few."""
-    if not hasattr(os, "sched_getaffinity"):
-        return [None] * workers
-    free = sorted(os.sched_getaffinity(0))
-    return [free[i] if workers <= len(free) else None for i in range(workers)]
+@dataclass(frozen=True)
+class Place:
+    """Where a worker's jobs run: on one core, or on a GPU and any core."""
+
+    core: int | None = None
+    gpu: int | None = None
+    threads: int = 1
+
+    def take(self) -> None:
+        """Put this process there; nothing may have used a GPU before."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        if self.core is not None:
+            os.sched_setaffinity(0, {self.core})
+        if self.gpu is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
 
 
-def _on_core(work: Callable[[J], object], job: J, core: int | None) -> None:
-    import torch
+def _free_cores() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return [*range(os.cpu_count() or 1)]
 
-    torch.set_num_threads(1)
-    if core is not None:
-        os.sched_setaffinity(0, {core})
+
+def _places(workers: int) -> list[Place]:
+    """A place for each worker: GPUs in turn if there are any, else a core each while they last."""
+    cores, gpus = _free_cores(), gpu_count()
+    if gpus:
+        threads = max(1, len(cores) // workers)
+        return [Place(gpu=index % gpus, threads=threads) for index in range(workers)]
+    if workers > len(cores) or not hasattr(os, "sched_setaffinity"):
+        return [Place()] * workers
+    return [Place(core) for core in cores[:workers]]
+
+
+def default_workers() -> int:
+    """As many as there are GPUs, or else cores, of which `MOST` at most: each takes a GB or two."""
+    return gpu_count() or min(MOST, len(_free_cores()))
+
+
+def _at(work: Callable[[J], object], job: J, place: Place) -> None:
+    place.take()
     work(job)
 
 
@@ -33,19 +66,19 @@ def side_by_side(
     """Do `work` for each job, `workers` at a time; yield each as it ends, and whether it succeeded.
 
     A job has a process of its own, so that nothing of one (compiled code above all) weighs on the
-    next, and one thread: two trainings on two cores are faster than one on both. `work` and the
-    jobs must be picklable. What a failed job raised is on stderr.
+    next, and on a CPU one thread: two trainings on two cores are faster than one on both. `work`
+    and the jobs must be picklable. What a failed job raised is on stderr.
     """
-    cores: SimpleQueue[int | None] = SimpleQueue()
-    for core in _cores(workers):
-        cores.put(core)
+    places: SimpleQueue[Place] = SimpleQueue()
+    for place in _places(workers):
+        places.put(place)
 
     def in_process(job: J) -> tuple[J, bool]:
-        core = cores.get()
-        process = get_context("spawn").Process(target=_on_core, args=(work, job, core))
+        place = places.get()
+        process = get_context("spawn").Process(target=_at, args=(work, job, place))
         process.start()
         process.join()
-        cores.put(core)
+        places.put(place)
         return job, process.exitcode == 0
 
     with ThreadPoolExecutor(workers) as pool:
