@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from xmdpt.data.keypoints import JOINTS, draw_skeleton, from_openpose_json
+from xmdpt.data.keypoints import JOINTS, draw_skeleton
+from xmdpt.data.layouts import from_openpose_json, from_rows
+from xmdpt.photos.formats import require_openpose
 from xmdpt.photos.framing import keypoints_box, person_frame, squash
-from xmdpt.photos.joints import check_keypoints, from_rows, read_keypoints, require_openpose
+from xmdpt.photos.joints import check_keypoints, read_keypoints
 from xmdpt.photos.loading import check_size, to_rgb
 
 Picture = Image.Image | np.ndarray
