@@ -110,15 +110,15 @@ def why_no_pose(keypoints: np.ndarray, size: tuple[int, int] | None = None) -> s
     """
     absent = missing(keypoints)
     there = np.asarray(keypoints)[~absent]
+    if len(there) < MIN_JOINTS:
+        known = joint_names(~absent) or "none"
+        return f"{len(there)} joints ({known}), needs {MIN_JOINTS} or more"
     least = max(MIN_PIXELS, MIN_EXTENT * max(size or (0, 0)))
-    if len(there) > 1 and (extent := np.ptp(there, axis=0).max()) <= least:
+    if (extent := np.ptp(there, axis=0).max()) <= least:
         return (
             f"all joints lie within {extent:.1f} pixels; give pixels, not fractions of a picture "
             "(0 to 1 or -1 to 1), and mark missing joints as -1 -1"
         )
-    if len(there) < MIN_JOINTS:
-        known = joint_names(~absent) or "none"
-        return f"{len(there)} joints ({known}), needs {MIN_JOINTS} or more"
     return None
 
 

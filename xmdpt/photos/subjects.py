@@ -9,6 +9,7 @@ from PIL import Image
 
 from xmdpt.data.fit import likely_slip, looks_annotated
 from xmdpt.data.keypoints import Units, joint_names, missing
+from xmdpt.data.skeletons import read_skeleton
 from xmdpt.photos import joints
 from xmdpt.photos.framing import (
     ASPECT_HEIGHT,
@@ -134,6 +135,11 @@ def _locate(
         )
         box = keypoints_box(points, photo.size)
         remarks = remarks_on(points, subject, photo)
+    elif want_keypoints and (drawn := read_skeleton(np.asarray(photo))) is not None:
+        points = joints.check_keypoints(drawn, subject.path, photo.size[::-1])
+        box = keypoints_box(points, photo.size)
+        count = len(drawn) - missing(drawn).sum()
+        remarks = (f"{subject.path}: is a drawn skeleton; {count} joints were read back from it",)
     elif crop or want_keypoints or want_box:
         people = finder.boxes(photo)
         box, _ = people[joints.choose(people, subject.person, str(subject.path), subject.flag)]
