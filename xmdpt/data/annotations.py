@@ -151,7 +151,7 @@ class PoseFolder:
             raise DataError(f"{path}: no such key point file") from None
         except ValueError as error:
             raise DataError(f"{path}: not a key point file ({error})") from None
-        if keypoints.shape not in ((len(JOINTS), 2), (len(JOINTS), 3)):
+        if len(keypoints) != len(JOINTS) or keypoints.shape[1] not in (2, 3):
             raise DataError(f"{path}: needs 18 rows of x y [score], has shape {keypoints.shape}")
         scores = keypoints[:, 2] if keypoints.shape[1] == 3 else None
         try:

@@ -16,8 +16,8 @@ TOLERANCE = 5
 """Levels by which a colour may be off: more, and limbs over discs look like other joints."""
 BLACK, MOST_BLACK, SHOWN = 40, 0.6, 0.5
 """A skeleton is black up to this level, in this share of it, and shows this share of its limbs."""
-ENOUGH = 8
-"""Pixels of a bare disc that no mixture of limbs is likely to make."""
+LONG = 16
+"""Pixels from which a limb is seen between the discs at its ends."""
 WINDOW, STEPS = 12, range(-3, 4)
 """Pixels around a joint that are compared with a drawing, and by how much it is moved."""
 
@@ -55,11 +55,11 @@ def _like(picture: np.ndarray, color: np.ndarray) -> np.ndarray:
 
 
 def _read_discs(picture: np.ndarray) -> np.ndarray:
-    """The middles of the discs: of a disc that is bare in part, else of the one nearest to its limbs."""
+    """The middles of the discs: of one that is bare in part, else of the nearest to its limbs."""
     points = np.full((len(JOINTS), 2), -1.0)
     found = [_discs(picture, joint) for joint in range(len(JOINTS))]
     for joint, discs in enumerate(found):
-        if discs and max(discs)[0] >= ENOUGH:
+        if discs and max(discs)[0] > 0:
             points[joint] = max(discs)[1]
     for joint, discs in enumerate(found):
         others = [sum(ends) - joint for ends in LIMBS if joint in ends]
@@ -91,11 +91,11 @@ def _discs(picture: np.ndarray, joint: int) -> list[tuple[int, tuple[float, floa
 
 
 def _limbs_shown(picture: np.ndarray, points: np.ndarray) -> dict[int, bool]:
-    """Of each limb between joints found: whether its colour is somewhere along it."""
+    """Of each long limb between joints found: whether its colour is somewhere along it."""
     absent = missing(points)
     shown = {}
     for limb, (start, end) in enumerate(LIMBS):
-        if absent[start] or absent[end]:
+        if absent[start] or absent[end] or np.ptp(points[[start, end]], axis=0).max() < LONG:
             continue
         along = np.linspace(points[start], points[end], 11)[1:-1].astype(int)
         pixels = picture[along[:, 1], along[:, 0]].astype(int)
@@ -106,17 +106,23 @@ def _limbs_shown(picture: np.ndarray, points: np.ndarray) -> dict[int, bool]:
 def _refine(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Move each joint by a few pixels to where the drawing around it equals the picture."""
     points = points.copy()
-    for joint in np.flatnonzero(~missing(points)):
-        corner = np.maximum(points[joint].astype(int) - WINDOW, 0)
-        shown = picture[corner[1] : corner[1] + 2 * WINDOW, corner[0] : corner[0] + 2 * WINDOW]
-
-        def differ(move: tuple[int, int], joint: int = joint) -> tuple[int, int]:
-            moved = np.where(missing(points)[:, None], -1.0, points - corner)
-            moved[joint] += move
-            drawn = draw_skeleton(moved, shown.shape[:2])
-            off = (np.abs(drawn.astype(int) - shown).max(axis=2) > TOLERANCE).sum()
-            return int(off), abs(move[0]) + abs(move[1])
-
-        if differ((0, 0))[0]:
-            points[joint] += min(itertools.product(STEPS, STEPS), key=differ)
+    for joint in map(int, np.flatnonzero(~missing(points))):
+        if _difference(picture, points, joint, (0, 0))[0]:
+            moves = itertools.product(STEPS, STEPS)
+            tried = {move: _difference(picture, points, joint, move) for move in moves}
+            points[joint] += min(tried, key=lambda move: tried[move])
     return points
+
+
+def _difference(
+    picture: np.ndarray, points: np.ndarray, joint: int, move: tuple[int, int]
+) -> tuple[int, int]:
+    """Pixels around a joint that a drawing with the joint moved gets wrong, and the distance."""
+    left, top = np.maximum(points[joint].astype(int) - WINDOW, 0)
+    shown = picture[top : top + 2 * WINDOW, left : left + 2 * WINDOW]
+    moved = points - [left, top]
+    moved[joint] += move
+    moved[missing(points)] = -1
+    drawn = draw_skeleton(moved, shown.shape[:2])
+    wrong = np.abs(drawn.astype(int) - shown).max(axis=2) > TOLERANCE
+    return int(wrong.sum()), abs(move[0]) + abs(move[1])
