@@ -159,8 +159,8 @@ def remarks_on(
     said = []
     if photo is not None and subject.units is None and looks_annotated(points, np.asarray(photo)):
         said.append(
-            "the joints fit DeepFashion's 256x256 frame better than the photo: if they are "
-            "of that frame, say so by units annotation, else by units pixels"
+            "the joints fit DeepFashion's 256x256 frame better than the photo; give their units, "
+            "annotation if they are of that frame, pixels if not"
         )
     if (slip := likely_slip(points)) is not None:
         said.append(slip)
