@@ -76,7 +76,7 @@ def people_in(content: object, size: Size | None = None) -> list[np.ndarray]:
 def _people_in_dict(content: dict[str, Any], size: Size | None) -> list[np.ndarray]:
     canvas = _canvas(content)
     if "people" in content:
-        require_openpose(content)
+        _require_openpose(content)
         people = [from_openpose_json(content, person=n) for n in range(len(content["people"]))]
         return [_to_photo(keypoints, canvas, size) for keypoints in people]
     if isinstance(content.get("bodies"), dict):
@@ -89,7 +89,7 @@ def _people_in_dict(content: dict[str, Any], size: Size | None) -> list[np.ndarr
     return [_item(content)]
 
 
-def require_openpose(content: dict[str, Any]) -> None:
+def _require_openpose(content: dict[str, Any]) -> None:
     """Raise ValueError unless OpenPose's JSON holds a list of people."""
     people = content.get("people")
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
