@@ -24,6 +24,7 @@ from xmdpt.config import ConfigError
 from xmdpt.photos.poses import as_list, draw_pose, read_picture
 
 POSE = body(0.18, (4, 4))
+SOMEBODY = {"pose_keypoints_2d": np.c_[POSE, np.ones(18)].ravel().tolist()}
 PHOTO = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
 
 
@@ -207,7 +208,8 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
         ({"source": "me.png"}, "not str"),
         ({"pose": {"people": None}}, "must be a list of"),
         ({"pose": {"people": [3]}}, "must be a list of"),
-        ({"pose": {"people": [{}, {}]}}, "with 2 people; it must hold one"),
+        ({"pose": {"people": [SOMEBODY, SOMEBODY]}}, "with 2 people; it must hold one"),
+        ({"pose": {"people": [{}]}}, "pose: pose_keypoints_2d must hold"),
         ({"pose": body(0.18, (4, 44))}, "outside the 64x64 picture: .*square picture"),
         ({"pose": POSE * 1e300}, "cannot be a pixel"),
         (
@@ -218,7 +220,7 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
         ({"guidance_power": math.inf}, "finite"),
         ({"source": np.zeros((0, 0, 3), np.uint8)}, "0x0 pixels"),
         ({"source": Image.new("RGB", (1, 1))}, "1x1 pixels"),
-        ({"pose": np.full((18, 2), 7.0)}, "all joints lie within one pixel"),
+        ({"pose": np.full((18, 2), 7.0)}, r"all joints lie within 0\.0 pixels"),
         ({"pose": np.full((18, 2), np.nan)}, "NaN"),
         ({"pose": np.full((18, 2), -1.0)}, "needs 4 or more"),
         ({"pose": np.zeros((5, 2))}, "needs 18"),

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from xmdpt.commands import draw, measure, runs, study
+from xmdpt.commands import check, draw, measure, runs, study
 from xmdpt.config import ConfigError
 from xmdpt.support.arguments import BadInput
 
@@ -15,7 +15,7 @@ app = typer.Typer(
 )
 for command in (
     *(runs.info, runs.profile, runs.run, runs.train, runs.report),
-    *(draw.generate, draw.demo, draw.export, draw.convert),
+    *(draw.generate, check.check, draw.demo, draw.export, draw.convert),
     *(measure.survey, measure.evaluate, measure.bench),
 ):
     app.command()(command)

@@ -57,6 +57,8 @@ class DataConfig(Section):
     """Folder of an existing data set, never written to; data/raw/none for rendered people."""
     size: PositiveInt
     """Side in pixels of the square pictures that the networks see."""
+    few_joints: Literal["keep", "drop", "stop"] = "keep"
+    """What becomes of pictures of `raw` that have no pose, see `xmdpt.data.survey`."""
     rendered: RenderedConfig | None = None
     """Null means the data set in `raw`."""
 

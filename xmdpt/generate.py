@@ -121,6 +121,8 @@ def prepare(
     target = (
         read_photo_subject(pose, finder, True) if pose.is_photo else read_keypoints_subject(pose)
     )
+    for remark in (*person.remarks, *target.remarks):
+        say(f"note: {remark}")
     points = target.keypoints
     assert person.picture is not None and points is not None, "both were asked for"
     if rescale:

@@ -172,6 +172,16 @@ def test_joints_from_a_file_come_to_the_editor(client):
     )
 
 
+def test_a_pose_that_nobody_takes_comes_with_a_remark(client, monkeypatch):
+    remarks = []
+    monkeypatch.setattr(page.gr, "Warning", remarks.append)
+    joints = np.array(next(iter(stored_poses().values())))[:, ::-1]
+    file = upload(client, "pose.csv", "\n".join(f"{x},{y}" for x, y in joints).encode())
+    done, output = take_pose(client, file)
+    assert done, output
+    assert remarks == ["pose.csv: the person lies, feet to the right: are x and y swapped?"]
+
+
 def test_bad_input_is_a_message(client, photo):
     text = upload(client, "me.jpg", b"not a picture")
     done, output = take_source(client, text, "b")

@@ -4,6 +4,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 SIZE = 64
+P0 = np.array([
+    (88, 34), (88, 58), (66, 58), (58, 96), (56, 130), (110, 58), (118, 96), (120, 130), (74, 132),
+    (72, 182), (72, 232), (102, 132), (104, 182), (104, 232), (82, 28), (94, 28), (74, 32),
+    (102, 32),
+], float)  # fmt: skip
+"""The 18 joints of a standing person, in pixels of a picture 176 wide and 256 high."""
 
 
 def draw_person(path, keypoints_path, color, lean):

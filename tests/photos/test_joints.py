@@ -8,7 +8,8 @@ import pytest
 from helpers.people import body
 
 from xmdpt.data.keypoints import JOINTS, annotation_to_pixels, missing
-from xmdpt.photos.joints import choose, from_rows, read_keypoints
+from xmdpt.data.layouts import from_rows
+from xmdpt.photos.joints import choose, read_keypoints
 from xmdpt.photos.loading import PhotoError
 
 NECK = JOINTS.index("neck")
@@ -106,10 +107,12 @@ def test_files_that_hold_no_joints_are_one_line(tmp_path):
         "ragged.txt": ("1 2\n" * 17 + "1\n", "18"), "empty.txt": ("", "18"),
         "half.json": ('{"people": [', "not valid JSON"), "other.json": ({"a": 1}, "OpenPose"),
         "list.json": ([1, 2], "18"), "null.json": ("null", "18"),
-        "deep.json": ("[" * 100_000, "deep.json"), "people.json": ({"people": 3}, "must be a list"),
-        "person.json": ({"people": [3]}, "must be a list"), "same.txt": ("7 7\n" * 18, "one pixel"),
+        "deep.json": ("[" * 100_000, "deep.json"),
+        "people.json": ({"people": 3}, "must be a list"),
+        "person.json": ({"people": [3]}, "must be a list"),
+        "same.txt": ("7 7\n" * 18, "0.0 pixels"),
         "annotations.json": ({"annotations": None}, "must be a list"),
-        "coco.json": ({"keypoints": [1] * 50}, "51 numbers"),
+        "coco.json": ({"keypoints": [1] * 50}, "not 50 numbers"),
         "nobody.json": ({"people": []}, "no person"), "binary.txt": (None, "is not text"),
     }  # fmt: skip
     for name, (content, text) in cases.items():

@@ -12,7 +12,9 @@ from xmdpt.support.arguments import BadInput, check_file, check_new, one_line, p
 
 def generate(
     source: Annotated[Path, typer.Option(help="Photo of the person to draw.")],
-    pose: Annotated[Path, typer.Option(help="Photo of the pose, or its joints (.txt, .json).")],
+    pose: Annotated[
+        Path, typer.Option(help="Photo of the pose, or its joints (.txt, .csv, .json).")
+    ],
     out: Annotated[Path, typer.Option(help="Picture to write: .png, .jpg or .webp.")],
     source_keypoints: Annotated[
         Path | None, typer.Option(help="Joints of the source, in place of detection.")
@@ -21,14 +23,15 @@ def generate(
         Path | None, typer.Option(help="Joints on the photo of the pose, in place of detection.")
     ] = None,
     source_units: Annotated[
-        Literal["pixels", "annotation"],
+        Literal["pixels", "annotation"] | None,
         typer.Option(
-            help="Units of the source's joints: its pixels, or DeepFashion's 256x256 frame."
+            help="Units of the source's joints: its pixels, or DeepFashion's 256x256 frame; "
+            "default: pixels, with a note if the frame fits better."
         ),
-    ] = "pixels",
+    ] = None,
     pose_units: Annotated[
-        Literal["pixels", "annotation"], typer.Option(help="Units of the pose's joints.")
-    ] = "pixels",
+        Literal["pixels", "annotation"] | None, typer.Option(help="Units of the pose's joints.")
+    ] = None,
     person: Annotated[
         int | None, typer.Option(help="Which person on the source, if there are several.")
     ] = None,

@@ -21,7 +21,7 @@ def survey(
 
     Example: xmdpt survey data/raw/deepfashion --read.
     """
-    from xmdpt.data.prepare import read_all
+    from xmdpt.data.prepare import joint_remarks, read_all
     from xmdpt.data.stores import DataError
     from xmdpt.data.survey import survey as look_through
 
@@ -30,7 +30,11 @@ def survey(
         print(found)
         found.require()
         if read:
-            print(f"{len(read_all(found.open(), found.names)):,} pictures are readable")
+            readings = read_all(found.open(), found.names)
+            for remark in joint_remarks(readings):
+                if remark not in found.notes:
+                    print(f"note: {remark}")
+            print(f"{len(readings):,} pictures are readable")
 
 
 def evaluate(

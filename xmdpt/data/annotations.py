@@ -3,7 +3,7 @@
     train.lst                          one picture per line
     train_pairs.txt                    TARGET,SOURCE[,SOURCE2...] per line (NTED, PIDM, X-MDPT)
     fasion-resize-pairs-train.csv      columns from,to (PATN, CFLD; also spelled "fashion")
-    pose/**.txt                        18 rows "x y" in the 256x256 padded frame (NTED)
+    pose/**.txt                        18 rows "x y [score]" in the padded frame (NTED)
     fasion-resize-annotation-train.csv name:keypoints_y:keypoints_x in the 256x176 picture (PATN)
 
 Files may lie in the root of a data set or in the folders directly below it. Names are returned in
@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_MARGIN, FRAME_WIDTH, JOINTS, missing
+from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_WIDTH, JOINTS, mark_missing, to_padded
 from xmdpt.data.pairs import canonical
 from xmdpt.data.stores import DataError
 
@@ -127,7 +127,7 @@ def _targets_of_table(path: Path) -> list[Target]:
 
 
 class PoseFolder:
-    """Text files, one per picture: 18 rows "x y" in the padded frame, -1 -1 if missing."""
+    """Text files, one per picture: 18 rows "x y [score]" in the padded frame."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -151,11 +151,13 @@ class PoseFolder:
             raise DataError(f"{path}: no such key point file") from None
         except ValueError as error:
             raise DataError(f"{path}: not a key point file ({error})") from None
-        if keypoints.shape != (len(JOINTS), 2):
-            raise DataError(f"{path}: needs 18 rows of x y, has shape {keypoints.shape}")
-        if not np.isfinite(keypoints).all():
-            raise DataError(f"{path}: holds NaN or infinite values; mark missing joints as -1 -1")
-        return keypoints
+        if len(keypoints) != len(JOINTS) or keypoints.shape[1] not in (2, 3):
+            raise DataError(f"{path}: needs 18 rows of x y [score], has shape {keypoints.shape}")
+        scores = keypoints[:, 2] if keypoints.shape[1] == 3 else None
+        try:
+            return mark_missing(keypoints[:, :2], scores)
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
 
 
 class KeypointTable:
@@ -185,13 +187,6 @@ class KeypointTable:
 Keypoints = PoseFolder | KeypointTable
 
 
-def to_padded(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pixels (18, 2) of a picture of `size` (H, W) -> the padded frame; missing joints are -1."""
-    height, width = size
-    padded = keypoints * [FRAME_WIDTH / width, FRAME_HEIGHT / height] + [FRAME_MARGIN, 0]
-    return np.where(missing(keypoints)[:, None], -1.0, padded)
-
-
 def table_frame(path: Path) -> Frame:
     """The coordinate frame of a key point table, known by the field's file names.
 
@@ -211,10 +206,7 @@ def _joint_row(text: str) -> list[float]:
     if not isinstance(values, list) or len(values) != len(JOINTS):
         count = len(values) if isinstance(values, list) else 1
         raise ValueError(f"has {count} joints, not 18")
-    row = [float(value) for value in values]
-    if not np.isfinite(row).all():
-        raise ValueError("holds NaN or infinite values; mark missing joints by -1")
-    return row
+    return [float(value) for value in values]
 
 
 def read_keypoint_table(path: Path) -> dict[str, np.ndarray]:
@@ -227,7 +219,8 @@ def read_keypoint_table(path: Path) -> dict[str, np.ndarray]:
     for number, line in lines[1:]:
         try:
             name, ys, xs = line.rsplit(":", 2)
-            rows[canonical(name.strip())] = np.array([_joint_row(xs), _joint_row(ys)]).T
+            points = np.array([_joint_row(xs), _joint_row(ys)]).T
+            rows[canonical(name.strip())] = mark_missing(points)
         except (ValueError, TypeError) as error:
             reason = str(error) if "joints" in str(error) else "write name: [y, ...]: [x, ...]"
             raise DataError(f"{path}: line {number}: {reason}") from None

@@ -1,7 +1,10 @@
-"""The 18 body joints: their order, their coordinate frames, and the skeleton picture."""
+"""The 18 body joints: their order, when one is missing, their frames, and the skeleton picture.
+
+Every reader of joints, of data sets and of single files, takes these rules from here.
+"""
 
 import math
-from typing import Any
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -42,14 +45,29 @@ COLORS = (
 FRAME_WIDTH, FRAME_HEIGHT, FRAME_MARGIN = 176, 256, 40
 """Annotations are in a 256x256 frame: the picture, 176 wide, between margins of 40 (padded)."""
 
+Units = Literal["pixels", "annotation"]
+"""Pixels of the photo, or of the 256x256 frame of DeepFashion's annotations."""
+
+JOINT_SCORE = 0.3
+"""A joint that scores less is missing, in every format; so is one of visibility 0 (COCO)."""
+MAX_SCORE = 1.1
+"""Heat maps overshoot 1 a little; what is larger is no score, unless all are COCO's 0, 1, 2."""
+MIN_JOINTS = 4
+MIN_EXTENT, MIN_PIXELS = 0.03, 3
+"""A pose is larger than this share of its picture's longer side, and than this many pixels."""
+
 
 def _as_keypoints(keypoints: np.ndarray) -> np.ndarray:
     keypoints = np.asarray(keypoints, dtype=np.float64)
     if keypoints.shape != (len(JOINTS), 2):
         raise ValueError(f"keypoints must have shape (18, 2), not {keypoints.shape}")
-    if not np.isfinite(keypoints).all():
-        raise ValueError("keypoints hold NaN or infinite values; mark missing joints by -1")
-    return keypoints
+    return _as_finite(keypoints)
+
+
+def _as_finite(points: np.ndarray) -> np.ndarray:
+    if not np.isfinite(points).all():
+        raise ValueError("holds NaN or infinite values; mark missing joints as -1 -1")
+    return points
 
 
 def missing(keypoints: np.ndarray) -> np.ndarray:
@@ -58,50 +76,57 @@ def missing(keypoints: np.ndarray) -> np.ndarray:
     return absent
 
 
-COCO17 = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
-"""For each of our joints, its index among COCO's 17, which have no neck."""
+def mark_missing(points: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
+    """Joints (N, 2) as a file holds them -> the same with -1 for those that are missing.
 
-BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
-"""For each of our joints, its index among OpenPose's 25."""
-
-
-def from_coco17(
-    points: np.ndarray, scores: np.ndarray | None = None, threshold: float = 0.3
-) -> np.ndarray:
-    """COCO's joints (17, 2), optionally with scores or visibilities (17,) -> ours (18, 2).
-
-    Joints that score below `threshold` or have a coordinate of -1 are missing (-1). The neck is the
-    midpoint of the shoulders, and missing if either shoulder is.
+    Missing is a joint with a coordinate of -1, at exactly 0 0 (as OpenPose writes it), or whose
+    score (N,) is below `JOINT_SCORE`. To be called before the frame is changed, which moves -1 and
+    0. Raises ValueError for NaN and for scores that are none.
     """
-    points = np.asarray(points, dtype=np.float64)
-    if points.shape != (17, 2):
-        raise ValueError(f"COCO key points must have shape (17, 2), not {points.shape}")
-    points = np.where(missing(points)[:, None], -1.0, points)
+    points = _as_finite(np.asarray(points, dtype=np.float64))
+    absent = missing(points) | (points == 0).all(axis=-1)
     if scores is not None:
-        points[np.asarray(scores) < threshold] = -1
-    order = [0 if index is None else index for index in COCO17]
-    keypoints = points[order]
-    neck, shoulders = JOINTS.index("neck"), points[[5, 6]]
-    keypoints[neck] = -1 if missing(shoulders).any() else shoulders.mean(axis=0)
-    return _as_keypoints(keypoints)
+        scores = _as_finite(np.asarray(scores, dtype=np.float64))
+        wrong = (scores > MAX_SCORE) if not np.isin(scores, (0, 1, 2)).all() else scores < 0
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(
+                f"row {row + 1} has the score {scores[row]:g}, but scores end at 1 (COCO's "
+                "visibility at 2); the columns are x y [score], without an index in front"
+            )
+        absent |= scores < JOINT_SCORE
+    return np.where(absent[:, None], -1.0, points)
 
 
-def from_openpose_json(content: dict[str, Any], person: int = 0) -> np.ndarray:
-    """Person `person` in the content of OpenPose's JSON -> (18, 2), -1 missing.
+def joint_names(which: np.ndarray) -> str:
+    """The names of the joints where `which` (18,) is true, separated by commas."""
+    return ", ".join(name.replace("_", " ") for name, yes in zip(JOINTS, which, strict=True) if yes)
 
-    Reads `pose_keypoints_2d` of 18 (COCO) or 25 joints (BODY_25): x, y, confidence. A confidence
-    of 0 means a missing joint.
+
+def why_no_pose(keypoints: np.ndarray, size: tuple[int, int] | None = None) -> str | None:
+    """Why joints (18, 2) make no pose, in a picture of `size` (H, W) if given; None if they do.
+
+    A pose has 4 joints or more, and is larger than 3 pixels and than 3% of its picture.
     """
-    people = content.get("people", [])
-    if not 0 <= person < len(people):
-        raise ValueError(f"no person {person} in an OpenPose JSON of {len(people)} people")
-    values = np.asarray(people[person].get("pose_keypoints_2d", []), dtype=np.float64).ravel()
-    if values.size not in (54, 75):
-        raise ValueError(f"pose_keypoints_2d must hold 18 or 25 x 3 numbers, not {values.size}")
-    joints = values.reshape(-1, 3)
-    if len(joints) == 25:
-        joints = joints[list(BODY_25)]
-    return _as_keypoints(np.where(joints[:, 2:] > 0, joints[:, :2], -1.0))
+    absent = missing(keypoints)
+    there = np.asarray(keypoints)[~absent]
+    if len(there) < MIN_JOINTS:
+        known = joint_names(~absent) or "none"
+        return f"{len(there)} joints ({known}), needs {MIN_JOINTS} or more"
+    least = max(MIN_PIXELS, MIN_EXTENT * max(size or (0, 0)))
+    if (extent := np.ptp(there, axis=0).max()) <= least:
+        return (
+            f"all joints lie within {extent:.1f} pixels; give pixels, not fractions of a picture "
+            "(0 to 1 or -1 to 1), and mark missing joints as -1 -1"
+        )
+    return None
+
+
+def to_padded(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pixels (18, 2) of a picture of `size` (H, W) -> the padded frame; missing joints are -1."""
+    height, width = size
+    padded = keypoints * [FRAME_WIDTH / width, FRAME_HEIGHT / height] + [FRAME_MARGIN, 0]
+    return np.where(missing(keypoints)[:, None], -1.0, padded)
 
 
 def annotation_to_pixels(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:

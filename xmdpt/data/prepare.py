@@ -15,8 +15,15 @@ from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.fit import WHITE, on_white, set_remarks
 from xmdpt.data.index import INDEX, write_index, write_lists
-from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_MARGIN, FRAME_WIDTH, missing
+from xmdpt.data.keypoints import (
+    FRAME_HEIGHT,
+    FRAME_MARGIN,
+    FRAME_WIDTH,
+    annotation_to_pixels,
+    missing,
+)
 from xmdpt.data.overlap import REPORT, SHOWN, overlap_report, thumbnail
 from xmdpt.data.pairs import NESTED
 from xmdpt.data.stores import DataError
@@ -27,7 +34,6 @@ Progress = Callable[[Iterable[Any]], Iterable[Any]]
 """Passes items on and shows progress, as `tqdm` does."""
 
 LOW_RESOLUTION = (256, 256)
-WHITE = 245
 MOST_OUTSIDE, MOST_IN_CORNER = 0.1, 0.01
 """Shares of joints and of pictures up to which odd joints pass as errors of a detector."""
 
@@ -41,6 +47,8 @@ class Reading:
     keypoints: np.ndarray
     padded: bool
     """Whether it looks like low-resolution DeepFashion: 256x256 with white sides."""
+    on_white: float | None
+    """Share of the joints on white, see `xmdpt.data.fit.on_white`."""
 
 
 def _has_white_sides(image: Image.Image) -> bool:
@@ -68,7 +76,9 @@ def _read(data: DeepFashion, name: str) -> Reading | DataError:
         image = data.store.decode(name, content)
         _refuse_rotated(content, name)
         digest = hashlib.sha256(content).hexdigest()
-        return Reading(digest, thumbnail(image), data.keypoints(name), _has_white_sides(image))
+        joints, pixels = data.keypoints(name), np.asarray(image)
+        white = on_white(annotation_to_pixels(joints, pixels.shape[:2]), pixels)
+        return Reading(digest, thumbnail(image), joints, _has_white_sides(image), white)
     except DataError as error:
         return error
 
@@ -109,12 +119,18 @@ def _check_joints(data: DeepFashion, readings: Mapping[str, Reading]) -> None:
     if outside.sum() > MOST_OUTSIDE * there.sum():
         share = outside.sum() / there.sum()
         raise DataError(f"{data.raw}: {share:.0%} of the joints lie outside their pictures; {cure}")
-    corner = (there & (x == 0) & (y == 0)).any(axis=1)
+    corner = (there & (x == 0) & (y == 0)).any(axis=1)  # 0 0 that somebody moved to the frame
     if corner.sum() > MOST_IN_CORNER * len(corner):
         raise DataError(
             f"{data.raw}: {corner.sum()} of {len(corner)} pictures have a joint at exactly 0, 0; "
             f"missing joints are -1, -1; {cure}"
         )
+
+
+def joint_remarks(readings: Mapping[str, Reading]) -> list[str]:
+    """What does not fit between the joints and the contents of their pictures."""
+    joints = np.stack([reading.keypoints for reading in readings.values()])
+    return set_remarks(joints, [reading.on_white for reading in readings.values()])
 
 
 def _check_replaceable(root: Path) -> None:
@@ -125,16 +141,26 @@ def _check_replaceable(root: Path) -> None:
         )
 
 
-def make_index(found: Survey, root: str | Path, progress: Progress = tqdm) -> dict[str, Any]:
+def make_index(
+    found: Survey,
+    root: str | Path,
+    progress: Progress = tqdm,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """Write the index of a surveyed data set to the folder `root`; returns `overlap_report`.
 
-    Also writes survey.json and overlap.json. Raises DataError if something is missing or a picture
+    Also writes survey.json and overlap.json. `say` is told what reading the pictures adds to the
+    survey's notes. Raises DataError if something is missing or a picture
     or key point file cannot be read; `root` then stays as it was.
     """
     found.require()
     root, data = Path(root), found.open()
     _check_replaceable(root)
     readings = read_all(data, found.names, progress)
+    for remark in joint_remarks(readings):
+        if remark not in found.notes:
+            found.notes.append(remark)
+            say(f"note: {remark}")
     thumbnails = {name: reading.thumbnail for name, reading in readings.items()}
     overlap = overlap_report(found.pictures, found.pairs, thumbnails, data.picture)
     digests = {name: reading.digest for name, reading in readings.items()}

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from xmdpt.data.annotations import (
@@ -21,6 +22,8 @@ from xmdpt.data.annotations import (
     read_targets,
 )
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.fit import set_remarks
+from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_WIDTH, JOINTS, why_no_pose
 from xmdpt.data.pairs import NESTED, mangle, possible_pairs, result_name
 from xmdpt.data.stores import DataError, LmdbStore, Store, find_files, lmdb_folders, open_store
 
@@ -56,6 +59,12 @@ LISTS = (
     "{split}.lst is not there: the {split} pictures are those in its pairs. DeepFashion's is in "
     "fashion_data/ of https://github.com/tengteng95/Pose-Transfer"
 )
+
+FewJoints = Literal["keep", "drop", "stop"]
+"""Pictures without a pose: kept, as the field does, left out with their pairs, or an error."""
+MOST_POSELESS = 0.5
+"""Share of pictures without a pose from which the key point files are at fault."""
+POSE_FRAME = (FRAME_HEIGHT, FRAME_WIDTH)
 
 
 @dataclass(frozen=True)
@@ -222,7 +231,9 @@ def _check_names(found: Survey, names: list[str]) -> None:
             return
 
 
-def _check_pictures(found: Survey, store: Store, keypoints: Keypoints | None) -> None:
+def _check_pictures(
+    found: Survey, store: Store, keypoints: Keypoints | None, few_joints: FewJoints
+) -> None:
     ordered = sorted(found.names)
     names = set(ordered)
     lost = {name for name in ordered if store.place(name) is None}
@@ -235,15 +246,58 @@ def _check_pictures(found: Survey, store: Store, keypoints: Keypoints | None) ->
     if keypoints is not None:
         where = str(keypoints).replace(f"{found.root}/", "")
         found.findings.append(Finding("key points", len(posed), EXPECTED["key points"], where))
-    if posed and keypoints is not None:
-        joints = len(keypoints.read(min(posed)))
-        found.findings.append(Finding("joints", joints, EXPECTED["joints"]))
+    usable = [name for name in ordered if name in posed - lost]
+    if usable and keypoints is not None:
+        found.findings.append(Finding("joints", len(JOINTS), EXPECTED["joints"]))
+        _check_poses(found, {name: keypoints.read(name) for name in usable}, where, few_joints)
 
 
-def survey(root: str | Path, size: int) -> Survey:
+def _check_poses(
+    found: Survey, poses: dict[str, np.ndarray], where: str, few_joints: FewJoints
+) -> None:
+    """Count pictures whose joints make no pose, and say if joints do not fit their pictures."""
+    reasons = {name: why_no_pose(pose, POSE_FRAME) for name, pose in poses.items()}
+    bad = {name for name, reason in reasons.items() if reason is not None}
+    found.notes += set_remarks(np.stack(list(poses.values())))
+    if not bad:
+        return
+    first = min(bad)
+    pairs = {split: [pair for pair in found.pairs[split] if bad & {*pair}] for split in found.pairs}
+    touched = ", ".join(f"{len(pairs[split])} {split} pairs" for split in pairs)
+    what = (
+        f"{len(bad)} of {len(poses)} pictures ({touched}) have no pose in {where}: "
+        f"{_some(sorted(bad))} ({first}: {reasons[first]})"
+    )
+    if len(bad) > MOST_POSELESS * len(poses):
+        found.missing.append(f"joints that make a pose: {what}; docs/data.md says what is expected")
+    elif few_joints == "stop":
+        found.missing.append(f"poses of some pictures, and data.few_joints says stop: {what}")
+    elif few_joints == "drop":
+        _drop(found, bad)
+        found.notes.append(f"{what}; they and their pairs are left out")
+    else:
+        found.notes.append(f"{what}; they are kept, unless data.few_joints says drop or stop")
+
+
+def _drop(found: Survey, names: set[str]) -> None:
+    for split, targets in found.targets.items():
+        kept = [
+            (target, tuple(source for source in sources if source not in names))
+            for target, sources in targets
+            if target not in names
+        ]
+        found.targets[split] = [(target, sources) for target, sources in kept if sources]
+        found.pairs[split] = pairs_of(found.targets[split])
+        found.pictures[split] = [name for name in found.pictures[split] if name not in names]
+        if not found.pairs[split]:
+            found.missing.append(f"{split} pairs: none is left without the pictures without a pose")
+
+
+def survey(root: str | Path, size: int, few_joints: FewJoints = "keep") -> Survey:
     """Survey an existing data set, to be used for square pictures of `size` pixels.
 
-    What does not exist is listed in `missing`, with where to get it. What exists but cannot be read
+    What does not exist is listed in `missing`, with where to get it. `few_joints` says what becomes
+    of pictures without a pose; if most have none, that is missing. What exists but cannot be read
     raises DataError.
     """
     found = Survey(Path(root), size)
@@ -257,7 +311,7 @@ def survey(root: str | Path, size: int) -> Survey:
     if keypoints is None:
         found.missing.append(KEYPOINTS.format(root=found.root))
     if store is not None:
-        _check_pictures(found, store, keypoints)
+        _check_pictures(found, store, keypoints, few_joints)
     _drop_expectations(found)
     _note_links(found)
     return found

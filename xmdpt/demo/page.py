@@ -23,10 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmdpt.config import MIN_STEPS, ConfigError
 from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
+from xmdpt.data.layouts import from_rows
 from xmdpt.generate import Prepared, draw
 from xmdpt.people.dataset import identity, render_person
 from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH
-from xmdpt.photos.joints import check_keypoints, from_rows
+from xmdpt.photos.joints import SUFFIXES, check_keypoints
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import save_picture
 from xmdpt.photos.people import PeopleFinder
@@ -146,9 +147,13 @@ def _errors_shown() -> Iterator[None]:
     try:
         yield
     except (PhotoError, ConfigError) as error:
-        folders = re.escape(os.environ["GRADIO_TEMP_DIR"]) + r"/(\w+/)?"
-        message = re.sub(folders, "", str(error))
+        message = _without_folders(str(error))
         raise gr.Error(message, duration=None, print_exception=False) from None
+
+
+def _without_folders(message: str) -> str:
+    folders = re.escape(os.environ["GRADIO_TEMP_DIR"]) + r"/(\w+/)?"
+    return re.sub(folders, "", message)
 
 
 class Studio:
@@ -163,8 +168,12 @@ class Studio:
         number = int(person) if person else None
         subject = Subject(Path(path), person=number, flag="Person number")
         if pose and not subject.is_photo:
-            return read_keypoints_subject(subject)
-        return read_photo_subject(subject, self.finder, want_keypoints=pose)
+            framed = read_keypoints_subject(subject)
+        else:
+            framed = read_photo_subject(subject, self.finder, want_keypoints=pose)
+        for remark in framed.remarks:
+            gr.Warning(_without_folders(remark))
+        return framed
 
     def take_source(
         self, path: str | None, person: float | None
@@ -276,8 +285,8 @@ def _pose_column(studio: Studio, events: dict[str, Any]) -> gr.HTML:
         editor = pose_editor(poses[first])
         with gr.Accordion("Or from a photo or a file of joints", open=False):
             upload = gr.File(
-                label="Photo, .txt or .json", type="filepath", height=150,
-                file_types=[*PHOTO_TYPES, ".txt", ".json"],
+                label="Photo, or joints in a file", type="filepath", height=150,
+                file_types=[*PHOTO_TYPES, *SUFFIXES],
             )  # fmt: skip
             person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
     chosen.input(lambda name: json.dumps(poses[name]), chosen, editor, **events)

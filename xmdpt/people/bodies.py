@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy import sparse
 
-from xmdpt.data.keypoints import COCO17
+from xmdpt.data.layouts import COCO17
 
 if TYPE_CHECKING:  # seconds of imports, needed only to render
     import anny

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from xmdpt.data.keypoints import from_coco17
+from xmdpt.data.layouts import to_our_joints
 from xmdpt.photos.framing import Box
-from xmdpt.photos.joints import JOINT_SCORE
 from xmdpt.photos.loading import PhotoError
 from xmdpt.support.hub import is_folder, reason
 
@@ -145,7 +144,7 @@ class PeopleFinder:
             raise PhotoError(
                 f"{self.names['--pose-estimator']}: finds {len(points)} joints, not COCO's 17"
             )
-        return from_coco17(points, scores, threshold=JOINT_SCORE)
+        return to_our_joints(points, np.minimum(scores, 1))
 
     @torch.no_grad()
     def cut_out(self, photo: Image.Image, box: Box, name: str = "the photo") -> Image.Image:

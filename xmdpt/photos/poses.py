@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from xmdpt.data.keypoints import JOINTS, draw_skeleton, from_openpose_json
+from xmdpt.data.keypoints import JOINTS, draw_skeleton, missing
+from xmdpt.data.layouts import LAYOUTS, from_rows
+from xmdpt.photos.formats import people_in
 from xmdpt.photos.framing import keypoints_box, person_frame, squash
-from xmdpt.photos.joints import check_keypoints, from_rows, read_keypoints, require_openpose
+from xmdpt.photos.joints import check_keypoints, read_keypoints
 from xmdpt.photos.loading import check_size, to_rgb
 
 Picture = Image.Image | np.ndarray
@@ -57,7 +59,7 @@ def as_list(value: Any) -> list[Any]:
     if isinstance(value, torch.Tensor):
         value = _to_numpy(value)
     if isinstance(value, np.ndarray):
-        rows = value.ndim == 3 and value.shape[1] in (17, 18) and value.shape[2] in (2, 3)
+        rows = value.ndim == 3 and value.shape[1] in LAYOUTS and value.shape[2] in (2, 3)
         batch = value.ndim == 4 or (rows and value.dtype != np.uint8)
         return list(value) if batch else [value]
     if isinstance(value, tuple):
@@ -83,10 +85,10 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
     Args:
         pose: one of
             - a skeleton picture;
-            - key points in pixels of the square picture: 18 rows x y [score], or COCO's 17, -1
-              missing;
-            - OpenPose's JSON, or a path to it or to a text file of rows, in pixels of any picture:
-              these are framed to the person.
+            - key points in pixels of the square picture: rows x y [score] of any of
+              `xmdpt.data.layouts.LAYOUTS`;
+            - the content of a JSON file of one person, or a path to it or to a text file of rows,
+              in pixels of any picture: these are framed to the person.
         finder: if given, pictures are photos, and it finds their joints.
 
     Raises ValueError, which says what is wrong, also for fewer than 4 joints and for joints outside
@@ -95,12 +97,7 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
     if isinstance(pose, str | Path):
         return draw_skeleton(_framed(read_keypoints(pose), size), (size, size))
     if isinstance(pose, dict):
-        require_openpose(pose)
-        if len(pose["people"]) != 1:
-            raise ValueError(
-                f"pose: OpenPose JSON with {len(pose['people'])} people; it must hold one"
-            )
-        keypoints = check_keypoints(from_openpose_json(pose), "pose")
+        keypoints = check_keypoints(_only_person(pose), "pose")
         return draw_skeleton(_framed(keypoints, size), (size, size))
     if isinstance(pose, torch.Tensor):
         pose = _to_numpy(pose)
@@ -118,6 +115,17 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
         raise ValueError(f"pose_finder must return (18, 2) key points, not {keypoints.shape}")
     hint = "pose_finder must return pixels of the photo resized to a square"
     return draw_skeleton(check_keypoints(keypoints, "pose", (size, size), hint), (size, size))
+
+
+def _only_person(content: dict[str, Any]) -> np.ndarray:
+    """The joints of the one person in the content of a JSON file; see `people_in`."""
+    try:
+        people = [person for person in people_in(content) if not missing(person).all()]
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise ValueError(f"pose: {' '.join(str(error).split())}") from None
+    if len(people) != 1:
+        raise ValueError(f"pose: JSON with {len(people)} people; it must hold one")
+    return people[0]
 
 
 def _framed(keypoints: np.ndarray, size: int) -> np.ndarray:

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xmdpt.data.keypoints import missing
+from xmdpt.data.fit import likely_slip, looks_annotated
+from xmdpt.data.keypoints import Units, joint_names, missing
+from xmdpt.data.skeletons import read_skeleton
 from xmdpt.photos import joints
 from xmdpt.photos.framing import (
     ASPECT_HEIGHT,
@@ -34,9 +36,10 @@ class Subject:
     """A file that shows a person or a pose, and what to take from it.
 
     Args:
-        path: a photo, or key points alone (.txt, .json).
+        path: a photo, or key points alone (.txt, .csv, .json).
         keypoints: file with the joints on the photo; if there is none, they are detected.
-        units: of that file, see `joints.Units`.
+        units: of that file, see `Units`; by default pixels, with a remark if annotations would fit
+            better.
         person: number, from 1, of one person among several.
         crop: whether to crop to the person; by default, only a photo that already has DeepFashion's
             aspect is left whole, and only if `person` is not given.
@@ -45,13 +48,13 @@ class Subject:
 
     path: Path
     keypoints: Path | None = None
-    units: joints.Units = "pixels"
+    units: Units | None = None
     person: int | None = None
     crop: bool | None = None
     flag: str = "person"
 
     def __post_init__(self) -> None:
-        if self.is_photo and self.keypoints is None and self.units != "pixels":
+        if self.is_photo and self.keypoints is None and self.units == "annotation":
             raise PhotoError(f"{self.path}: units apply to joints in a file; give that file too")
 
     @property
@@ -65,11 +68,13 @@ class Framed:
 
     picture: RGB, at the photo's resolution; None for key points alone. keypoints: (18, 2) in
     pixels of CANVAS, -1 missing; None if they were not requested. frame: its place on the photo.
+    remarks: what is probably wrong with the joints in a file.
     """
 
     picture: Image.Image | None
     keypoints: np.ndarray | None
     frame: Frame
+    remarks: tuple[str, ...] = ()
 
 
 def read_keypoints_subject(subject: Subject) -> Framed:
@@ -81,7 +86,7 @@ def read_keypoints_subject(subject: Subject) -> Framed:
     points = joints.read_keypoints(subject.path, None, subject.units, subject.person, subject.flag)
     annotated = subject.units == "annotation" and not subject.crop
     frame = whole_frame((176, 256)) if annotated else person_frame(keypoints_box(points))
-    return Framed(None, _on_canvas(points, frame, subject), frame)
+    return Framed(None, _on_canvas(points, frame, subject), frame, remarks_on(points, subject))
 
 
 def read_photo_subject(
@@ -96,7 +101,7 @@ def read_photo_subject(
     found or is one of several.
     """
     photo = load_photo(subject.path)
-    box, points, frame = _locate(photo, subject, finder, want_keypoints, remove_background)
+    box, points, frame, remarks = _locate(photo, subject, finder, want_keypoints, remove_background)
     if remove_background:
         assert box is not None, "it was asked for"
         photo = finder.cut_out(photo, box, str(subject.path))
@@ -105,7 +110,7 @@ def read_photo_subject(
             f"{subject.path}: padded with white to {ASPECT_WIDTH}:{ASPECT_HEIGHT} it would have "
             f"{frame.width}x{frame.height} pixels; crop it to the person or make it smaller"
         )
-    return Framed(frame.cut(photo), points, frame)
+    return Framed(frame.cut(photo), points, frame, remarks)
 
 
 def _locate(
@@ -114,8 +119,8 @@ def _locate(
     finder: PeopleFinder,
     want_keypoints: bool,
     want_box: bool = False,
-) -> tuple[Box | None, np.ndarray | None, Frame]:
-    """The person's box on the photo, the joints on CANVAS, and the frame.
+) -> tuple[Box | None, np.ndarray | None, Frame, tuple[str, ...]]:
+    """The person's box on the photo, the joints on CANVAS, the frame, and remarks.
 
     Box and joints are None if nothing needs them.
     """
@@ -123,11 +128,18 @@ def _locate(
     if crop is None:
         crop = subject.person is not None or not is_framed(photo.size)
     box, points = None, None
+    remarks: tuple[str, ...] = ()
     if subject.keypoints is not None:
         points = joints.read_keypoints(
             subject.keypoints, photo.size[::-1], subject.units, subject.person, subject.flag
         )
         box = keypoints_box(points, photo.size)
+        remarks = remarks_on(points, subject, photo)
+    elif want_keypoints and (drawn := read_skeleton(np.asarray(photo))) is not None:
+        points = joints.check_keypoints(drawn, subject.path, photo.size[::-1])
+        box = keypoints_box(points, photo.size)
+        count = len(drawn) - missing(drawn).sum()
+        remarks = (f"{subject.path}: is a drawn skeleton; {count} joints were read back from it",)
     elif crop or want_keypoints or want_box:
         people = finder.boxes(photo)
         box, _ = people[joints.choose(people, subject.person, str(subject.path), subject.flag)]
@@ -135,7 +147,24 @@ def _locate(
             points = drop_outside(finder.keypoints(photo, box), photo.size[::-1])
             joints.check_keypoints(points, subject.path)
     frame = whole_frame(photo.size) if box is None or not crop else person_frame(box)
-    return box, points if points is None else _on_canvas(points, frame, subject), frame
+    points = points if points is None else _on_canvas(points, frame, subject)
+    return box, points, frame, remarks
+
+
+def remarks_on(
+    points: np.ndarray, subject: Subject, photo: Image.Image | None = None
+) -> tuple[str, ...]:
+    """What is probably wrong with joints (18, 2) from a file, in pixels of their photo if any."""
+    name = subject.keypoints or subject.path
+    said = []
+    if photo is not None and subject.units is None and looks_annotated(points, np.asarray(photo)):
+        said.append(
+            "the joints fit DeepFashion's 256x256 frame better than the photo; give their units, "
+            "annotation if they are of that frame, pixels if not"
+        )
+    if (slip := likely_slip(points)) is not None:
+        said.append(slip)
+    return tuple(f"{name}: {text}" for text in said)
 
 
 def _on_canvas(points: np.ndarray, frame: Frame, subject: Subject) -> np.ndarray:
@@ -158,7 +187,7 @@ def find_pose(
     is missing.
     """
     subject = Subject(Path("the photo of the pose"), person=person)
-    _, points, _ = _locate(photo, subject, finder or PeopleFinder(), want_keypoints=True)
+    _, points, _, _ = _locate(photo, subject, finder or PeopleFinder(), want_keypoints=True)
     assert points is not None, "they were asked for"
     return squash_points(points, size)
 
@@ -167,4 +196,4 @@ def report_missing(points: np.ndarray, name: str, say: Callable[[str], None]) ->
     """Say which joints of a pose are missing, if any."""
     absent = missing(points)
     if absent.any():
-        say(f"{name}: {absent.sum()} of 18 joints missing: {joints.names(absent)}")
+        say(f"{name}: {absent.sum()} of 18 joints missing: {joint_names(absent)}")

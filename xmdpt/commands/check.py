@@ -1,0 +1,61 @@
+"""The command that shows what a pose is taken for."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from xmdpt.commands.options import Device
+from xmdpt.support.arguments import BadInput, check_file, one_line, pick_device
+
+ROWS = 12
+"""Poses of a folder that are drawn."""
+
+
+def check(
+    pose: Annotated[
+        Path, typer.Argument(help="Joints (.txt, .csv, .json), a folder of them, or a picture.")
+    ],
+    photo: Annotated[Path | None, typer.Option(help="Photo that the joints belong to.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Picture of the pose over its photo.")] = None,
+    units: Annotated[
+        Literal["pixels", "annotation"] | None,
+        typer.Option(help="Units of the joints: pixels, or DeepFashion's 256x256 frame."),
+    ] = None,
+    person: Annotated[int | None, typer.Option(help="Which person, if there are several.")] = None,
+    detector: Annotated[str | None, typer.Option(help="An RT-DETR: hub name or folder.")] = None,
+    pose_estimator: Annotated[
+        str | None, typer.Option(help="A ViTPose: hub name or folder.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Say what a pose is taken for (units, person, frame, missing joints), and draw it.
+
+    Examples:
+    xmdpt check pose.json --photo me.jpg --out seen.png,
+    xmdpt check data/synthetic/pose --units annotation.
+    """
+    from xmdpt.data.stores import DataError
+    from xmdpt.photos.check import check_poses, pose_files, sheet
+    from xmdpt.photos.marking import check_writable, save_picture
+    from xmdpt.photos.people import PeopleFinder
+    from xmdpt.photos.subjects import Subject
+
+    if photo is not None and pose.is_dir():
+        raise BadInput(f"--photo {photo}: goes with one pose, but {pose} is a folder")
+    with one_line(DataError):
+        if out is not None:
+            check_writable(out, [path for path in (pose, photo) if path])
+            check_file(out)
+        files = pose_files(pose) if pose.is_dir() else [pose]
+        finder = PeopleFinder(detector, pose_estimator, device=pick_device(device))
+        pairs = [(photo or path, path if photo else None) for path in files]
+        pictures, bad = check_poses(
+            [Subject(*pair, units, person, flag="--person") for pair in pairs], finder
+        )
+        if out is not None and pictures:
+            save_picture(sheet(pictures[:ROWS]), out, mark=False)
+            print(f"wrote {out}" + f", the first {ROWS}" * (len(pictures) > ROWS))
+        if bad:
+            first = f"{len(bad)} of {len(files)} poses cannot be used; the first: {bad[0]}"
+            raise BadInput(first if pose.is_dir() else bad[0])
