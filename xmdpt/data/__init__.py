@@ -1,7 +1,8 @@
 """Data sets of people: DeepFashion In-shop, Market-1501, your own folder, or rendered people.
 
-`stores` finds pictures, `annotations` reads lists, pairs and key points, `pairs` and `keypoints`
-know names and joints, and `deepfashion` puts them together as one reader. `survey` says what a
-data set lacks, `prepare` checks it and writes its index (`index`), `overlap` compares the splits.
+`images` opens a picture file, `stores` finds pictures, `annotations` reads lists, pairs and key
+points, `pairs` and `keypoints` know names and joints, and `deepfashion` puts them together as one
+reader. `survey` says what a data set lacks, `prepare` checks it and writes its index (`index`),
+`overlap` compares the splits.
 May import `support` and `config`. docs/data.md explains the layouts.
 """

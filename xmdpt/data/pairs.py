@@ -14,7 +14,13 @@ NESTED = re.compile(r"(WOMEN|MEN)/([^/]+)/id_(\d{8})/(\d{2})_(\d)_([a-z]+)(?:\.\
 MANGLED = r"fashion(?:WOMEN|MEN)[A-Za-z_]+?id\d{10}_\d[a-z]+"
 PARTS = re.compile(r"fashion(WOMEN|MEN)([A-Za-z_]+?)id(\d{8})(\d{2})_(\d)([a-z]+)")
 MARKET = re.compile(r"(-?\d+)_c\d+s\d+_\d+_\d+")
-SUFFIX = r"(?:\.(?:png|jpg|jpeg))?"
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".avif"),
+    *(".tif", ".tiff", ".bmp", ".gif", ".ppm"),
+)
+"""The endings of picture files, in any case of letters: the same on every entry."""
+HEIC_SUFFIXES = (".heic", ".heif")
+SUFFIX = rf"(?i:{'|'.join(map(re.escape, SUFFIXES))})?"
 SEPARATOR = r"_2_|_to_|___"
 MANGLED_RESULT = re.compile(
     rf"(?:deep)?({MANGLED}){SUFFIX}(?:{SEPARATOR})(?:deep)?({MANGLED}){SUFFIX}(?:_vis)?{SUFFIX}"
@@ -35,7 +41,7 @@ def mangle(path: str | PurePath) -> str:
     if nested:
         gender, category, identity, colour, number, view = nested.groups()
         return f"fashion{gender}{category}id{identity}{colour}_{number}{view}"
-    name = place.stem if re.fullmatch(r"\.(png|jpe?g)", place.suffix.lower()) else place.name
+    name = place.stem if place.suffix.lower() in SUFFIXES else place.name
     return re.sub(rf"^deep(?={MANGLED}$)", "", name)
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import ExifTags, Image
+from PIL import Image
 from tqdm import tqdm
 
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.images import is_turned
 from xmdpt.data.index import INDEX, write_index, write_lists
 from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_MARGIN, FRAME_WIDTH, missing
 from xmdpt.data.overlap import REPORT, SHOWN, overlap_report, thumbnail
@@ -51,11 +52,11 @@ def _has_white_sides(image: Image.Image) -> bool:
     return bool(min(left.min(), right.min()) >= WHITE)
 
 
-def _refuse_rotated(content: bytes, name: str) -> None:
+def _refuse_turned(content: bytes, name: str) -> None:
     """Raise DataError if a photo's EXIF says that it must be rotated."""
     with Image.open(io.BytesIO(content)) as image:
-        rotated = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    if rotated:
+        turned = is_turned(image)
+    if turned:
         raise DataError(
             f"{name}: its EXIF asks for rotation, but joints are pixels of the stored picture; "
             "save it rotated, with joints to match, or remove the tag"
@@ -66,7 +67,7 @@ def _read(data: DeepFashion, name: str) -> Reading | DataError:
     try:
         content = data.store.content(name)
         image = data.store.decode(name, content)
-        _refuse_rotated(content, name)
+        _refuse_turned(content, name)
         digest = hashlib.sha256(content).hexdigest()
         return Reading(digest, thumbnail(image), data.keypoints(name), _has_white_sides(image))
     except DataError as error:

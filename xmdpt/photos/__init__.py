@@ -2,6 +2,7 @@
 
 `subjects.py` turns a file into a framed person, by `loading.py` (pictures), `joints.py` (key point
 files), `people.py` (detectors), `framing.py` (crops) and `retarget.py` (another body's
-proportions). `poses.py` reads what the pipeline is given; `marking.py` marks and writes pictures.
+proportions). `sources.py` refuses what shows no person. `poses.py` reads what the pipeline is
+given; `marking.py` marks and writes pictures.
 May import `data/` and `support/`. docs/photos.md explains the steps.
 """
