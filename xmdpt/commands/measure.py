@@ -54,6 +54,10 @@ def evaluate(
             "--own-pairs", help="Score each method on all its pairs, not only on shared ones."
         ),
     ] = False,
+    any_shape: Annotated[
+        bool,
+        typer.Option("--any-shape", help="Score results that are shaped unlike their references."),
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the tables (Markdown) here.")] = None,
     weights: Annotated[
@@ -92,6 +96,7 @@ def evaluate(
             list(dict.fromkeys(protocol or ["pidm"])),
             pairs_file=pairs,
             own_pairs=own_pairs,
+            any_shape=any_shape,
             seed=seed,
             weights=weights,
             cache_dir=cache,

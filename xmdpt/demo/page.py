@@ -22,8 +22,8 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmdpt.config import MIN_STEPS, ConfigError
-from xmdpt.data.pairs import SUFFIXES
 from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
+from xmdpt.data.pairs import SUFFIXES
 from xmdpt.generate import Prepared, draw
 from xmdpt.people.dataset import identity, render_person
 from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH, squash

@@ -1,6 +1,7 @@
 """Folders of results and references: find pictures, pair them by name, read them."""
 
 import hashlib
+import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -26,6 +27,7 @@ from xmdpt.data.stores import (
 )
 from xmdpt.evaluation.protocols import Size
 
+THREADS = min(8, os.cpu_count() or 1)
 T = TypeVar("T")
 Pair = tuple[str, str]
 """The mangled names of (source, target)."""
@@ -73,6 +75,10 @@ class Picture:
     def read(self) -> np.ndarray:
         """Return the picture as stored, uint8 (H, W, 3)."""
         return np.array(self.store.image(self.name))
+
+    def size(self) -> Size:
+        """Return (height, width) as stored."""
+        return self.store.size_of(self.name)
 
     def digest(self) -> str:
         """Return the SHA-256 of the stored bytes in hexadecimal."""
@@ -184,11 +190,21 @@ def expected_pairs(reference_dir: str | Path, file: str | Path | None = None) ->
     return {(mangle(source), mangle(target)) for source, target in read_pairs(files[0])}
 
 
+def some(names: Sequence[str], count: int = 3, separator: str = ", ") -> str:
+    """The first `count` of some names, and how many more there are."""
+    more = f"{separator}and {len(names) - count} more" if len(names) > count else ""
+    return separator.join(names[:count]) + more
+
+
+def warn(message: str) -> None:
+    """Warn readers of the scores."""
+    warnings.warn(message, EvaluationWarning, stacklevel=3)
+
+
 def warn_about(names: Collection[str], what: str) -> None:
     """Warn that `names` are `what`, giving their number and the first three."""
     if names:
-        shown = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
-        warnings.warn(f"{len(names)} {what}: {shown}", EvaluationWarning, stacklevel=3)
+        warn(f"{len(names)} {what}: {some(sorted(names))}")
 
 
 def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[Match]:

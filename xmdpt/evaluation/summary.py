@@ -66,11 +66,15 @@ class TrainingStatistics:
         return {name: len(statistics.features) for name, statistics in found.items()}
 
 
-def _pidm_pixels(folder: Path, reference_dir: Path, only: Collection[Pair] | None) -> pd.DataFrame:
+def _pidm_pixels(
+    folder: Path, reference_dir: Path, only: Collection[Pair] | None, any_shape: bool
+) -> pd.DataFrame:
     """Return SSIM and PSNR at PIDM's 256x256, as columns ssim_pidm and psnr_pidm."""
     rules = replace(PIDM, perceptual=())
     with warnings.catch_warnings(action="ignore"):  # results are resized on purpose
-        pairs = evaluate_pairs(folder, reference_dir, rules, only=only, progress=False)
+        pairs = evaluate_pairs(
+            folder, reference_dir, rules, only=only, any_shape=any_shape, progress=False
+        )
     return pairs[["ssim", "psnr"]].add_suffix("_pidm")
 
 
@@ -82,6 +86,7 @@ def score_folder(
     only: Collection[Pair] | None = None,
     *,
     enlarged: bool = False,
+    any_shape: bool = False,
     **options: Unpack[Options],
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score one result folder under the protocol of `train`: metric -> value, `low` and `high`.
@@ -90,9 +95,9 @@ def score_folder(
     give the same bytes. The second result is the table of `evaluate_pairs`.
     """
     rules = train.rules
-    pairs = evaluate_pairs(folder, reference_dir, rules, only=only, **options)
+    pairs = evaluate_pairs(folder, reference_dir, rules, only=only, any_shape=any_shape, **options)
     if enlarged:
-        pairs = pairs.join(_pidm_pixels(folder, reference_dir, only))
+        pairs = pairs.join(_pidm_pixels(folder, reference_dir, only, any_shape))
     statistics = train.at(result_size(folder / pairs["result"][0]))
     values = evaluate(folder, reference_dir, statistics, rules, pairs=pairs, **options)
     metrics = [column for column in pairs.columns if column not in LABELS]

@@ -9,7 +9,7 @@ NOISE = 12
 MOST_ALIKE = 0.999
 DARK, BRIGHT = 24, 64
 MOST_BLACK, SATURATED, HUES = 0.6, 0.9, 8
-"""A skeleton: this share is black, this share of the rest is of pure colours, so many of 12 hues."""
+"""Of a skeleton: the share that is black, that of pure colours in the rest, how many of 12 hues."""
 
 
 def check_source(picture: np.ndarray, name: object) -> None:
