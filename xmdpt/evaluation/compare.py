@@ -9,6 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+import pandas as pd
+
 from xmdpt.data.stores import DataError
 from xmdpt.evaluation.evaluate import Options, result_size
 from xmdpt.evaluation.inspection import inspect
@@ -57,6 +60,11 @@ class Comparison:
     number of pictures."""
     notes: list[str]
     seed: int
+    folders: dict[str, str]
+    """Method -> its folder."""
+    reference: str
+    train: str | None
+    """Folders of the true and of the training pictures."""
     comparable: bool = True
     """Whether all rows have the same pairs and sizes; if not, none is marked as the best."""
 
@@ -65,6 +73,9 @@ class Comparison:
         return {
             "protocol": asdict(self.protocol),
             "scores": _finite(self.scores),
+            "folders": self.folders,
+            "reference": self.reference,
+            "train": self.train,
             "used": self.used,
             "notes": self.notes,
             "bootstrap_seed": self.seed,
@@ -74,7 +85,10 @@ class Comparison:
     def as_markdown(self) -> str:
         """Return the table under its protocol's name, with counts, notes and versions."""
         counts = ", ".join(f"{name}: {row['count']:.0f}" for name, row in self.scores.items())
-        lines = [f"* pairs: {counts}; in brackets: 95 % bootstrap intervals over people"]
+        lines = [
+            f"* pairs: {counts}; in brackets: 95 % bootstrap intervals over people",
+            f"* true pictures: {self.reference}; training pictures: {self.train or 'none'}",
+        ]
         for name, sides in self.used.items():
             parts = ", ".join(f"{side}: {count}" for side, count in sides.items())
             lines.append(f"* pictures of {name}: {parts}")
@@ -210,6 +224,21 @@ def _same_size(rules: Protocol, sizes: Mapping[str, Size]) -> bool:
     return same
 
 
+def _warn_of_numbers(name: str, pairs: pd.DataFrame) -> None:
+    """Say why a method's table lacks an interval, and that some of its results are the truth."""
+    people = pairs["person"].unique()
+    if len(people) == 1:
+        warn(
+            f"{name} has no intervals: all its {len(pairs)} pairs show {people[0]}, and intervals "
+            "are drawn over people"
+        )
+    if same := int(np.isinf(pairs["psnr"]).sum()):
+        warn(
+            f"{name} has {same} of {len(pairs)} results that equal their true pictures: their PSNR "
+            "is infinite, and the mean leaves them out"
+        )
+
+
 def _compare_under(
     rules: Protocol,
     folders: Mapping[str, Path],
@@ -227,6 +256,7 @@ def _compare_under(
             folder, reference_dir, train, seed, only, any_shape=any_shape, **options
         )
         sizes[name] = result_size(folder / pairs["result"][0])
+        _warn_of_numbers(name, pairs)
     dropping = (one for one in rules.perceptual if one.drop_last)
     batched: list[Frechet | Perceptual] = [*rules.frechet, *dropping]
     for one in batched:
@@ -281,4 +311,14 @@ def compare(
         if train_dir is None:
             names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
             notes.append(f"{names} are left out: no training pictures are given")
-        yield Comparison(rules, scores, used, notes, seed, alike and same)
+        yield Comparison(
+            rules,
+            scores,
+            used,
+            notes,
+            seed,
+            folders={name: str(folder) for name, folder in folders.items()},
+            reference=str(reference_dir),
+            train=None if train_dir is None else str(train_dir),
+            comparable=alike and same,
+        )
