@@ -58,6 +58,9 @@ class DataConfig(Section):
     """Side in pixels of the square pictures that the networks see."""
     rendered: RenderedConfig | None = None
     """Null means the data set in `raw`."""
+    low_resolution: bool = False
+    """Whether to take pictures of 256x256 with white sides, which look like DeepFashion's small
+    version: people on white, squashed to a square, look so too."""
 
     @model_validator(mode="after")
     def _check(self) -> "DataConfig":

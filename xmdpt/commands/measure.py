@@ -16,6 +16,12 @@ def survey(
     read: Annotated[
         bool, typer.Option("--read", help="Also decode every picture, which takes minutes.")
     ] = False,
+    low_resolution: Annotated[
+        bool,
+        typer.Option(
+            "--low-resolution", help="Take 256x256 pictures with white sides for what they are."
+        ),
+    ] = False,
 ) -> None:
     """Say what a data set holds, what it lacks, where to get that, and where to put it.
 
@@ -30,7 +36,8 @@ def survey(
         print(found)
         found.require()
         if read:
-            print(f"{len(read_all(found.open(), found.names)):,} pictures are readable")
+            pictures = read_all(found.open(), found.names, low_resolution=low_resolution)
+            print(f"{len(pictures):,} pictures are readable")
 
 
 def evaluate(

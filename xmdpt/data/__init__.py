@@ -2,7 +2,7 @@
 
 `images` opens a picture file, `stores` finds pictures, `annotations` reads lists, pairs and key
 points, `pairs` and `keypoints` know names and joints, and `deepfashion` puts them together as one
-reader. `survey` says what a data set lacks, `prepare` checks it and writes its index (`index`),
-`overlap` compares the splits.
+reader. `survey` says what a data set lacks, `remarks` what in it may not be meant so, `prepare`
+checks it and writes its index (`index`), `overlap` compares the splits.
 May import `support` and `config`. docs/data.md explains the layouts.
 """

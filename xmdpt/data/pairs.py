@@ -1,5 +1,6 @@
 """Names of pictures and results: DeepFashion's paths, their mangled form, and pairs of them."""
 
+import difflib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -103,6 +104,27 @@ def outfit(name: str | PurePath) -> str:
     """Return what a picture shows down to the colour: an item may come in several."""
     found = NESTED.search(canonical(name))
     return "/".join(found.groups()[:4]) if found else item(name)
+
+
+def nearest(name: str, names: Sequence[str]) -> str | None:
+    """What looks most like `name` among `names`: a clue to why they do not meet.
+
+    The same but for the case of letters, for DeepFashion's spelling `fasion`, or for folders before
+    it, else the closest of 2,000 spread over all.
+    """
+
+    def plain(spelling: str) -> str:
+        folded = spelling.casefold().replace("fasion", "fashion").rpartition(".")
+        letters = re.sub(r"[^a-z0-9]", "", folded[0] or folded[2])
+        return re.sub(r".*?(?=(?:wo)?men[a-z]+id\d{8})", "", letters)
+
+    wanted = plain(name)
+    alike = next((other for other in names if plain(other) == wanted), None)
+    if alike is not None:
+        return alike
+    by_plain = {plain(other): other for other in spread(names, 2000)}
+    close = difflib.get_close_matches(wanted, by_plain, n=1, cutoff=0.0)
+    return by_plain[close[0]] if close else None
 
 
 def spread(items: Sequence[T], count: int | None) -> list[T]:

@@ -75,9 +75,15 @@ def _read(data: DeepFashion, name: str) -> Reading | DataError:
 
 
 def read_all(
-    data: DeepFashion, names: Sequence[str], progress: Progress = tqdm
+    data: DeepFashion,
+    names: Sequence[str],
+    progress: Progress = tqdm,
+    low_resolution: bool = False,
 ) -> dict[str, Reading]:
-    """Read every picture and its key points, on all cores; the DataError names the bad ones."""
+    """Read every picture and its key points, on all cores; the DataError names the bad ones.
+
+    DeepFashion's low-resolution pictures are refused, unless `low_resolution`.
+    """
     data.keypoints(names[0])  # opens the data set once, before the threads do
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = progress(pool.map(lambda name: _read(data, name), names))
@@ -88,10 +94,12 @@ def read_all(
         raise DataError(bad[0] + more)
     readings = {name: result for name, result in done.items() if isinstance(result, Reading)}
     padded = [reading.padded for name, reading in readings.items() if NESTED.search(name)]
-    if padded and np.mean(padded) > 0.5:  # some are missed for JPEG noise
+    if padded and np.mean(padded) > 0.5 and not low_resolution:  # JPEG noise hides some
         raise DataError(
-            f"{data.raw}: these are DeepFashion's low-resolution pictures (256x256 with white "
-            "sides), but the field uses img_highres; put it beside them"
+            f"{data.raw}: {sum(padded)} of {len(padded)} pictures look like DeepFashion's "
+            "low-resolution ones (256x256 with white sides), but the field uses img_highres; put "
+            "it beside them. Pictures of people on white that were squashed to 256x256 look so "
+            "too: say --low-resolution (in settings data.low_resolution: true) to use them"
         )
     _check_joints(data, readings)
     return readings
@@ -126,7 +134,9 @@ def _check_replaceable(root: Path) -> None:
         )
 
 
-def make_index(found: Survey, root: str | Path, progress: Progress = tqdm) -> dict[str, Any]:
+def make_index(
+    found: Survey, root: str | Path, progress: Progress = tqdm, low_resolution: bool = False
+) -> dict[str, Any]:
     """Write the index of a surveyed data set to the folder `root`; returns `overlap_report`.
 
     Also writes survey.json and overlap.json. Raises DataError if something is missing or a picture
@@ -135,7 +145,7 @@ def make_index(found: Survey, root: str | Path, progress: Progress = tqdm) -> di
     found.require()
     root, data = Path(root), found.open()
     _check_replaceable(root)
-    readings = read_all(data, found.names, progress)
+    readings = read_all(data, found.names, progress, low_resolution)
     thumbnails = {name: reading.thumbnail for name, reading in readings.items()}
     overlap = overlap_report(found.pictures, found.pairs, thumbnails, data.picture)
     digests = {name: reading.digest for name, reading in readings.items()}

@@ -75,6 +75,18 @@ class FolderStore:
     def __len__(self) -> int:
         return len(self._found if self.places is None else self.places)
 
+    def names(self) -> list[str]:
+        """What is there: paths below `root`."""
+        if self.places is not None:
+            return list(self.places.values())
+        return [path for paths in self._found.values() for path in paths]
+
+    def doubles(self) -> list[tuple[str, str]]:
+        """Two files of each name that several files have."""
+        if self.places is not None or self._highres:
+            return []
+        return [(paths[0], paths[1]) for paths in self._found.values() if len(paths) > 1]
+
     def place(self, name: str) -> str | None:
         """Path of a picture below `root`; None if there is no such picture."""
         if self.places is not None:
@@ -190,6 +202,16 @@ class LmdbStore:
         with _environment(self.folder).begin() as transaction:
             value = transaction.get(key.encode())
         return None if value is None else bytes(value)
+
+    def names(self) -> list[str]:
+        """What is there: keys."""
+        with _environment(self.folder).begin() as transaction, transaction.cursor() as cursor:
+            keys = [bytes(key).decode(errors="replace") for key in cursor.iternext(values=False)]
+        return [key for key in keys if key != "length"]
+
+    def doubles(self) -> list[tuple[str, str]]:
+        """None: a key is there once."""
+        return []
 
     def place(self, name: str) -> str | None:
         """Key of a picture; None if there is no such picture."""

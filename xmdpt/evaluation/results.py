@@ -15,7 +15,7 @@ import numpy as np
 from xmdpt.data.annotations import SPLITS, Split, list_file, pair_files, read_pairs
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.index import INDEX, read_index
-from xmdpt.data.pairs import MARKET, canonical, mangle, possible_pairs
+from xmdpt.data.pairs import HEIC_SUFFIXES, MARKET, canonical, mangle, nearest, possible_pairs
 from xmdpt.data.stores import (
     LMDB_NAME,
     DataError,
@@ -232,18 +232,33 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
                 f"{matches[match.pair].result} and {path} are results of one pair; remove one"
             )
         matches[match.pair] = match
+    heic = [*find_files(Path(generated_dir), HEIC_SUFFIXES)]
     if not matches:
         raise DataError(
             f"no picture in {generated_dir} has its reference in {reference_dir} "
             f"({len(unread) + len(missing)} results, {len(references.store)} references); results "
-            f"are named {SCHEME}"
+            f"are named {SCHEME}{_example(unread, missing, heic, references)}"
         )
+    warn_about(heic, f"files in {generated_dir} are HEIC, which is not read; save them as PNG")
     warn_about(unread, f"pictures in {generated_dir} are not named {SCHEME}")
     warn_about(missing, f"results in {generated_dir} have no reference in {reference_dir}")
     ordered = sorted(matches.values(), key=lambda match: (match.target, match.source))
     if len({match.folder for match in ordered}) == 1:  # one folder for all: not a person's
         ordered = [replace(match, folder="") for match in ordered]
     return ordered
+
+
+def _example(
+    unread: Sequence[str], missing: Sequence[str], heic: Sequence[str], references: References
+) -> str:
+    """What is there beside what was wanted, for names that do not meet."""
+    if missing:
+        target = possible_pairs(missing[0])[0][1]
+        close = nearest(target, references.store.names())
+        return f"; {missing[0]} wants {target}, and the closest reference is {close or 'none'}"
+    if unread:
+        return f"; the first is {unread[0]}"
+    return f"; {heic[0]} is HEIC, which is not read: save it as PNG" if heic else ""
 
 
 def kept(count: int, size: int, drop_last: bool) -> int:
