@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.commands import xmdpt
 from helpers.people import SIZE
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.pairs import result_name
@@ -136,6 +136,16 @@ def test_padded_results_are_remarked_on_and_never_the_best(colour, name, study, 
     both = compared(study, plain=study / "plain", wide=folder)
     assert any("are padded differently" in note for note in both.notes)
     assert not both.comparable and "**" not in both.as_markdown()
+
+
+def blurred_and_padded(picture, path):
+    blur = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(1.5))
+    padded(255)(np.array(blur), path)
+
+
+def test_blur_hides_no_padding(study, tmp_path):
+    found = compared(study, wide=changed(study, tmp_path / "wide", blurred_and_padded))
+    assert any("look padded: 20 white columns" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("change", [square, panels])

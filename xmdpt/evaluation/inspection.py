@@ -137,13 +137,23 @@ def _padding(matches: Sequence[Match], looks: Sequence[Look], references: Refere
     if pad < LEAST_PAD or 2 * alike < len(chosen):
         return ""
     kind = Counter(looks[row].bars[0] for row in chosen).most_common(1)[0][0]
-    padding = f"{round(pad * width)} {kind} columns"
+    columns = _columns(pad * width, looks[0].size, truths[0][0])
+    padding = f"{columns} {kind} columns"
     warn(
         f"results in {folder} look padded: {padding} on either side in {alike} of "
         f"{len(chosen)}, which their references lack; cut them off, since white and black are easy "
         "to predict"
     )
     return padding
+
+
+def _columns(estimate: float, own: Size, reference: Size) -> int:
+    """How many columns were added, from what blur may have made too small an estimate.
+
+    Padding usually leaves the reference's aspect in the middle: then that says how many.
+    """
+    by_aspect = (own[1] - own[0] * reference[1] / reference[0]) / 2
+    return round(by_aspect if abs(by_aspect - estimate) <= by_aspect / 3 else estimate)
 
 
 def _reference(match: Match, references: References) -> tuple[Size, Bars]:
