@@ -24,7 +24,7 @@ def check_source(picture: np.ndarray, name: object) -> None:
         )
     if is_skeleton(picture):
         raise PhotoError(
-            f"{name}: is a drawn skeleton, not a photo of a person; give it as the pose"
+            f"{name}: is a drawn skeleton, not a photo of a person; give its joints as the pose"
         )
 
 
