@@ -179,7 +179,7 @@ class Studio:
         with _errors_shown():
             picture = self._read(path, person, pose=False).picture
             assert picture is not None, "a photo was asked for"
-            check_source(squash(picture, 128), "the photo")
+            check_source(squash(picture, 128), path)
         picture.thumbnail((ASPECT_WIDTH, ASPECT_HEIGHT))
         return picture, picture
 

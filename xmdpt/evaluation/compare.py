@@ -311,14 +311,7 @@ def compare(
         if train_dir is None:
             names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
             notes.append(f"{names} are left out: no training pictures are given")
-        yield Comparison(
-            rules,
-            scores,
-            used,
-            notes,
-            seed,
-            folders={name: str(folder) for name, folder in folders.items()},
-            reference=str(reference_dir),
-            train=None if train_dir is None else str(train_dir),
-            comparable=alike and same,
-        )
+        places = {name: str(folder) for name, folder in folders.items()}
+        training = None if train_dir is None else str(train_dir)
+        against = (places, str(reference_dir), training)
+        yield Comparison(rules, scores, used, notes, seed, *against, alike and same)

@@ -230,10 +230,8 @@ def evaluate_pairs(
 
     Columns: `result` (path in the folder), `person`, `source`, `target`, then the protocol's
     metrics of single pictures; rows of a dropped batch have no perceptual distance. `only` limits
-    the (source, target) pairs; `weights` is a folder to look for networks in first. Every result
-    is looked at before any is scored (see `inspection`); `any_shape` lets those pass that are
-    shaped unlike their references. Raises DataError if no result has a reference, and warns about
-    results without one.
+    the (source, target) pairs; `weights` is a folder to look for networks in first; `any_shape` is
+    as for `inspect`. Raises DataError if no result has a reference, and as `inspect` does.
     """
     rules, device = get_protocol(protocol), _device(device)
     matches = match_results(generated_dir, reference_dir)

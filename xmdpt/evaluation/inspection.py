@@ -183,13 +183,13 @@ def _added(results: Sequence[Bars], references: Sequence[Bars], width: int) -> t
 
 
 def _warn_of_references(truths: Sequence[tuple[Size, Bars]], references: References) -> None:
-    """Squares whose sides are all white: people padded from 11:16 to a square."""
+    """Squares whose sides are all of white or black: people padded from 11:16 to a square."""
     squares = [ends for (high, wide), ends in truths if abs(wide / high - 1) <= SQUARE]
-    white = [min(ends[1:]) for ends in squares if SQUASHED_PAD <= min(ends[1:]) < 0.5]
-    if len(truths) > 1 and len(white) >= 0.95 * len(truths):
-        wide = truths[0][0][1]
+    shares = [min(ends[1:]) for ends in squares if SQUASHED_PAD <= min(ends[1:]) < 0.5]
+    if len(truths) > 1 and len(shares) >= 0.95 * len(truths):
+        columns = round(min(shares) * truths[0][0][1])
         warn(
-            f"references in {references.folder} look padded: {round(min(white) * wide)} or more "
-            f"{squares[0][0]} columns on either side in {len(white)} of {len(truths)}: white "
-            "raises every score, so these compare with none of unpadded pictures"
+            f"references in {references.folder} look padded: {columns} or more {squares[0][0]} "
+            f"columns on either side in {len(shares)} of {len(truths)}: they are easy to predict, "
+            "so no score compares with those of unpadded pictures"
         )
