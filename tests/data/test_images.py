@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from helpers.pictures import HEIGHT, WIDTH, alike, refused, upright, write
+from PIL import Image
 
 from xmdpt.data.images import decode_picture, picture_size
 from xmdpt.data.pairs import mangle, possible_pairs
 from xmdpt.data.stores import DataError, FolderStore, find_files, read_picture
-from xmdpt.photos.loading import load_photo
+from xmdpt.photos.loading import load_photo, to_rgb
 
 
 def as_result(path):
@@ -22,10 +23,15 @@ def as_photo(path):
     return np.array(load_photo(path))
 
 
+def in_memory(path):
+    with Image.open(path) as image:  # as the pipeline takes it
+        return np.array(to_rgb(image, path))
+
+
 ENTRIES = [as_result, of_data_set, as_photo]
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("entry", [*ENTRIES, in_memory])
 @pytest.mark.parametrize("name", alike())
 def test_the_same_picture_is_read_from_every_file(name, entry, tmp_path):
     found = entry(write(tmp_path, name, alike()[name]))
