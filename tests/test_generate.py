@@ -46,7 +46,7 @@ def test_a_framed_photo_and_annotations_are_read_as_the_data_sets_are(person):
 
 
 def test_a_pose_in_the_sources_proportions(tmp_path):
-    Image.new("RGB", (750, 1101)).save(tmp_path / "me.png")
+    Image.radial_gradient("L").resize((750, 1101)).save(tmp_path / "me.png")
     np.savetxt(tmp_path / "me.txt", body(2.0, (200, 200)))
     np.savetxt(tmp_path / "pose.txt", body(3.0))
     source = Subject(tmp_path / "me.png", tmp_path / "me.txt")

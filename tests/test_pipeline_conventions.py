@@ -220,6 +220,7 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
         ({"guidance_power": math.inf}, "finite"),
         ({"source": np.zeros((0, 0, 3), np.uint8)}, "0x0 pixels"),
         ({"source": Image.new("RGB", (1, 1))}, "1x1 pixels"),
+        ({"source": Image.new("RGB", (750, 1101), "white")}, "source: .* of one colour"),
         ({"pose": np.full((18, 2), 7.0)}, r"all joints lie within 0\.0 pixels"),
         ({"pose": np.full((18, 2), np.nan)}, "NaN"),
         ({"pose": np.full((18, 2), -1.0)}, "needs 4 or more"),

@@ -61,6 +61,9 @@ class DataConfig(Section):
     """What becomes of pictures of `raw` that have no pose, see `xmdpt.data.survey`."""
     rendered: RenderedConfig | None = None
     """Null means the data set in `raw`."""
+    low_resolution: bool = False
+    """Whether to take pictures of 256x256 with white sides, which look like DeepFashion's small
+    version: people on white, squashed to a square, look so too."""
 
     @model_validator(mode="after")
     def _check(self) -> "DataConfig":

@@ -22,6 +22,7 @@ from xmdpt.photos.joints import check_keypoints
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.retarget import rescale_pose
+from xmdpt.photos.sources import check_source
 from xmdpt.photos.subjects import (
     CANVAS,
     Subject,
@@ -125,6 +126,7 @@ def prepare(
         say(f"note: {remark}")
     points = target.keypoints
     assert person.picture is not None and points is not None, "both were asked for"
+    check_source(squash(person.picture, 128), source.path)
     if rescale:
         assert person.keypoints is not None, "they were asked for"
         try:

@@ -24,6 +24,7 @@ from xmdpt.features.cache import sample_latent
 from xmdpt.features.encoders import Kind, make_encoder
 from xmdpt.flow import make_flow_scheduler
 from xmdpt.photos.poses import Picture, Pose, PoseFinder, as_list, draw_pose, read_picture
+from xmdpt.photos.sources import check_source
 from xmdpt.support.pictures import to_signed, to_uint8
 
 Generators = torch.Generator | list[torch.Generator] | None
@@ -163,6 +164,8 @@ class XMDPTPipeline(DiffusionPipeline):
         if not sources or not poses:
             raise ValueError(f"{'pose' if sources else 'source'}: an empty list")
         photos = np.stack([read_picture(photo, size) for photo in sources])
+        for photo in photos:
+            check_source(photo, "source")
         skeletons = np.stack([draw_pose(item, size, pose_finder) for item in poses])
         count = len(skeletons) * num_images_per_prompt
         if len(photos) not in (1, len(skeletons)):

@@ -39,7 +39,7 @@ def test_other_names_stay():
 def test_a_name_that_could_be_two_pictures(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        Image.new("RGB", (8, 8)).save(tmp_path / folder / "one.png")
+        Image.new("RGB", (40, 40)).save(tmp_path / folder / "one.png")
     with pytest.raises(DataError, match=re.escape("could be a/one.png or b/one.png")):
         DeepFashion(tmp_path, SIZE).picture("one.png")
 
@@ -47,7 +47,7 @@ def test_a_name_that_could_be_two_pictures(tmp_path):
 def test_a_name_with_a_folder_means_that_folder(tmp_path):
     for place, color in (("masks/b.png", 0), ("photos/b.png", 200), ("masks/c.png", 0)):
         (tmp_path / place).parent.mkdir(exist_ok=True)
-        Image.new("RGB", (8, 8), (color, 0, 0)).save(tmp_path / place)
+        Image.new("RGB", (40, 40), (color, 0, 0)).save(tmp_path / place)
     data = DeepFashion(tmp_path, SIZE)
     assert data.picture("photos/b.jpg")[0, 0, 0] == 200, "another suffix is the same picture"
     with pytest.raises(DataError, match=r"photos/c.jpg: no such picture"):
@@ -56,5 +56,5 @@ def test_a_name_with_a_folder_means_that_folder(tmp_path):
 
 def test_letters_that_a_file_system_takes_apart(tmp_path):
     apart = unicodedata.normalize("NFD", "jos\u00e9.png")
-    Image.new("RGB", (8, 8)).save(tmp_path / apart)
+    Image.new("RGB", (40, 40)).save(tmp_path / apart)
     assert DeepFashion(tmp_path, SIZE).picture("jos\u00e9.png").shape == (SIZE, SIZE, 3)

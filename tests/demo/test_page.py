@@ -187,6 +187,11 @@ def test_bad_input_is_a_message(client, photo):
     done, output = take_source(client, text, "b")
     assert not done and "not a readable picture" in output["error"]
     assert output["error"].startswith("me.jpg: ")  # as uploaded, without the server's folders
+    white = io.BytesIO()
+    Image.new("RGB", (750, 1101), "white").save(white, "PNG")
+    done, output = take_source(client, upload(client, "white.png", white.getvalue()), "b")
+    assert not done and output["error"].startswith("white.png: ")
+    assert "of one colour" in output["error"]
     done, output = draw(client, "[]", "empty")
     assert not done and "choose a photo" in output["error"]
     file = upload(client, "me.png", photo.read_bytes())

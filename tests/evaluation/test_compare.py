@@ -135,11 +135,11 @@ def test_what_a_dropped_batch_leaves_is_told(people, methods, saved_networks):
 
 def test_methods_of_different_sizes_are_remarked_on(people, copies):
     for path in (copies / "coarse").iterdir():
-        Image.open(path).resize((22, 32)).save(path)
+        Image.open(path).resize((33, 48)).save(path)
     folders = {name: copies / name for name in ("fine", "coarse")}
     own, square = compare(folders, people, protocols=["clean", "pidm"], progress=False)
     assert "**" not in own.as_markdown() and "**" in square.as_markdown(), "nothing is the best"
-    assert any("(fine 64x64, coarse 22x32): rows do not compare" in note for note in own.notes)
+    assert any("(fine 64x64, coarse 33x48): rows do not compare" in note for note in own.notes)
     assert not any("rows do not compare" in note for note in square.notes)  # all at 256x256
 
 
@@ -240,7 +240,7 @@ def empty(folder: Path) -> None:
         (rename_all, "has its reference in"),
         (cut_short, ".jpg"),
         (shrink_one, "is 32x48"),
-        (make_strips, "strip of several pictures"),
+        (make_strips, "strips of several pictures"),
         (double_one, "are results of one pair"),
         (empty, "has its reference in"),
         (shutil.rmtree, "no such folder"),

@@ -122,3 +122,28 @@ def test_training_pictures(data, tmp_path):
     assert len(training_pictures(data.root / "img")) == 24
     with pytest.raises(ValueError, match="has 0"):
         training_pictures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("fasionWOMENTees_Tanksid0000000601_1front", "wants fasionWOMENTees_Tanksid0000000601_1"),
+        ("fashionwomenTees_Tanksid0000000601_1front", "wants fashionwomenTees_Tanksid00000006"),
+    ],
+)
+def test_names_that_do_not_meet_are_shown_beside_each_other(data, tmp_path, name, words):
+    Image.new("RGB", (64, 64)).save(tmp_path / result_name(name, name))
+    with pytest.raises(DataError) as caught:
+        match_results(tmp_path, data.root)
+    assert words in str(caught.value)
+    near = "img/WOMEN/Tees_Tanks/id_00000006/01_1_front.jpg"
+    assert f"and the closest reference is {near}" in str(caught.value)
+
+
+def test_results_without_a_name_or_as_heic_are_named(data, tmp_path):
+    (tmp_path / "a_2_b.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(DataError, match=r"a_2_b\.heic is HEIC, which is not read"):
+        match_results(tmp_path, data.root)
+    Image.new("RGB", (64, 64)).save(tmp_path / "grid.png")
+    with pytest.raises(DataError, match=r"; the first is grid\.png$"):
+        match_results(tmp_path, data.root)

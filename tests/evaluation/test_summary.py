@@ -25,7 +25,8 @@ def test_summary(data, results, answers, tmp_path):
     assert {"ssim", "st_lpips", "fd_effnet", "ssim_pidm", "psnr_pidm"} <= set(frame.columns)
     answers = frame.drop(index=list(LIMITS))
     assert answers["ssim"].idxmax() == "main" and answers["st_lpips"].idxmin() == "main"
-    assert set(scores["truth"]) == {"fd_effnet", "kd_effnet", "count"}
+    assert set(scores["truth"]) == {"fd_effnet", "kd_effnet", "count", "few"}
+    assert scores["truth"]["few"] == {"fd_effnet": 1280}
     # Results that are the truth but for a little noise are at about the same distance.
     assert scores["truth"]["fd_effnet"] == pytest.approx(scores["main"]["fd_effnet"], rel=0.3)
     for name in frame.index.drop("truth"):

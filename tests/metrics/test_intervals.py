@@ -13,9 +13,7 @@ def test_an_interval_over_few_is_as_wide_as_students(count):
     low, high = bootstrap_interval(values, seed=0, samples=20_000)
     half = stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5
     assert (low, high) == pytest.approx((-half, half), rel=0.05)
-    assert bootstrap_interval(values, 0, groups=["all"] * count) == pytest.approx(
-        [values.mean()] * 2
-    )
+    assert all(np.isnan(bootstrap_interval(values, 0, groups=["all"] * count)))
 
 
 def test_bootstrap():
@@ -33,4 +31,5 @@ def test_bootstrap():
     alone = bootstrap_interval(copies, seed=0)
     assert alone[1] - alone[0] < 0.5 * (high - low)
     assert bootstrap_interval([1, np.inf, 1], seed=0) == (1, 1)
-    assert all(np.isnan(bootstrap_interval([np.inf], seed=0)))
+    for alone in ([np.inf], [1.0], [1.0, np.inf]):
+        assert all(np.isnan(bootstrap_interval(alone, seed=0)))

@@ -1,12 +1,14 @@
 """Our runs' scores beside the paper's: the tables, and the text below them."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers.repository import PROFILES
 from helpers.results import results_of, with_settings, write_scores
 
 from xmdpt.evaluation.protocols import PROTOCOLS
-from xmdpt.metrics.labels import METRICS
+from xmdpt.metrics.labels import FEW, METRICS
 from xmdpt.paper.published import scores
 from xmdpt.paper.scores import (
     NOT_PRINTED,
@@ -147,3 +149,15 @@ def test_data_are_named_after_the_data_and_not_after_the_protocol(results, rende
     assert ("rendered people" in text) == rendered and ("data/index/mine" in text) != rendered
     assert ("st_lpips not LPIPS" in text) == (protocol == "synthetic")
     assert ("compares with theirs" in text) == (rendered or protocol == "synthetic")
+
+
+def test_a_distance_of_few_pictures_is_marked_and_explained(results):
+    write_scores(results, "base_b", np.full(40, 0.2))
+    path = results.root / "reports/scores/base_b.json"
+    rows = json.loads(path.read_text())
+    rows["ablation"] |= {"fd_effnet": 61.0, "few": {"fd_effnet": 1280}}
+    path.write_text(json.dumps(rows))
+    table = score_table("2a", results).set_index("method")
+    cells = [str(cell) for cell in table.to_numpy().ravel()]
+    assert f"61.0 {FEW}" in cells and f"0.200 {FEW}" not in cells
+    assert "fewer pictures than features" in provenance(results, ["base_b"], ["ablation"])

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from xmdpt.photos.loading import PhotoError
-from xmdpt.photos.marking import MARK, check_writable, save_picture
+from xmdpt.photos.marking import MARK, check_writable, is_marked, save_picture
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
@@ -24,6 +24,7 @@ def test_the_mark_is_seen_and_read(tmp_path, suffix):
     assert rows.min() > 160 and columns.max() - columns.min() > 60
     save_picture(picture, tmp_path / f"plain.{suffix}", mark=False)
     data = (tmp_path / f"plain.{suffix}").read_bytes()
+    assert is_marked((tmp_path / f"marked.{suffix}").read_bytes()) and not is_marked(data)
     assert b"xmdpt" not in data and b"trainedAlgorithmic" not in data
     with Image.open(tmp_path / f"plain.{suffix}") as plain:
         assert np.abs(np.asarray(plain.convert("RGB")).astype(int) - [200, 120, 40]).max() <= 3

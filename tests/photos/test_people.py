@@ -158,6 +158,20 @@ def test_people_come_largest_first_without_cats_doubts_and_doubles(finder, photo
     np.testing.assert_allclose([score for _, score in found], [0.8, 0.9], atol=1e-4)
 
 
+def test_nobody_found_says_how_near_it_was(folders, photo, tmp_path):
+    photo.save(tmp_path / "fog.png")
+    subject = Subject(tmp_path / "fog.png", crop=True)
+    doubtful, sure = PeopleFinder(*folders), PeopleFinder(*folders, person_score=0.25)
+    for finder in (doubtful, sure):
+        see_people(finder, BOXES[:1], [1], [0.31])
+    with pytest.raises(PhotoError, match=r"fog\.png: no person found: the best score is 0\.31, and "
+                       r"0\.50 or more is wanted; .*--person-score"):  # fmt: skip
+        read_photo_subject(subject, doubtful, want_keypoints=False)
+    framed = read_photo_subject(subject, sure, want_keypoints=False)
+    middle = float(BOXES[0][[0, 2]].mean())
+    assert abs(framed.frame.left + framed.frame.width / 2 - middle) <= 1
+
+
 def test_known_joints_come_out_in_pixels_of_the_photo(finder, photo):
     scores = np.full(17, 0.9)
     scores[[4, 16]] = 0.1  # right ear, right ankle

@@ -61,7 +61,7 @@ def made(tmp_path):
     names = ["copy_source", "main", "mean_picture", "nearest_pose", "reconstruction"]
     offsets = (0, 0.1, -0.1, -0.2, 0.3)
     scores = {name: row(offset) for name, offset in zip(names, offsets, strict=True)}
-    scores["truth"] = {"fd_effnet": 0.01, "count": 24.0}
+    scores["truth"] = {"fd_effnet": 0.01, "count": 24.0, "few": {"fd_effnet": 1280}}
     (full / "base_b.json").write_text(json.dumps(scores))
     vae = {"before": {"psnr": 28.0, "ssim": 0.9}, "after": {"psnr": 30.0, "ssim": 0.95}}
     (metrics / "vae.json").write_text(json.dumps(vae))
@@ -186,6 +186,7 @@ def test_page_says_where_training_began(made):
 def test_stand_ins_keep_their_names(made):
     page = write_report(made).read_text()
     assert "it is not LPIPS" in page and "it is not FID" in page
+    assert "<td>0.0\N{DAGGER}</td>" in page and "fewer pictures than features" in page
     headings = re.findall(r'<th scope="col">([^<]+) <', page)
     assert "st_lpips" in headings and "fd_effnet" in headings
     assert not {"LPIPS", "FID"} & set(headings)

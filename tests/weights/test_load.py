@@ -58,7 +58,7 @@ def test_a_pipeline_that_was_trained_by_flow_matching_keeps_its_sampler(tiny_vae
     loaded = load.load_pipeline(tmp_path, "cpu")
     loaded.set_progress_bar_config(disable=True)
     pose = np.random.default_rng(0).uniform(5, SIZE - 5, (18, 2))
-    photo = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    photo = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
     first, second, noise_sampler = (
         pipe(photo, pose, 3, generator=torch.Generator().manual_seed(0), output_type="np").images
         for pipe in (made, loaded, make_pipeline(tiny_vae))

@@ -16,6 +16,12 @@ def survey(
     read: Annotated[
         bool, typer.Option("--read", help="Also decode every picture, which takes minutes.")
     ] = False,
+    low_resolution: Annotated[
+        bool,
+        typer.Option(
+            "--low-resolution", help="Take 256x256 pictures with white sides for what they are."
+        ),
+    ] = False,
 ) -> None:
     """Say what a data set holds, what it lacks, where to get that, and where to put it.
 
@@ -30,7 +36,7 @@ def survey(
         print(found)
         found.require()
         if read:
-            readings = read_all(found.open(), found.names)
+            readings = read_all(found.open(), found.names, low_resolution=low_resolution)
             for remark in joint_remarks(readings):
                 if remark not in found.notes:
                     print(f"note: {remark}")
@@ -57,6 +63,10 @@ def evaluate(
         typer.Option(
             "--own-pairs", help="Score each method on all its pairs, not only on shared ones."
         ),
+    ] = False,
+    any_shape: Annotated[
+        bool,
+        typer.Option("--any-shape", help="Score results that are shaped unlike their references."),
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the tables (Markdown) here.")] = None,
@@ -96,6 +106,7 @@ def evaluate(
             list(dict.fromkeys(protocol or ["pidm"])),
             pairs_file=pairs,
             own_pairs=own_pairs,
+            any_shape=any_shape,
             seed=seed,
             weights=weights,
             cache_dir=cache,

@@ -20,8 +20,9 @@ from typing import Literal
 import numpy as np
 
 from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_WIDTH, JOINTS, mark_missing, to_padded
-from xmdpt.data.pairs import canonical
+from xmdpt.data.pairs import SUFFIXES, canonical
 from xmdpt.data.stores import DataError
+from xmdpt.support.files import decode_text
 
 Split = Literal["train", "test"]
 Pair = tuple[str, str]
@@ -48,9 +49,11 @@ def _files(root: Path, pattern: str) -> list[Path]:
 def _lines(path: Path) -> list[tuple[int, str]]:
     """(number, text) of each line of a text file that is not empty."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not a text file; copy it again") from None
+        text = decode_text(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
     stripped = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
     return [(number, line) for number, line in stripped if line]
 
@@ -99,7 +102,9 @@ def read_targets(path: Path) -> list[Target]:
 
 def _targets_of_text(path: Path) -> list[Target]:
     targets = []
-    for number, line in _lines(path):
+    lines = _lines(path)
+    _refuse_heading(path, lines)
+    for number, line in lines:
         target, *sources = [canonical(name.strip()) for name in line.split(",") if name.strip()]
         if not sources:
             raise DataError(
@@ -107,6 +112,20 @@ def _targets_of_text(path: Path) -> list[Target]:
             )
         targets.append((target, tuple(sources)))
     return targets
+
+
+def _refuse_heading(path: Path, lines: list[tuple[int, str]]) -> None:
+    """Raise DataError if the first line names no picture files, and the next one does."""
+    named = [
+        any(name.strip().lower().endswith(SUFFIXES) for name in line.split(","))
+        for _, line in lines[:2]
+    ]
+    if named == [False, True]:
+        number, line = lines[0]
+        raise DataError(
+            f"{path}: line {number} is '{line}', which names no pictures as line {lines[1][0]} "
+            f"does, '{lines[1][1]}'; if it is a heading, remove it"
+        )
 
 
 def _targets_of_table(path: Path) -> list[Target]:
@@ -134,6 +153,10 @@ class PoseFolder:
 
     def __str__(self) -> str:
         return f"text files in {self.folder}"
+
+    def names(self) -> list[str]:
+        """The files that are there."""
+        return [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*.txt")]
 
     def path(self, name: str) -> Path:
         """The key point file of a picture."""
@@ -170,6 +193,10 @@ class KeypointTable:
 
     def __str__(self) -> str:
         return self.label
+
+    def names(self) -> list[str]:
+        """The pictures that are there."""
+        return list(self.rows)
 
     def __contains__(self, name: str) -> bool:
         return name in self.rows

@@ -25,8 +25,8 @@ from xmdpt.data.annotations import (
 )
 from xmdpt.data.index import INDEX, Opened, read_index
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
+from xmdpt.data.pairs import SUFFIXES
 from xmdpt.data.stores import (
-    SUFFIXES,
     DataError,
     FolderStore,
     Store,

@@ -1,5 +1,6 @@
 """Names of pictures and results: DeepFashion's paths, their mangled form, and pairs of them."""
 
+import difflib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +15,13 @@ NESTED = re.compile(r"(WOMEN|MEN)/([^/]+)/id_(\d{8})/(\d{2})_(\d)_([a-z]+)(?:\.\
 MANGLED = r"fashion(?:WOMEN|MEN)[A-Za-z_]+?id\d{10}_\d[a-z]+"
 PARTS = re.compile(r"fashion(WOMEN|MEN)([A-Za-z_]+?)id(\d{8})(\d{2})_(\d)([a-z]+)")
 MARKET = re.compile(r"(-?\d+)_c\d+s\d+_\d+_\d+")
-SUFFIX = r"(?:\.(?:png|jpg|jpeg))?"
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".avif"),
+    *(".tif", ".tiff", ".bmp", ".gif", ".ppm"),
+)
+"""The endings of picture files, in any case of letters: the same on every entry."""
+HEIC_SUFFIXES = (".heic", ".heif")
+SUFFIX = rf"(?i:{'|'.join(map(re.escape, SUFFIXES))})?"
 SEPARATOR = r"_2_|_to_|___"
 MANGLED_RESULT = re.compile(
     rf"(?:deep)?({MANGLED}){SUFFIX}(?:{SEPARATOR})(?:deep)?({MANGLED}){SUFFIX}(?:_vis)?{SUFFIX}"
@@ -35,7 +42,7 @@ def mangle(path: str | PurePath) -> str:
     if nested:
         gender, category, identity, colour, number, view = nested.groups()
         return f"fashion{gender}{category}id{identity}{colour}_{number}{view}"
-    name = place.stem if re.fullmatch(r"\.(png|jpe?g)", place.suffix.lower()) else place.name
+    name = place.stem if place.suffix.lower() in SUFFIXES else place.name
     return re.sub(rf"^deep(?={MANGLED}$)", "", name)
 
 
@@ -97,6 +104,27 @@ def outfit(name: str | PurePath) -> str:
     """Return what a picture shows down to the colour: an item may come in several."""
     found = NESTED.search(canonical(name))
     return "/".join(found.groups()[:4]) if found else item(name)
+
+
+def nearest(name: str, names: Sequence[str]) -> str | None:
+    """What looks most like `name` among `names`: a clue to why they do not meet.
+
+    The same but for the case of letters, for DeepFashion's spelling `fasion`, or for folders before
+    it, else the closest of 2,000 spread over all.
+    """
+
+    def plain(spelling: str) -> str:
+        folded = spelling.casefold().replace("fasion", "fashion").rpartition(".")
+        letters = re.sub(r"[^a-z0-9]", "", folded[0] or folded[2])
+        return re.sub(r".*?(?=(?:wo)?men[a-z]+id\d{8})", "", letters)
+
+    wanted = plain(name)
+    alike = next((other for other in names if plain(other) == wanted), None)
+    if alike is not None:
+        return alike
+    by_plain = {plain(other): other for other in spread(names, 2000)}
+    close = difflib.get_close_matches(wanted, by_plain, n=1, cutoff=0.0)
+    return by_plain[close[0]] if close else None
 
 
 def spread(items: Sequence[T], count: int | None) -> list[T]:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import ExifTags, Image
+from PIL import Image
 from tqdm import tqdm
 
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.fit import WHITE, on_white, set_remarks
+from xmdpt.data.images import is_turned
 from xmdpt.data.index import INDEX, write_index, write_lists
 from xmdpt.data.keypoints import (
     FRAME_HEIGHT,
@@ -59,11 +60,11 @@ def _has_white_sides(image: Image.Image) -> bool:
     return bool(min(left.min(), right.min()) >= WHITE)
 
 
-def _refuse_rotated(content: bytes, name: str) -> None:
+def _refuse_turned(content: bytes, name: str) -> None:
     """Raise DataError if a photo's EXIF says that it must be rotated."""
     with Image.open(io.BytesIO(content)) as image:
-        rotated = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    if rotated:
+        turned = is_turned(image)
+    if turned:
         raise DataError(
             f"{name}: its EXIF asks for rotation, but joints are pixels of the stored picture; "
             "save it rotated, with joints to match, or remove the tag"
@@ -74,7 +75,7 @@ def _read(data: DeepFashion, name: str) -> Reading | DataError:
     try:
         content = data.store.content(name)
         image = data.store.decode(name, content)
-        _refuse_rotated(content, name)
+        _refuse_turned(content, name)
         digest = hashlib.sha256(content).hexdigest()
         joints, pixels = data.keypoints(name), np.asarray(image)
         white = on_white(annotation_to_pixels(joints, pixels.shape[:2]), pixels)
@@ -84,9 +85,15 @@ def _read(data: DeepFashion, name: str) -> Reading | DataError:
 
 
 def read_all(
-    data: DeepFashion, names: Sequence[str], progress: Progress = tqdm
+    data: DeepFashion,
+    names: Sequence[str],
+    progress: Progress = tqdm,
+    low_resolution: bool = False,
 ) -> dict[str, Reading]:
-    """Read every picture and its key points, on all cores; the DataError names the bad ones."""
+    """Read every picture and its key points, on all cores; the DataError names the bad ones.
+
+    DeepFashion's low-resolution pictures are refused, unless `low_resolution`.
+    """
     data.keypoints(names[0])  # opens the data set once, before the threads do
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = progress(pool.map(lambda name: _read(data, name), names))
@@ -97,10 +104,12 @@ def read_all(
         raise DataError(bad[0] + more)
     readings = {name: result for name, result in done.items() if isinstance(result, Reading)}
     padded = [reading.padded for name, reading in readings.items() if NESTED.search(name)]
-    if padded and np.mean(padded) > 0.5:  # some are missed for JPEG noise
+    if padded and np.mean(padded) > 0.5 and not low_resolution:  # JPEG noise hides some
         raise DataError(
-            f"{data.raw}: these are DeepFashion's low-resolution pictures (256x256 with white "
-            "sides), but the field uses img_highres; put it beside them"
+            f"{data.raw}: {sum(padded)} of {len(padded)} pictures look like DeepFashion's "
+            "low-resolution ones (256x256 with white sides), but the field uses img_highres; put "
+            "it beside them. Pictures of people on white that were squashed to 256x256 look so "
+            "too: say --low-resolution (in settings data.low_resolution: true) to use them"
         )
     _check_joints(data, readings)
     return readings
@@ -145,6 +154,7 @@ def make_index(
     found: Survey,
     root: str | Path,
     progress: Progress = tqdm,
+    low_resolution: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Write the index of a surveyed data set to the folder `root`; returns `overlap_report`.
@@ -156,7 +166,7 @@ def make_index(
     found.require()
     root, data = Path(root), found.open()
     _check_replaceable(root)
-    readings = read_all(data, found.names, progress)
+    readings = read_all(data, found.names, progress, low_resolution)
     for remark in joint_remarks(readings):
         if remark not in found.notes:
             found.notes.append(remark)

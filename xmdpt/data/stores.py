@@ -3,10 +3,8 @@
 A store gives pictures by name (see `xmdpt.data.pairs.canonical`).
 """
 
-import io
 import os
 import re
-import struct
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,59 +15,13 @@ import lmdb
 import numpy as np
 from PIL import Image
 
-from xmdpt.data.pairs import NESTED, mangle
+from xmdpt.data.images import DataError, decode_picture, picture_size, read_bytes
+from xmdpt.data.pairs import NESTED, SUFFIXES, mangle
 
-UNREADABLE = (
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises on broken files, depending on the format and on where it breaks."""
-SUFFIXES = (".jpg", ".jpeg", ".png")
+__all__ = ["DataError", "FolderStore", "LmdbStore", "Store", "open_store", "read_picture"]
+
 LMDB_NAME = re.compile(r"(\d+)-(\d+)")
 """An LMDB's folder is named after the height and width of its pictures: 256-256."""
-
-
-class DataError(ValueError):
-    """A data set that cannot be used; the message names the file and the remedy."""
-
-
-def as_rgb(image: Image.Image, where: object) -> Image.Image:
-    """An opened picture as 8-bit RGB: transparency turns white, 16 bits become 8.
-
-    Raises DataError, which names `where` it comes from, for more bits and for floating point.
-    """
-    if image.mode.startswith("I"):  # 16 bits of grey, also where Pillow holds them in 32
-        grey = np.asarray(image, dtype=np.int64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise DataError(f"{where}: has more than 16 bits per channel; save it with 8")
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise DataError(f"{where}: holds floating point values; save it with 8 bits per channel")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def decode_picture(content: bytes, where: object) -> Image.Image:
-    """The picture in the bytes of a file, as `as_rgb` makes it.
-
-    EXIF rotation is ignored, since joints are pixels of the stored picture. Raises DataError, which
-    names `where` the bytes come from.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return as_rgb(image, where)
-    except DataError:
-        raise
-    except UNREADABLE as error:
-        reason = str(error) if "truncated" in str(error) else "unknown format"
-        raise DataError(f"{where}: not a readable picture ({reason}); copy it again") from None
 
 
 def squash(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
@@ -79,28 +31,19 @@ def squash(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     return np.array(image)  # a copy: torch warns of read-only arrays
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such picture") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-
-
 def read_picture(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """uint8 (H, W, 3) of a file; with `size` (H, W), resized to it by PIL's bicubic."""
-    image = decode_picture(_read(Path(path)), path)
+    image = decode_picture(read_bytes(path), path)
     return squash(image, size or image.size[::-1])
 
 
-def find_files(root: Path) -> Iterator[str]:
+def find_files(root: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[str]:
     """Pictures below `root` as relative paths; hidden folders and `pose` folders are skipped."""
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if name[0] != "." and name != "pose")
         base = Path(folder).relative_to(root)
         for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and name[0] != ".":
+            if name.lower().endswith(suffixes) and name[0] != ".":
                 yield (base / name).as_posix()
 
 
@@ -132,6 +75,18 @@ class FolderStore:
     def __len__(self) -> int:
         return len(self._found if self.places is None else self.places)
 
+    def names(self) -> list[str]:
+        """What is there: paths below `root`."""
+        if self.places is not None:
+            return list(self.places.values())
+        return [path for paths in self._found.values() for path in paths]
+
+    def doubles(self) -> list[tuple[str, str]]:
+        """Two files of each name that several files have."""
+        if self.places is not None or self._highres:
+            return []
+        return [(paths[0], paths[1]) for paths in self._found.values() if len(paths) > 1]
+
     def place(self, name: str) -> str | None:
         """Path of a picture below `root`; None if there is no such picture."""
         if self.places is not None:
@@ -161,7 +116,7 @@ class FolderStore:
 
     def content(self, name: str) -> bytes:
         """The bytes of a picture's file."""
-        return _read(self.path(name))
+        return read_bytes(self.path(name))
 
     def decode(self, name: str, content: bytes) -> Image.Image:
         """The stored picture as RGB, from the `content` of its file."""
@@ -173,12 +128,7 @@ class FolderStore:
 
     def size_of(self, name: str) -> tuple[int, int]:
         """(H, W) of a stored picture."""
-        path = self.path(name)
-        try:
-            with Image.open(path) as image:
-                return image.size[::-1]
-        except UNREADABLE:
-            raise DataError(f"{path}: not a readable picture; copy it again") from None
+        return picture_size(self.path(name))
 
 
 def _composed(name: str) -> str:
@@ -252,6 +202,16 @@ class LmdbStore:
         with _environment(self.folder).begin() as transaction:
             value = transaction.get(key.encode())
         return None if value is None else bytes(value)
+
+    def names(self) -> list[str]:
+        """What is there: keys."""
+        with _environment(self.folder).begin() as transaction, transaction.cursor() as cursor:
+            keys = [bytes(key).decode(errors="replace") for key in cursor.iternext(values=False)]
+        return [key for key in keys if key != "length"]
+
+    def doubles(self) -> list[tuple[str, str]]:
+        """None: a key is there once."""
+        return []
 
     def place(self, name: str) -> str | None:
         """Key of a picture; None if there is no such picture."""

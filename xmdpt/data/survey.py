@@ -25,6 +25,13 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.fit import set_remarks
 from xmdpt.data.keypoints import FRAME_HEIGHT, FRAME_WIDTH, JOINTS, why_no_pose
 from xmdpt.data.pairs import NESTED, mangle, possible_pairs, result_name
+from xmdpt.data.remarks import (
+    clue,
+    remarks_on_files,
+    remarks_on_pairs,
+    remarks_on_splits,
+    some,
+)
 from xmdpt.data.stores import DataError, LmdbStore, Store, find_files, lmdb_folders, open_store
 
 EXPECTED = {
@@ -135,10 +142,6 @@ class Survey:
         return DeepFashion(self.root, self.size)
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
 def _open_pictures(found: Survey) -> Store | None:
     root = found.root
     if not lmdb_folders(root) and next(find_files(root), None) is None:
@@ -148,6 +151,7 @@ def _open_pictures(found: Survey) -> Store | None:
     found.findings.append(
         Finding("pictures", len(store), EXPECTED["pictures"], str(store).replace(f"{root}/", ""))
     )
+    found.notes += remarks_on_files(root, store)
     if isinstance(store, LmdbStore):
         if store.length != len(store):
             found.notes.append(f"{store}: 'length' says {store.length}, but it holds {len(store)}")
@@ -173,6 +177,7 @@ def _read_annotations(found: Survey, split: Split) -> None:
     for other in files[1:]:
         if set(read_pairs(other)) != set(pairs):
             found.notes.append(f"{other.name} names other pairs than {files[0].name}, which counts")
+    found.notes += remarks_on_pairs(split, pairs)
     paired = dict.fromkeys(name for pair in pairs for name in pair)
     listing = list_file(root, split)
     if listing is None:
@@ -182,7 +187,7 @@ def _read_annotations(found: Survey, split: Split) -> None:
     if unlisted:
         found.notes.append(
             f"{len(unlisted)} pictures of the {split} pairs are not in {split}.lst and are added "
-            f"to it: {_some(unlisted)}"
+            f"to it: {some(unlisted)}"
         )
     found.pictures[split] = list(dict.fromkeys([*listed, *unlisted]))
     where = listing.name if listing else files[0].name
@@ -193,18 +198,24 @@ def _read_annotations(found: Survey, split: Split) -> None:
         found.findings.append(Finding(what, len(names), EXPECTED[what], source))
 
 
-def _leave_out(found: Survey, split: Split, names: set[str], what: str) -> None:
-    """Take pictures that lack something out of the list; those that pairs need are missing."""
+def _leave_out(
+    found: Survey, split: Split, names: set[str], what: str, there: Store | Keypoints
+) -> None:
+    """Take pictures that lack something out of the list; those that pairs need are missing.
+
+    Where most lack it, their names are written otherwise `there`.
+    """
     lacking = [name for name in found.pictures[split] if name in names]
     needed = sorted({name for pair in found.pairs[split] for name in pair} & names)
     if needed:
+        most = 2 * len(lacking) > len(found.pictures[split])
         found.missing.append(
-            f"{len(needed)} pictures in {split} pairs have no {what}: {_some(needed)}; copy them "
-            "again or remove the pairs"
+            f"{len(needed)} pictures in {split} pairs have no {what}: {some(needed)}"
+            + (clue(needed[0], there) if most else "; copy them again or remove the pairs")
         )
     elif lacking:
         found.notes.append(
-            f"{len(lacking)} {split} pictures have no {what} and are left out: {_some(lacking)}"
+            f"{len(lacking)} {split} pictures have no {what} and are left out: {some(lacking)}"
         )
     found.pictures[split] = [name for name in found.pictures[split] if name not in names]
 
@@ -239,9 +250,9 @@ def _check_pictures(
     lost = {name for name in ordered if store.place(name) is None}
     posed = {name for name in ordered if keypoints is not None and name in keypoints}
     for split in found.pictures:
-        _leave_out(found, split, lost, "picture file")
+        _leave_out(found, split, lost, "picture file", store)
         if keypoints is not None:
-            _leave_out(found, split, names - lost - posed, "key points")
+            _leave_out(found, split, names - lost - posed, "key points", keypoints)
     _check_names(found, ordered)
     if keypoints is not None:
         where = str(keypoints).replace(f"{found.root}/", "")
@@ -306,6 +317,7 @@ def survey(root: str | Path, size: int, few_joints: FewJoints = "keep") -> Surve
     store = _open_pictures(found)
     for split in SPLITS:
         _read_annotations(found, split)
+    found.notes += remarks_on_splits(found.pictures)
     size_of = store.size_of if store is not None else lambda name: (size, size)
     keypoints = open_keypoints(found.root, size_of)
     if keypoints is None:

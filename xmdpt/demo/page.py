@@ -24,13 +24,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from xmdpt.config import MIN_STEPS, ConfigError
 from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
 from xmdpt.data.layouts import from_rows
+from xmdpt.data.pairs import SUFFIXES as PICTURES
 from xmdpt.generate import Prepared, draw
 from xmdpt.people.dataset import identity, render_person
-from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH
+from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH, squash
 from xmdpt.photos.joints import SUFFIXES, check_keypoints
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import save_picture
 from xmdpt.photos.people import PeopleFinder
+from xmdpt.photos.sources import check_source
 from xmdpt.photos.subjects import (
     CANVAS,
     Framed,
@@ -51,7 +53,6 @@ FIRST_PERSON, PEOPLE = (
 )  # rendered people whom the small weights have never seen
 Move = Callable[[str | Path | None], Coroutine[Any, Any, str | None]]
 """How Gradio brings a file that a client names into its own folder."""
-PHOTO_TYPES = [".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"]
 
 # Nothing that shares, records or adds to the page.
 LAUNCH: dict[str, Any] = {
@@ -186,7 +187,8 @@ class Studio:
             return None, None
         with _errors_shown():
             picture = self._read(path, person, pose=False).picture
-        assert picture is not None, "a photo was asked for"
+            assert picture is not None, "a photo was asked for"
+            check_source(squash(picture, 128), path)
         picture.thumbnail((ASPECT_WIDTH, ASPECT_HEIGHT))
         return picture, picture
 
@@ -259,7 +261,7 @@ def _person_column(studio: Studio, events: dict[str, Any]) -> gr.State:
     with gr.Column():
         gr.Markdown("### 1. The person")
         photo = gr.File(
-            label="Photo (up to 20 MB)", file_types=PHOTO_TYPES, type="filepath", height=150
+            label="Photo (up to 20 MB)", file_types=[*PICTURES], type="filepath", height=150
         )
         with gr.Accordion("Several people in the photo?", open=False):
             person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
@@ -286,7 +288,7 @@ def _pose_column(studio: Studio, events: dict[str, Any]) -> gr.HTML:
         with gr.Accordion("Or from a photo or a file of joints", open=False):
             upload = gr.File(
                 label="Photo, or joints in a file", type="filepath", height=150,
-                file_types=[*PHOTO_TYPES, *SUFFIXES],
+                file_types=[*PICTURES, *SUFFIXES],
             )  # fmt: skip
             person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
     chosen.input(lambda name: json.dumps(poses[name]), chosen, editor, **events)

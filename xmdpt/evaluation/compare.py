@@ -9,17 +9,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+import pandas as pd
+
 from xmdpt.data.stores import DataError
 from xmdpt.evaluation.evaluate import Options, result_size
+from xmdpt.evaluation.inspection import inspect
 from xmdpt.evaluation.preparation import follows_results
 from xmdpt.evaluation.protocols import Frechet, Perceptual, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import (
     EvaluationWarning,
     Pair,
+    References,
     expected_pairs,
     kept,
     match_results,
     training_pictures,
+    warn,
     warn_about,
 )
 from xmdpt.evaluation.summary import Scores, TrainingStatistics, score_folder, score_table
@@ -54,6 +60,11 @@ class Comparison:
     number of pictures."""
     notes: list[str]
     seed: int
+    folders: dict[str, str]
+    """Method -> its folder."""
+    reference: str
+    train: str | None
+    """Folders of the true and of the training pictures."""
     comparable: bool = True
     """Whether all rows have the same pairs and sizes; if not, none is marked as the best."""
 
@@ -62,6 +73,9 @@ class Comparison:
         return {
             "protocol": asdict(self.protocol),
             "scores": _finite(self.scores),
+            "folders": self.folders,
+            "reference": self.reference,
+            "train": self.train,
             "used": self.used,
             "notes": self.notes,
             "bootstrap_seed": self.seed,
@@ -71,7 +85,10 @@ class Comparison:
     def as_markdown(self) -> str:
         """Return the table under its protocol's name, with counts, notes and versions."""
         counts = ", ".join(f"{name}: {row['count']:.0f}" for name, row in self.scores.items())
-        lines = [f"* pairs: {counts}; in brackets: 95 % bootstrap intervals over people"]
+        lines = [
+            f"* pairs: {counts}; in brackets: 95 % bootstrap intervals over people",
+            f"* true pictures: {self.reference}; training pictures: {self.train or 'none'}",
+        ]
         for name, sides in self.used.items():
             parts = ", ".join(f"{side}: {count}" for side, count in sides.items())
             lines.append(f"* pictures of {name}: {parts}")
@@ -168,6 +185,32 @@ def _choose_pairs(
     return (chosen, False) if own_pairs else (common, True)
 
 
+def _inspect_all(
+    folders: Mapping[str, Path], reference_dir: Path, only: set[Pair] | None, any_shape: bool
+) -> bool:
+    """Look at all results of all methods; return False, with a warning, if some are padded.
+
+    Raises DataError that names what is unusable in any folder.
+    """
+    references = References(reference_dir)
+    errors: list[str] = []
+    padding: dict[str, str] = {}
+    for name, folder in folders.items():
+        matches = match_results(folder, reference_dir)
+        chosen = [match for match in matches if only is None or match.pair in only]
+        try:
+            padding[name] = inspect(chosen, references, any_shape).padding if chosen else ""
+        except DataError as error:
+            errors.append(str(error))
+    if errors:
+        raise DataError("; and ".join(errors))
+    if len(set(padding.values())) < 2:
+        return True
+    listed = ", ".join(f"{name} {how or 'not at all'}" for name, how in padding.items())
+    warn(f"methods are padded differently ({listed}): rows do not compare")
+    return False
+
+
 def _same_size(rules: Protocol, sizes: Mapping[str, Size]) -> bool:
     """Return False, with a warning, if results are scored at their own sizes and these differ."""
     same = not follows_results(rules.pixels) or len(set(sizes.values())) < 2
@@ -181,6 +224,21 @@ def _same_size(rules: Protocol, sizes: Mapping[str, Size]) -> bool:
     return same
 
 
+def _warn_of_numbers(name: str, pairs: pd.DataFrame) -> None:
+    """Say why a method's table lacks an interval, and that some of its results are the truth."""
+    people = pairs["person"].unique()
+    if len(people) == 1:
+        warn(
+            f"{name} has no intervals: all its {len(pairs)} pairs show {people[0]}, and intervals "
+            "are drawn over people"
+        )
+    if same := int(np.isinf(pairs["psnr"]).sum()):
+        warn(
+            f"{name} has {same} of {len(pairs)} results that equal their true pictures: their PSNR "
+            "is infinite, and the mean leaves them out"
+        )
+
+
 def _compare_under(
     rules: Protocol,
     folders: Mapping[str, Path],
@@ -188,13 +246,17 @@ def _compare_under(
     train: TrainingStatistics,
     seed: int,
     only: set[Pair] | None,
+    any_shape: bool,
     **options: Unpack[Options],
 ) -> tuple[Scores, dict[str, dict[str, int]], bool]:
     """Return the scores, how many pictures were used for them, and whether all sizes are equal."""
     scores, sizes, used = {}, {}, {}
     for name, folder in folders.items():
-        scores[name], pairs = score_folder(folder, reference_dir, train, seed, only, **options)
+        scores[name], pairs = score_folder(
+            folder, reference_dir, train, seed, only, any_shape=any_shape, **options
+        )
         sizes[name] = result_size(folder / pairs["result"][0])
+        _warn_of_numbers(name, pairs)
     dropping = (one for one in rules.perceptual if one.drop_last)
     batched: list[Frechet | Perceptual] = [*rules.frechet, *dropping]
     for one in batched:
@@ -218,6 +280,7 @@ def compare(
     *,
     pairs_file: Path | None = None,
     own_pairs: bool = False,
+    any_shape: bool = False,
     seed: int = 0,
     cache_dir: str | Path | None = None,
     **options: Unpack[Options],
@@ -227,13 +290,15 @@ def compare(
     `reference_dir` and `train_dir` hold pictures in any layout that `DeepFashion` reads, or loose
     ones. Methods are scored on the pairs that all of them have, unless `own_pairs`: neither means
     over different pairs nor Frechet distances of different numbers of pictures compare.
-    `pairs_file` limits the pairs to those it lists. Raises DataError for unusable folders.
+    `pairs_file` limits the pairs to those it lists; `any_shape` is as for `evaluate_pairs`. Raises
+    DataError for unusable folders.
     """
     records = [get_protocol(protocol) for protocol in protocols]
     general: list[str] = []
     references = Path(reference_dir)
     with _gathered(general):
         only, alike = _choose_pairs(folders, references, pairs_file, own_pairs)
+        alike &= _inspect_all(folders, references, only, any_shape)
         if train_dir is not None:
             training_pictures(train_dir)  # so that errors in them come before the work
     for rules in records:
@@ -241,9 +306,12 @@ def compare(
         train = TrainingStatistics(train_dir, rules, cache_dir=cache_dir, **options)
         with _gathered(notes):
             scores, used, same = _compare_under(
-                rules, folders, references, train, seed, only, **options
+                rules, folders, references, train, seed, only, any_shape, **options
             )
         if train_dir is None:
             names = ", ".join(f"{one.name}, {one.kernel}" for one in rules.frechet)
             notes.append(f"{names} are left out: no training pictures are given")
-        yield Comparison(rules, scores, used, notes, seed, alike and same)
+        places = {name: str(folder) for name, folder in folders.items()}
+        training = None if train_dir is None else str(train_dir)
+        against = (places, str(reference_dir), training)
+        yield Comparison(rules, scores, used, notes, seed, *against, alike and same)

@@ -16,18 +16,20 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from xmdpt.data.images import picture_size
 from xmdpt.data.stores import DataError, FolderStore, read_picture
 from xmdpt.evaluation.features import (
-    THREADS,
     Statistics,
     as_input,
     picture_statistics,
     pooled_features,
 )
+from xmdpt.evaluation.inspection import inspect
 from xmdpt.evaluation.networks import PerceptualNetwork, frechet_network, perceptual_network
 from xmdpt.evaluation.preparation import prepare, scored_sizes
 from xmdpt.evaluation.protocols import SSIM, Frechet, Perceptual, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import (
+    THREADS,
     EvaluationWarning,
     Match,
     Pair,
@@ -45,7 +47,6 @@ from xmdpt.support.hub import MissingWeights
 from xmdpt.support.precision import full_float32
 
 BATCH = 32  # pairs in memory at a time
-STRIP = 1.5  # width over height from which a result is no longer one person
 
 Rules = TypeVar("Rules", Perceptual, Frechet)
 Network = TypeVar("Network", bound=nn.Module)
@@ -100,18 +101,11 @@ def check_networks(protocol: str | Protocol) -> None:
 
 
 def result_size(path: Path) -> Size:
-    """Return a result's height and width; raises DataError for a strip of several pictures."""
-    height, width = read_picture(path).shape[:2]
-    if width > STRIP * height:
-        raise DataError(
-            f"{path} is {width}x{height}: a strip of several pictures? Cut out the generated one"
-        )
-    return height, width
+    """Return a result's height and width."""
+    return picture_size(path)
 
 
-def _size(matches: Sequence[Match], rules: Protocol) -> Size:
-    """Return the results' size; warns if the protocol squashes it."""
-    own = result_size(matches[0].result)
+def _warn_if_squashed(matches: Sequence[Match], rules: Protocol, own: Size) -> None:
     sizes = scored_sizes(rules.pixels, own)
     if own not in sizes:
         warnings.warn(
@@ -120,7 +114,6 @@ def _size(matches: Sequence[Match], rules: Protocol) -> Size:
             EvaluationWarning,
             stacklevel=3,
         )
-    return own
 
 
 def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: Size) -> References:
@@ -190,18 +183,6 @@ def _pixel_metrics(
     return values
 
 
-def _read_results(batch: Sequence[Match], own: Size, pool: ThreadPoolExecutor) -> list[np.ndarray]:
-    results = list(pool.map(read_picture, [match.result for match in batch]))
-    for match, picture in zip(batch, results, strict=True):
-        if picture.shape[:2] != own:
-            height, width = picture.shape[:2]
-            raise DataError(
-                f"{match.result} is {width}x{height}, but others in its folder are "
-                f"{own[1]}x{own[0]} (width x height); a method's results must have one size"
-            )
-    return results
-
-
 def _score_batch(
     batch: Sequence[Match],
     references: References,
@@ -212,7 +193,7 @@ def _score_batch(
     pool: ThreadPoolExecutor,
 ) -> pd.DataFrame:
     """Return the rows of `evaluate_pairs` for one batch."""
-    results = _read_results(batch, own, pool)
+    results = list(pool.map(read_picture, [match.result for match in batch]))
     targets = list(dict.fromkeys(match.target for match in batch))
     found = pool.map(Picture.read, map(references.require, targets))
     known = dict(zip(targets, found, strict=True))
@@ -240,6 +221,7 @@ def evaluate_pairs(
     protocol: str | Protocol = "pidm",
     *,
     only: Collection[Pair] | None = None,
+    any_shape: bool = False,
     weights: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
@@ -248,8 +230,8 @@ def evaluate_pairs(
 
     Columns: `result` (path in the folder), `person`, `source`, `target`, then the protocol's
     metrics of single pictures; rows of a dropped batch have no perceptual distance. `only` limits
-    the (source, target) pairs; `weights` is a folder to look for networks in first.
-    Raises DataError if no result has a reference, and warns about results without one.
+    the (source, target) pairs; `weights` is a folder to look for networks in first; `any_shape` is
+    as for `inspect`. Raises DataError if no result has a reference, and as `inspect` does.
     """
     rules, device = get_protocol(protocol), _device(device)
     matches = match_results(generated_dir, reference_dir)
@@ -257,7 +239,8 @@ def evaluate_pairs(
         matches = [match for match in matches if match.pair in only]
     if not matches:
         raise DataError(f"{generated_dir}: has no result of any pair to score")
-    own = _size(matches, rules)
+    own = inspect(matches, References(reference_dir), any_shape).size
+    _warn_if_squashed(matches, rules, own)
     references = _references(reference_dir, matches[0], rules, own)
     networks = _perceptual_networks(rules, weights, device)
     tables = []

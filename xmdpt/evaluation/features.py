@@ -17,14 +17,12 @@ from tqdm import tqdm
 from xmdpt.evaluation.networks import FeatureNetwork
 from xmdpt.evaluation.preparation import follows_results, prepare
 from xmdpt.evaluation.protocols import Frechet, Size, Step
-from xmdpt.evaluation.results import Picture, batches
+from xmdpt.evaluation.results import THREADS, Picture, batches
 from xmdpt.metrics.frechet import Moments, kernel_within, moments
 from xmdpt.support.files import atomic_path, fingerprint
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import full_float32
-
-THREADS = min(8, os.cpu_count() or 1)
 
 
 def default_cache() -> Path:

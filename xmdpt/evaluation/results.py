@@ -1,6 +1,7 @@
 """Folders of results and references: find pictures, pair them by name, read them."""
 
 import hashlib
+import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from xmdpt.data.annotations import SPLITS, Split, list_file, pair_files, read_pairs
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.index import INDEX, read_index
-from xmdpt.data.pairs import MARKET, canonical, mangle, possible_pairs
+from xmdpt.data.pairs import HEIC_SUFFIXES, MARKET, canonical, mangle, nearest, possible_pairs
 from xmdpt.data.stores import (
     LMDB_NAME,
     DataError,
@@ -26,6 +27,7 @@ from xmdpt.data.stores import (
 )
 from xmdpt.evaluation.protocols import Size
 
+THREADS = min(8, os.cpu_count() or 1)
 T = TypeVar("T")
 Pair = tuple[str, str]
 """The mangled names of (source, target)."""
@@ -73,6 +75,10 @@ class Picture:
     def read(self) -> np.ndarray:
         """Return the picture as stored, uint8 (H, W, 3)."""
         return np.array(self.store.image(self.name))
+
+    def size(self) -> Size:
+        """Return (height, width) as stored."""
+        return self.store.size_of(self.name)
 
     def digest(self) -> str:
         """Return the SHA-256 of the stored bytes in hexadecimal."""
@@ -184,11 +190,21 @@ def expected_pairs(reference_dir: str | Path, file: str | Path | None = None) ->
     return {(mangle(source), mangle(target)) for source, target in read_pairs(files[0])}
 
 
+def some(names: Sequence[str], count: int = 3, separator: str = ", ") -> str:
+    """The first `count` of some names, and how many more there are."""
+    more = f"{separator}and {len(names) - count} more" if len(names) > count else ""
+    return separator.join(names[:count]) + more
+
+
+def warn(message: str) -> None:
+    """Warn readers of the scores."""
+    warnings.warn(message, EvaluationWarning, stacklevel=3)
+
+
 def warn_about(names: Collection[str], what: str) -> None:
     """Warn that `names` are `what`, giving their number and the first three."""
     if names:
-        shown = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
-        warnings.warn(f"{len(names)} {what}: {shown}", EvaluationWarning, stacklevel=3)
+        warn(f"{len(names)} {what}: {some(sorted(names))}")
 
 
 def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[Match]:
@@ -216,18 +232,33 @@ def match_results(generated_dir: str | Path, reference_dir: str | Path) -> list[
                 f"{matches[match.pair].result} and {path} are results of one pair; remove one"
             )
         matches[match.pair] = match
+    heic = [*find_files(Path(generated_dir), HEIC_SUFFIXES)]
     if not matches:
         raise DataError(
             f"no picture in {generated_dir} has its reference in {reference_dir} "
             f"({len(unread) + len(missing)} results, {len(references.store)} references); results "
-            f"are named {SCHEME}"
+            f"are named {SCHEME}{_example(unread, missing, heic, references)}"
         )
+    warn_about(heic, f"files in {generated_dir} are HEIC, which is not read; save them as PNG")
     warn_about(unread, f"pictures in {generated_dir} are not named {SCHEME}")
     warn_about(missing, f"results in {generated_dir} have no reference in {reference_dir}")
     ordered = sorted(matches.values(), key=lambda match: (match.target, match.source))
     if len({match.folder for match in ordered}) == 1:  # one folder for all: not a person's
         ordered = [replace(match, folder="") for match in ordered]
     return ordered
+
+
+def _example(
+    unread: Sequence[str], missing: Sequence[str], heic: Sequence[str], references: References
+) -> str:
+    """What is there beside what was wanted, for names that do not meet."""
+    if missing:
+        target = possible_pairs(missing[0])[0][1]
+        close = nearest(target, references.store.names())
+        return f"; {missing[0]} wants {target}, and the closest reference is {close or 'none'}"
+    if unread:
+        return f"; the first is {unread[0]}"
+    return f"; {heic[0]} is HEIC, which is not read: save it as PNG" if heic else ""
 
 
 def kept(count: int, size: int, drop_last: bool) -> int:

@@ -20,9 +20,9 @@ from xmdpt.evaluation.evaluate import (
 from xmdpt.evaluation.features import Statistics
 from xmdpt.evaluation.preparation import follows_results
 from xmdpt.evaluation.protocols import PIDM, Protocol, Size, get_protocol
-from xmdpt.evaluation.results import Pair
+from xmdpt.evaluation.results import Pair, kept
 from xmdpt.metrics.intervals import bootstrap_interval
-from xmdpt.metrics.labels import LABELS, METRICS, best_values, comparable
+from xmdpt.metrics.labels import FEW, FEW_ABOUT, LABELS, METRICS, best_values, comparable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,11 +66,15 @@ class TrainingStatistics:
         return {name: len(statistics.features) for name, statistics in found.items()}
 
 
-def _pidm_pixels(folder: Path, reference_dir: Path, only: Collection[Pair] | None) -> pd.DataFrame:
+def _pidm_pixels(
+    folder: Path, reference_dir: Path, only: Collection[Pair] | None, any_shape: bool
+) -> pd.DataFrame:
     """Return SSIM and PSNR at PIDM's 256x256, as columns ssim_pidm and psnr_pidm."""
     rules = replace(PIDM, perceptual=())
     with warnings.catch_warnings(action="ignore"):  # results are resized on purpose
-        pairs = evaluate_pairs(folder, reference_dir, rules, only=only, progress=False)
+        pairs = evaluate_pairs(
+            folder, reference_dir, rules, only=only, any_shape=any_shape, progress=False
+        )
     return pairs[["ssim", "psnr"]].add_suffix("_pidm")
 
 
@@ -82,17 +86,21 @@ def score_folder(
     only: Collection[Pair] | None = None,
     *,
     enlarged: bool = False,
+    any_shape: bool = False,
     **options: Unpack[Options],
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score one result folder under the protocol of `train`: metric -> value, `low` and `high`.
+
+    `low` and `high` lack metrics without an interval; `few`, where it is there, holds the distances
+    of fewer pictures than features, and the number of these.
 
     `enlarged` adds PIDM's SSIM and PSNR at 256x256. Values are rounded, so that the same pictures
     give the same bytes. The second result is the table of `evaluate_pairs`.
     """
     rules = train.rules
-    pairs = evaluate_pairs(folder, reference_dir, rules, only=only, **options)
+    pairs = evaluate_pairs(folder, reference_dir, rules, only=only, any_shape=any_shape, **options)
     if enlarged:
-        pairs = pairs.join(_pidm_pixels(folder, reference_dir, only))
+        pairs = pairs.join(_pidm_pixels(folder, reference_dir, only, any_shape))
     statistics = train.at(result_size(folder / pairs["result"][0]))
     values = evaluate(folder, reference_dir, statistics, rules, pairs=pairs, **options)
     metrics = [column for column in pairs.columns if column not in LABELS]
@@ -100,8 +108,24 @@ def score_folder(
     ends = {key: bootstrap_interval(pairs[key].tolist(), seed, people) for key in metrics}
     row: dict[str, Any] = {key: rounded(value) for key, value in values.items()}
     for index, end in enumerate(("low", "high")):
-        row[end] = {key: rounded(interval[index]) for key, interval in ends.items()}
+        row[end] = {
+            key: rounded(interval[index])
+            for key, interval in ends.items()
+            if np.isfinite(interval[index])
+        }
+    if few := _few(rules, statistics or {}, len(pairs)):
+        row["few"] = few
     return row, pairs
+
+
+def _few(rules: Protocol, train: Mapping[str, Statistics], pairs: int) -> dict[str, int]:
+    """The distances of fewer pictures than features, and how many features these are."""
+    widths = {name: side.features.shape[1] for name, side in train.items()}
+    return {
+        one.name: widths[one.name]
+        for one in rules.frechet
+        if one.name in widths and kept(pairs, one.batch_size, one.drop_last) < widths[one.name]
+    }
 
 
 def summarise(
@@ -134,7 +158,7 @@ def summarise(
         tables.append(pairs.assign(row=name))
     if "truth" in scores:  # it equals its references, so the other metrics say nothing
         row = scores["truth"]
-        single = {*row["low"], "low", "high"}
+        single = {*tables[0].columns, "low", "high"}
         scores["truth"] = {key: row[key] for key in row.keys() - single}
     return scores, _round_table(pd.concat(tables, ignore_index=True))
 
@@ -191,6 +215,7 @@ def _cell(row: Mapping[str, Any], key: str, best: float | None) -> str:
         return ""
     text = f"{value:.{digits}f}"
     text = f"**{text}**" if value == best else text
+    text += f" {FEW}" * (key in row.get("few", {}))
     if key in row.get("low", {}):
         text += f" ({row['low'][key]:.{digits}f} to {row['high'][key]:.{digits}f})"
     return text
@@ -217,7 +242,8 @@ def score_table(scores: Scores, caption: str, compete: bool = True) -> str:
         for row in rows
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines) + f"\n\n{caption}"
+    note = f"* {FEW_ABOUT}\n" if any("few" in row for row in scores.values()) else ""
+    return "\n".join(lines) + f"\n\n{note}{caption}"
 
 
 def score_figure(scores: Scores) -> "Figure":

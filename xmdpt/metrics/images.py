@@ -18,10 +18,22 @@ def _check(prediction: Picture, target: Picture) -> None:
     for picture in (prediction, target):
         if picture.dtype not in (np.uint8, np.float32) or picture.shape[2:] != (3,):
             raise ValueError(
-                f"need uint8 or float32 (H, W, 3), not {picture.dtype} {picture.shape}"
+                "need uint8 or float32 (H, W, 3) with values from 0 to 255, not "
+                f"{picture.dtype} {picture.shape}"
+            )
+        if picture.dtype == np.float32 and _is_scaled(picture):
+            raise ValueError(
+                f"need values from 0 to 255, not from {picture.min():.3g} to {picture.max():.3g}: "
+                "x * 255 brings [0, 1] there, (x + 1) * 127.5 brings [-1, 1]"
             )
     if prediction.shape != target.shape:
         raise ValueError(f"pictures of different sizes: {prediction.shape} and {target.shape}")
+
+
+def _is_scaled(picture: Picture) -> bool:
+    """Whether the values are those of a picture in [0, 1] or [-1, 1], not those of a black one."""
+    fractions = (picture != np.round(picture)).mean()
+    return bool(picture.size and np.abs(picture).max() <= 1 and fractions > 0.01)
 
 
 def ssim(

@@ -15,6 +15,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the bootstrap percentile interval (low, high) of the mean of the finite values.
 
+    A single value, or a single group, says nothing of its own uncertainty: both ends are nan.
+
     With `groups`, whole groups are resampled: pairs that show the same person are not independent,
     and resampling single pairs would make the interval too narrow. Percentile intervals of few
     groups are too narrow as well, so they are widened by the ratio of Student's t to the normal
@@ -31,14 +33,13 @@ def bootstrap_interval(
         for label, kept in zip(labels, keep, strict=True)
         if kept
     ]
-    if not codes:
+    if len(codes_by_group) < 2:
         return float("nan"), float("nan")
     sums, counts = np.bincount(codes, weights=numbers[keep]), np.bincount(codes)
     draws = np.random.default_rng(seed).integers(len(counts), size=(samples, len(counts)))
     means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     tail, count = (1 - level) / 2, len(counts)
-    if count > 1:
-        wider = math.sqrt(count / (count - 1)) * stats.t.ppf(tail, count - 1)
-        tail = float(stats.norm.cdf(wider))
+    wider = math.sqrt(count / (count - 1)) * stats.t.ppf(tail, count - 1)
+    tail = float(stats.norm.cdf(wider))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

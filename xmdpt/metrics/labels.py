@@ -95,6 +95,13 @@ LIMITS = {
 }
 """No predictions, since they use the truth: a method cannot be expected to beat them."""
 
+FEW = "\N{DAGGER}"
+"""Marks a distance of fewer pictures than its network has features."""
+FEW_ABOUT = (
+    f"{FEW} a distance of fewer pictures than features: it is far too large, and says nothing "
+    "beside one of another number of pictures"
+)
+
 
 def comparable(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the rows with the most pairs of any method.

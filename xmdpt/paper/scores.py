@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from xmdpt.config import Checkpoint, Config, load_config
-from xmdpt.metrics.labels import METRICS, TEXT
+from xmdpt.metrics.labels import FEW, FEW_ABOUT, METRICS, TEXT
 from xmdpt.paper.published import Score, scores
 
 STAND_INS = {
@@ -169,6 +169,8 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
         parts.append("fd_effnet is not FID and st_lpips not LPIPS: no number compares with theirs.")
     elif results.config.data.rendered:
         parts.append("No number on rendered people compares with theirs.")
+    if any("few" in row for run in done for row in results.rows(run).values()):
+        parts.append(f"{FEW_ABOUT}.")
     if starts := sorted({train.init for train in training.values() if train.init is not None}):
         scratch = [run for run, train in training.items() if train.init is None]
         parts.append(
@@ -224,6 +226,7 @@ def _ours(
         key = results.metric(printed)
         value = row.get(key)
         text = None if value is None else f"{value:.{METRICS[key].decimals}f}"
+        text = f"{text} {FEW}" if text and key in row.get("few", {}) else text
         cells[f"our {heading(key)}"] = text
     return cells
 

@@ -47,6 +47,11 @@ def draw_mark(picture: Image.Image) -> Image.Image:
     return picture
 
 
+def is_marked(content: bytes) -> bool:
+    """Whether the metadata in a picture file's bytes says that the picture carries the mark."""
+    return MARK.encode() in content  # EXIF and XMP are stored as they are, in every format
+
+
 def check_writable(path: Path, given: Sequence[Path] = ()) -> None:
     """Raise PhotoError if a picture cannot be written to `path`, before time is spent making it.
 

@@ -42,6 +42,7 @@ class PeopleFinder:
         detector, pose_estimator, segmenter: hub names, or local folders in the hub's layout; by
             default the constants above.
         device: where to run them.
+        person_score: the lowest score, from 0 to 1, of a person that counts.
 
     Each is loaded on first use; if that fails, a PhotoError says what to do.
     """
@@ -52,6 +53,7 @@ class PeopleFinder:
         pose_estimator: str | os.PathLike[str] | None = None,
         segmenter: str | os.PathLike[str] | None = None,
         device: str | torch.device = "cpu",
+        person_score: float = PERSON_SCORE,
     ) -> None:
         self.names = {
             "--detector": str(detector or DETECTOR),
@@ -59,6 +61,7 @@ class PeopleFinder:
             "--segmenter": str(segmenter or SEGMENTER),
         }
         self.device = torch.device(device)
+        self.person_score = person_score
 
     def _load(self, load: "Callable[..., PreTrainedModel]", option: str) -> "Loaded":
         """The processor and the model that `option` names; `load` is a `from_pretrained`."""
@@ -111,22 +114,35 @@ class PeopleFinder:
         return self._load(AutoModelForUniversalSegmentation.from_pretrained, "--segmenter")
 
     @torch.no_grad()
+    def _people(self, photo: Image.Image, threshold: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Boxes (N, 4) and scores (N,) of people that score above `threshold`."""
+        processor, model = self._detector
+        inputs = processor(images=photo, return_tensors="pt").to(self.device)
+        found = processor.post_process_object_detection(
+            model(**inputs), threshold=threshold, target_sizes=[photo.size[::-1]]
+        )[0]
+        people = [_is_person(model, int(label)) for label in found["labels"]]
+        return found["boxes"].cpu()[people], found["scores"].cpu()[people]
+
     def boxes(self, photo: Image.Image) -> list[tuple[Box, float]]:
         """The people in a photo as (box in pixels, score), the largest first."""
         from torchvision.ops import nms
 
-        processor, model = self._detector
-        inputs = processor(images=photo, return_tensors="pt").to(self.device)
-        found = processor.post_process_object_detection(
-            model(**inputs), threshold=PERSON_SCORE, target_sizes=[photo.size[::-1]]
-        )[0]
-        people = [_is_person(model, int(label)) for label in found["labels"]]
-        boxes, scores = found["boxes"].cpu()[people], found["scores"].cpu()[people]
+        boxes, scores = self._people(photo, self.person_score)
         boxes = boxes.clamp(min=0).minimum(torch.tensor([*photo.size, *photo.size]))
         # RT-DETR should not need suppression, yet it sometimes finds two boxes for one person.
         kept = nms(boxes, scores, 0.7)
         found = [(tuple(boxes[i].tolist()), float(scores[i])) for i in kept]
         return sorted(found, key=lambda item: -_area(item[0]))
+
+    def nobody(self, photo: Image.Image, name: str) -> PhotoError:
+        """The error, which begins with `name`, that says how near a person was to being found."""
+        _, scores = self._people(photo, 0.0)
+        best = f"the best score is {scores.max():.2f}" if len(scores) else "nothing looks like one"
+        return PhotoError(
+            f"{name}: no person found: {best}, and {self.person_score:.2f} or more is wanted; "
+            "a larger or clearer picture may help, or a lower --person-score"
+        )
 
     @torch.no_grad()
     def keypoints(self, photo: Image.Image, box: Box) -> np.ndarray:

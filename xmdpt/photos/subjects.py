@@ -142,6 +142,8 @@ def _locate(
         remarks = (f"{subject.path}: is a drawn skeleton; {count} joints were read back from it",)
     elif crop or want_keypoints or want_box:
         people = finder.boxes(photo)
+        if not people:
+            raise finder.nobody(photo, str(subject.path))
         box, _ = people[joints.choose(people, subject.person, str(subject.path), subject.flag)]
         if want_keypoints:
             points = drop_outside(finder.keypoints(photo, box), photo.size[::-1])

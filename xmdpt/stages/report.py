@@ -13,7 +13,7 @@ import jinja2
 from PIL import Image
 
 from xmdpt.config import Config, load_config
-from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS, best_values
+from xmdpt.metrics.labels import BASELINES, FEW, FEW_ABOUT, LIMITS, METRICS, best_values
 from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits
 from xmdpt.stages.pages import write_pages
 from xmdpt.support.files import atomic_path
@@ -80,6 +80,7 @@ def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> di
             {
                 "value": _number(row.get(metric), metric),
                 "interval": _interval(row, metric),
+                "few": FEW if metric in row.get("few", {}) else "",
                 "best": name in rivals and metric in best and row.get(metric) == best[metric],
             }
             for metric in shown
@@ -88,7 +89,8 @@ def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> di
         pairs = counts.get(name, "") if differ else None
         rows.append({"label": labels.get(name, name), "kind": kind, "cells": cells, "pairs": pairs})
     pairs = "as many as each row says" if differ else str(max(counts.values(), default=0))
-    return {"metrics": [METRICS[name] for name in shown], "rows": rows, "pairs": pairs}
+    few = FEW_ABOUT if any("few" in row for row in scores.values()) else ""
+    return {"metrics": [METRICS[name] for name in shown], "rows": rows, "pairs": pairs, "few": few}
 
 
 def _side(ours: dict[str, Any], other: dict[str, Any], gains: dict[str, Any], key: str) -> str:

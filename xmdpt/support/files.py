@@ -1,5 +1,6 @@
 """Atomic files, resumable folders and fingerprints: what is written is whole or absent."""
 
+import codecs
 import hashlib
 import json
 import os
@@ -19,6 +20,28 @@ def file_digest(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def decode_text(content: bytes) -> str:
+    """The text in the bytes of a file: UTF-8, or UTF-16 where a byte order mark says so.
+
+    Raises ValueError, which names the line and the cure, for any other encoding: which of several
+    it is cannot be told from the bytes.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if b"\0" in content:
+            raise ValueError("not a text file; copy it again, or save it as UTF-8") from None
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"line {line} is not UTF-8 (byte {content[error.start]:#x}); an older encoding, such "
+            "as Latin-1? Convert it: iconv -f latin1 -t utf-8 FILE"
+        ) from None
 
 
 _PARTIAL = ".partial-"
