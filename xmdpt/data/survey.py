@@ -277,7 +277,7 @@ def _check_poses(
     touched = ", ".join(f"{len(pairs[split])} {split} pairs" for split in pairs)
     what = (
         f"{len(bad)} of {len(poses)} pictures ({touched}) have no pose in {where}: "
-        f"{_some(sorted(bad))} ({first}: {reasons[first]})"
+        f"{some(sorted(bad))} ({first}: {reasons[first]})"
     )
     if len(bad) > MOST_POSELESS * len(poses):
         found.missing.append(f"joints that make a pose: {what}; docs/data.md says what is expected")
