@@ -1,4 +1,4 @@
-"""Commands on this repository: profiles, notebooks, the report page."""
+"""Commands on this repository: what is here, profiles, notebooks, training ahead."""
 
 import sys
 from pathlib import Path
@@ -83,10 +83,3 @@ def train(
         failed += [] if succeeded else [run]
     if failed:
         raise typer.Exit(1)
-
-
-def report() -> None:
-    """Write reports/index.html from what is in reports/."""
-    from xmdpt.stages.report import write_report
-
-    print(f"wrote {write_report()}")

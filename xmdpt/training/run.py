@@ -136,10 +136,13 @@ def _train(
     config: Config,
     work: Path,
     on_log: Callable[[dict[str, float]], None],
+    on_found: Callable[[dict[str, float]], None],
 ) -> History:
     """Train to the end, from the state in `work` if there is one, and return the history."""
     train = config.train
     rows, kept = _start(trainer, config, work)
+    for row in rows:
+        on_found(row)
     window: list[StepReport] = []
     for report in trainer.run(train.steps):
         last = report.step == train.steps
@@ -163,12 +166,14 @@ def train_run(
     out: str | Path,
     on_log: Callable[[dict[str, float]], None] = lambda row: None,
     keep: bool = False,
+    on_found: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> pd.DataFrame:
     """Train `config.model` and keep its EMA weights as `out`/ablation and `out`/main.
 
     Returns the history: mean losses over each `log_every` steps, and how similar the EMA model's
     condition vectors of test people are then (`InvarianceProbe`). After an interruption the same
-    call goes on from the last saved state, to the same weights. `keep` is that of `resumable_dir`.
+    call goes on from the last saved state, to the same weights; it gives the rows of the history up
+    to there to `on_found`, and those that follow to `on_log`. `keep` is that of `resumable_dir`.
     """
     resume = config.train.resume
     if resume is not None and not Path(resume).is_file():
@@ -188,7 +193,7 @@ def train_run(
     key = settings_key(config, weights_digest(config.train.init))
     key = fingerprint(key, cache.key, targets)
     with resumable_dir(out, key, keep=keep, scratch=STATE) as work:
-        history = pd.DataFrame(_train(trainer, probe, config, work, on_log))
+        history = pd.DataFrame(_train(trainer, probe, config, work, on_log, on_found))
         with atomic_path(work / "history.tsv") as partial:
             history.to_csv(partial, sep="\t", index=False, float_format="%.6g")
     return history
