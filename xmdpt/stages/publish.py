@@ -15,6 +15,7 @@ from nbconvert.filters import markdown2html
 from pydantic import ValidationError
 
 from xmdpt.paper.exhibits import exhibit_folder
+from xmdpt.stages.account import address
 from xmdpt.stages.exhibit_log import key_of
 from xmdpt.stages.report import data_uri
 from xmdpt.stages.wandb_report import Reproduction, build_blocks
@@ -23,7 +24,7 @@ from xmdpt.support.files import atomic_path, write_json
 
 FOLDER = Path("reports/wandb")
 PUBLISHED = "published.json"
-"""The file in `FOLDER` that knows which report was sent: entity/project/title -> its id."""
+"""The file in `FOLDER` that knows which report was sent: server/entity/project/title -> its id."""
 LONGEST = 128  # characters of a title
 
 
@@ -42,7 +43,7 @@ def _pictures(found: Reproduction, root: Path) -> dict[str, str | None]:
 
 
 def _part(block: Any, pictures: Mapping[str, str | None]) -> dict[str, Any]:
-    """What the preview shows of a block."""
+    """What the preview shows of a block; nothing of a table of contents."""
     if isinstance(block, wr.PanelGrid):
         keys = [key for panel in block.panels for key in getattr(panel, "media_keys", [])]
         titles = [panel.title for panel in block.panels if panel.title]
@@ -50,7 +51,7 @@ def _part(block: Any, pictures: Mapping[str, str | None]) -> dict[str, Any]:
         return {"live": block.runsets[0].name, "panels": titles, "pictures": shown}
     if isinstance(block, wr.H1 | wr.H2):
         return {"level": 2 if isinstance(block, wr.H1) else 3, "text": block.text}
-    return {"html": markdown2html(block.text) if isinstance(block, wr.MarkdownBlock) else ""}
+    return {"html": markdown2html(block.text)} if isinstance(block, wr.MarkdownBlock) else {}
 
 
 def preview(blocks: Sequence[Any], title: str, pictures: Mapping[str, str | None]) -> str:
@@ -63,7 +64,8 @@ def preview(blocks: Sequence[Any], title: str, pictures: Mapping[str, str | None
         undefined=jinja2.StrictUndefined,
     )
     template = environment.get_template("wandb_report.html.jinja")
-    return template.render(title=title, parts=[_part(block, pictures) for block in blocks])
+    parts = [part for block in blocks if (part := _part(block, pictures))]
+    return template.render(title=title, parts=parts)
 
 
 def write_blocks(
@@ -127,7 +129,7 @@ def send(
                 runs.entity, runs.project = report.entity, report.project
     known = FOLDER / PUBLISHED
     ids: dict[str, str] = json.loads(known.read_text()) if known.is_file() else {}
-    name = f"{report.entity}/{report.project}/{report.title}"
+    name = f"{address()}/{report.entity}/{report.project}/{report.title}"
     report.id = ids.get(name, "")
     report.save(draft=draft)
     write_json(known, ids | {name: report.id})
