@@ -37,7 +37,6 @@ def test_without_login_it_leaves_a_file_and_a_page(reproduced, monkeypatch, caps
     model = wr.internal.ReportViewspec.model_validate(content)
     kinds = {type(block).__name__ for block in model.spec.blocks}
     assert {"Heading", "MarkdownBlock", "PanelGrid", "TableOfContents", "Paragraph"} == kinds
-    assert as_sent(model) == content
     assert model.display_name == "X-MDPT, reproduced: synthetic"
     assert as_sent(read_blocks(FILE)._to_model()) == content, "nothing is lost on the way"
     page = FILE.with_suffix(".html").read_text()
