@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -72,7 +72,7 @@ class Tracker:
             import wandb
 
             rows = zip(*columns.values(), strict=True)
-            cells = [[_as_cell(value) for value in row] for row in rows]
+            cells: list[Iterable[Any]] = [[_as_cell(value) for value in row] for row in rows]
             run.log({name: wandb.Table(columns=[*columns], data=cells)})
 
         self._attempt(action)
