@@ -46,11 +46,9 @@ class Tracker:
         """Log numbers at `step`."""
         self._attempt(lambda run: run.log(values, step=step))
 
-    def image(
-        self, name: str, picture: Path | np.ndarray, caption: str = "", step: int | None = None
-    ) -> None:
-        """Log a picture, in a file or as uint8 (H, W, 3), at `step`."""
-        self._attempt(lambda run: run.log({name: _as_image(picture, caption)}, step=step))
+    def image(self, name: str, picture: Path, caption: str = "") -> None:
+        """Log a picture in a file."""
+        self._attempt(lambda run: run.log({name: _as_image(picture, caption)}))
 
     def grid(self, name: str, columns: Mapping[str, Sequence[np.ndarray]], step: int) -> None:
         """Log one picture with a row for each sample and a column for each entry of `columns`.
