@@ -40,7 +40,7 @@ def test_without_login_it_leaves_a_file_and_a_page(reproduced, monkeypatch, caps
     assert model.display_name == "X-MDPT, reproduced: synthetic"
     assert as_sent(read_blocks(FILE)._to_model()) == content, "nothing is lost on the way"
     page = FILE.with_suffix(".html").read_text()
-    assert '<img src="data:image/png;base64,' in page and "<td>supported</td>" in page
+    assert '<img src="data:image/png;base64,' in page and "<strong>supported:</strong>" in page
     assert "Live in W&amp;B, training: Table 2(a). Parts: loss, mse" in page
     assert not re.search(r"(src|href)=\"?(https?:)?//|url\(|<script", page)
 

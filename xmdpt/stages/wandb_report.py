@@ -85,7 +85,7 @@ def read_reproduction(
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown; a bar in a cell does not end it."""
-    lines = [heading, ["---"] * len(heading), *rows]
+    lines = [heading, [":--"] * len(heading), *rows]
     return "\n".join(
         f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |"
         for line in lines
@@ -168,8 +168,10 @@ def _decided(found: Reproduction) -> list[wr.interface.Block]:
 def _section(found: Reproduction, exhibit: dict[str, Any]) -> list[wr.interface.Block]:
     blocks = [wr.H2(exhibit["title"]), wr.MarkdownBlock(exhibit["caption"])]
     if exhibit["claims"]:
-        rows = [[one["text"], one["status"], one["evidence"]] for one in exhibit["claims"]]
-        blocks.append(wr.MarkdownBlock(_table(["claim", "verdict", "evidence"], rows)))
+        said = [
+            f"* **{one['status']}:** {one['text']}. {one['evidence']}" for one in exhibit["claims"]
+        ]
+        blocks.append(wr.MarkdownBlock("\n".join(said)))
     blocks += [wr.MarkdownBlock(text) for text in exhibit["tables"].values()]
     if exhibit["figures"]:
         blocks.append(_figures(found, exhibit))
