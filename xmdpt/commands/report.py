@@ -51,6 +51,28 @@ def _check_library() -> None:
         raise BadInput("a W&B report needs wandb-workspaces: pip install -e '.[wandb]'") from None
 
 
+def _write(out: Path | None, project: str | None, title: str | None) -> Path:
+    """Write the report and its preview; the path of the former."""
+    from xmdpt.stages.publish import FOLDER, write_blocks
+    from xmdpt.stages.tracking import project_name
+
+    path = out or FOLDER / "report.json"
+    check_file(path)
+    if path.suffix != ".json":
+        raise BadInput(f"--out {path}: must end in .json")
+    written, page = write_blocks(_found(), path, project or project_name(), title)
+    print(f"wrote {written}, and to look at it first {page}")
+    return written
+
+
+def _hindrance() -> str | None:
+    """Why nothing can be sent now, in words; None where it can."""
+    from xmdpt.stages.account import asked_mode, obstacle
+
+    mode = asked_mode()
+    return f"WANDB_MODE={mode}" if mode not in (None, "online") else obstacle()
+
+
 @app.command()
 def publish(
     entity: Annotated[str | None, typer.Option(help="Account or team; default: yours.")] = None,
@@ -75,33 +97,24 @@ def publish(
     Examples: xmdpt report publish, xmdpt report publish --from reports/wandb/report.json.
     """
     _check_library()
-    from xmdpt.stages.account import asked_mode, obstacle
-    from xmdpt.stages.publish import FOLDER, check_title, read_blocks, send, write_blocks
-    from xmdpt.stages.tracking import project_name
+    from xmdpt.stages.account import asked_mode
+    from xmdpt.stages.publish import check_title, read_blocks, send
 
-    mode = asked_mode()
+    asked_mode()
     check_title(title)
-    if source is not None and out is not None:
-        raise BadInput("--out and --from: name one; --from sends a file and writes none")
     if source is None:
-        path = out or FOLDER / "report.json"
-        check_file(path)
-        if path.suffix != ".json":
-            raise BadInput(f"--out {path}: must end in .json")
-        written = write_blocks(_found(), path, project or project_name(), title)
-        print(f"wrote {written[0]}, and to look at it first {written[1]}")
+        source = _write(out, project, title)
+    elif out is not None:
+        raise BadInput("--out and --from: name one; --from sends a file and writes none")
     else:
         read_blocks(source)
-        path = source
-    off = f"WANDB_MODE={mode}" if mode not in (None, "online") else None
-    reason = off or obstacle()
-    if reason is None:
+    if (reason := _hindrance()) is None:
         try:
-            print(f"sent {send(path, entity, project, title, draft)}")
+            print(f"sent {send(source, entity, project, title, draft)}")
             return
         except Exception as error:  # the library raises plain ones; none may lose the file
             reason = " ".join(str(error).split()) or type(error).__name__
-    print(f"not sent ({reason}); send it later: xmdpt report publish --from {path}")
+    print(f"not sent ({reason}); send it later: xmdpt report publish --from {source}")
 
 
 @app.command()

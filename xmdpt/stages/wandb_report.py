@@ -169,7 +169,8 @@ def _section(found: Reproduction, exhibit: dict[str, Any]) -> list[wr.interface.
     blocks = [wr.H2(exhibit["title"]), wr.MarkdownBlock(exhibit["caption"])]
     if exhibit["claims"]:
         said = [
-            f"* **{one['status']}:** {one['text']}. {one['evidence']}" for one in exhibit["claims"]
+            f"* **{one['status']}:** {one['text'].rstrip('.')}. {one['evidence']}"
+            for one in exhibit["claims"]
         ]
         blocks.append(wr.MarkdownBlock("\n".join(said)))
     blocks += [wr.MarkdownBlock(text) for text in exhibit["tables"].values()]
