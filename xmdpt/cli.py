@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from xmdpt.commands import check, draw, measure, runs, study
+from xmdpt.commands import check, draw, measure, report, runs, study
 from xmdpt.config import ConfigError
 from xmdpt.support.arguments import BadInput
 
@@ -14,11 +14,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(runs.info, runs.profile, runs.run, runs.train, runs.report),
+    *(runs.info, runs.profile, runs.run, runs.train),
     *(draw.generate, check.check, draw.demo, draw.export, draw.convert),
     *(measure.survey, measure.evaluate, measure.bench),
 ):
     app.command()(command)
+app.add_typer(report.app, name="report")
 app.add_typer(study.app, name="study")
 
 

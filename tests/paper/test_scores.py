@@ -16,10 +16,20 @@ from xmdpt.paper.scores import (
     Results,
     provenance,
     score_table,
+    tables_with,
     training_in_words,
 )
 
 # Reports
+
+
+def test_a_run_is_found_in_each_table_that_shows_it():
+    assert tables_with("mdt") == ["table_2a", "table_2d"]
+    assert tables_with("size_s") == ["table_1"]
+    assert tables_with("base_b")[0] == "table_1" and "table_2e" in tables_with("base_b")
+    for table, rows in NOT_PRINTED.items():
+        assert all(tables_with(run) == [f"table_{table}"] for _, run in rows)
+    assert tables_with("nonesuch") == []
 
 
 @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))

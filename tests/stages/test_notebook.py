@@ -87,6 +87,40 @@ def test_progress_through_the_runs_is_shown_and_not_kept(run, folder, capfd):
         assert "of 2" not in Path(f"{name}.ipynb").read_text()
 
 
+TRACKED = """
+from xmdpt.stages.tracking import track
+with track("train", run, {"seed": 0}) as tracker:
+    tracker.log({"loss": 1.0}, step=0)
+print("worked on")
+"""
+
+
+def test_a_key_without_network_is_said_once_and_kept_nowhere(run, folder, capfd, monkeypatch):
+    key = "0123456789abcdef" * 2 + "planted0"
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # where nothing answers
+    source = write(folder / "notebooks/tracked.ipynb", TRACKED)
+    assert run(source, "made/tracked.ipynb") == 0
+    assert "worked on" in (folder / "made/tracked.ipynb").read_text()
+    terminal = capfd.readouterr()
+    assert terminal.err.count("no answer from 127.0.0.1:9") == 1
+    assert key not in terminal.out + terminal.err
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in files if path.suffix == ".wandb"]
+    assert [path for path in files if key.encode() in path.read_bytes()] == []
+
+
+def test_a_word_that_is_no_mode_of_wandb_is_refused_before_the_first_cell(
+    run, folder, capfd, monkeypatch
+):
+    monkeypatch.setenv("WANDB_MODE", "nonsense")
+    source = write(folder / "notebooks/tracked.ipynb", TRACKED)
+    assert run(source, "made/tracked.ipynb") == 2
+    said = "error: WANDB_MODE=nonsense: write online, offline or disabled\n"
+    assert capfd.readouterr().err == said and not (folder / "made").exists()
+
+
 def test_a_failing_cell_is_shown_and_kept(run, folder, capfd):
     source = write(folder / "notebooks/bad.ipynb", "print(steps)", "assert run is None, 'no'")
     assert run(source, "made/bad.ipynb") == 1

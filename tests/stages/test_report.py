@@ -109,7 +109,7 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
         'href="exhibits/table_1/table_1.csv"' in page
         and 'href="exhibits/table_1/table_1_bars.png"' in page
     )
-    assert "In sum: 1 cannot tell." in page and "one training seed" in page
+    assert "In sum: 1 cannot tell." in page and "trained each model once" in page
     assert '<td>6.3671</td><td class="ours">99.1</td>' in page
     assert 'href="pages/04_train-base_b.html"' in page and 'href="pages/table_1.html"' in page
 

@@ -2,25 +2,27 @@
 
 import subprocess
 import sys
+import time
 import types
 import warnings
 
+import numpy as np
 import pytest
+import torch
+from helpers.networks import make_model
 from helpers.repository import ROOT
+from helpers.wandb_runs import folders, read_run
+from helpers.wandb_server import KEY, wandb_server
 
+from xmdpt.config import ConfigError, load_config
 from xmdpt.stages import tracking
-from xmdpt.stages.tracking import logged_in, run_id, track
+from xmdpt.stages.tracking import run_id, track
+from xmdpt.support.files import file_digest
+from xmdpt.training.train import TrainingModule
 
+pytestmark = pytest.mark.usefixtures("no_account")
+PROFILE = ROOT / "profiles/synthetic.yaml"
 PICTURE = ROOT / "docs/pictures/grid.png"
-
-
-@pytest.fixture(autouse=True)
-def no_account(tmp_path, monkeypatch):
-    for name in ("API_KEY", "IDENTITY_TOKEN_FILE", "MODE", "BASE_URL", "PROJECT"):
-        monkeypatch.delenv(f"WANDB_{name}", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
 
 
 def work(tracker: tracking.Tracker) -> None:
@@ -99,27 +101,13 @@ def test_what_a_run_is_called(monkeypatch):
     assert started["id"] != run_id("train", "base_b", {"seed": 1})
     assert started["mode"] == "offline" and started["resume"] == "allow"
     assert (started["project"], started["job_type"]) == ("xmdpt", "train")
-    assert started["group"] == "tidy-owl"
+    assert "tidy-owl" in started["tags"]
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     with track("train", "base_b", {"seed": 0}):
         pass
     assert started["project"] == "mine"
-    monkeypatch.setenv("WANDB_API_KEY", "made-up")
-    with track("train", "base_b", {"seed": 0}):
-        pass
-    assert started["mode"] is None, "wandb knows whether `wandb offline` was said"
     assert started["config"]["seed"] == 0 and started["config"]["dvc_stage"] == "train@base_b"
     assert "git_sha" in started["config"]
-
-
-def test_logged_in(tmp_path, monkeypatch):
-    assert not logged_in()
-    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password made-up\n")
-    assert logged_in()
-    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert not logged_in()
-    monkeypatch.setenv("WANDB_API_KEY", "made-up")
-    assert logged_in()
 
 
 def test_importing_does_not_import_wandb():
@@ -136,3 +124,123 @@ def test_what_is_left_is_told_beside_what_is_kept(monkeypatch, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == "2 s a step, 0:16:20 left\n3 s a step, 0:20:00 left\n"
+
+
+def test_runs_are_grouped_by_the_table_that_shows_them(monkeypatch):
+    started = {}
+    fake_wandb(monkeypatch, init=lambda **given: started.update(given))
+    config = load_config(PROFILE, "mdt").model_dump()
+    with track("evaluate", "mdt", config):
+        pass
+    assert (started["group"], started["job_type"]) == ("table_2a", "evaluate")
+    assert {"table_2a", "table_2d", "synthetic"} == {*started["tags"]}
+    assert started["config"]["row"] == "Transformer + MDT"
+    with track("vae", "synthetic", config):
+        pass
+    assert (started["group"], started["tags"]) == ("synthetic", ["synthetic"])
+
+
+def test_a_word_that_is_no_mode_is_refused_before_the_work(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "nonsense")
+    with pytest.raises(ConfigError, match="WANDB_MODE"), track("train", "base_b", {}):
+        raise AssertionError("the work began")
+
+
+def test_without_the_package_the_work_is_done(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.warns(RuntimeWarning, match="wandb"), track("train", "base_b", {}) as tracker:
+        work(tracker)
+
+
+def test_what_is_logged_reads_back(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    noise = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    sample = {"source": noise[:2], "pose": noise[:2], "ours": noise[1:], "truth": noise[1:]}
+    with track("sample", "base_b", {"seed": 0}) as tracker:
+        work(tracker)
+        for step in (30, 150):
+            tracker.grid("pairs", sample, step)
+        tracker.table("shown", {"name": ["a", "b"], "made": [*noise[:2]], "file": [PICTURE] * 2})
+        tracker.summary({"protocol": "synthetic"})
+    (folder,) = folders(tmp_path)
+    run = read_run(folder)
+    assert run.about["run_id"] == run_id("sample", "base_b", {"seed": 0})
+    assert (run.about["project"], run.about["job_type"]) == ("xmdpt", "sample")
+    assert run.config["params.yaml sha256"] == file_digest("params.yaml")
+    assert run.config["seed"] == 0 and "git_sha" in run.config
+    assert run.curve("loss") == {0: 1.0, 1: 0.5, 2: pytest.approx(1 / 3)}
+    assert run.summary["best"] == 0.3 and run.summary["protocol"] == "synthetic"
+    assert {*run.curve("pairs.height")} == {30, 150}
+    height, width = tracking.CELL
+    assert {*run.curve("pairs.height").values()} == {2 * height}
+    assert {*run.curve("pairs.width").values()} == {4 * width}
+    assert run.history[-1]["shown.nrows"] == 2 and run.history[-1]["shown.ncols"] == 3
+    for name in ("images/grid_", "images/pairs_", "table/shown_"):
+        (found, *_) = [file for file in run.files if f"media/{name}" in file]
+        assert (folder / "files" / found).stat().st_size > 0
+
+
+def test_a_key_is_in_nothing_that_is_written(tmp_path, monkeypatch, capfd):
+    key = "0123456789abcdef" * 2 + "planted0"
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # where nothing answers
+    with track("train", "base_b", {"seed": 0}) as tracker:
+        work(tracker)
+        tracker.table("shown", {"file": [PICTURE]})
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if path.suffix == ".wandb"], "it was logged offline"
+    assert [path for path in written if key.encode() in path.read_bytes()] == []
+    said = capfd.readouterr()
+    assert key not in said.out + said.err and "no answer from 127.0.0.1:9" in said.err
+
+
+def test_logged_in_it_is_sent_as_it_comes_and_the_key_is_kept_apart(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with wandb_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        with track("train", "base_b", {"seed": 0}) as tracker:
+            work(tracker)
+    (history,) = server.histories.values()
+    assert [row["loss"] for row in history][:3] == pytest.approx([1.0, 0.5, 1 / 3])
+    assert folders(tmp_path) == []
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert written and [path for path in written if KEY.encode() in path.read_bytes()] == []
+    said = capfd.readouterr()
+    assert KEY not in said.out + said.err
+
+
+def tiny_step():
+    """A real training step at tiny size, as a function of nothing."""
+    model = make_model().train()
+    module = TrainingModule(model, condition_dropout=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    batch = {name: torch.randn(4, 4, 8, 8) for name in ("target_latent", "source_latent", "noise")}
+    batch |= {name: torch.randn(4, 17, 516) for name in ("pose_tokens", "source_tokens")}
+    tokens = (8 // model.config.patch_size) ** 2
+    batch |= {"t": torch.arange(4), "mask_noise": torch.rand(4, tokens), "drop": torch.rand(2, 4)}
+
+    def step():
+        losses = module(batch)
+        optimizer.zero_grad()
+        losses["loss"].mean().backward()
+        optimizer.step()
+        return {name: value.mean().item() for name, value in losses.items()}
+
+    return step
+
+
+def test_logging_costs_less_than_a_hundredth_of_a_step():
+    """Of every tenth step, as profiles log; a step at full size takes a hundred times longer."""
+    step, took = tiny_step(), {"step": [], "log": []}
+    every = load_config(PROFILE).train.log_every
+    with track("train", "base_b", {}) as tracker:
+        for number in range(12):
+            begun = time.perf_counter()
+            row = step()
+            done = time.perf_counter()
+            tracker.log(row, step=number)
+            took["log"].append(time.perf_counter() - done)
+            took["step"].append(done - begun)
+        assert tracker._run is not None
+    step_time, log_time = (min(took[name]) for name in ("step", "log"))  # the machine undisturbed
+    assert log_time / every < 0.01 * step_time

@@ -36,9 +36,11 @@ def test_resuming_equals_training_on(features, config, state, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "run"
     history = train_run(config, features, whole)
     assert not stopped.exists()
-    seen = []
-    resumed = train_run(config, features, stopped, lambda row: seen.append(row["step"]))
-    assert seen == [4, 5, 6]
+    seen, found = [], []
+    resumed = train_run(config, features, stopped, seen.append, on_found=found.append)
+    assert [row["step"] for row in found] == [1, 2, 3]
+    assert [row["step"] for row in seen] == [4, 5, 6]
+    assert [*resumed["step"]] == [row["step"] for row in found + seen]
     pd.testing.assert_frame_equal(resumed, history)
     for checkpoint in ("ablation", "main"):
         file = f"{checkpoint}/{WEIGHTS}"
@@ -54,9 +56,9 @@ def test_a_finished_run_that_is_deleted_comes_back_until_it_is_forgotten(
     files = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert not [path for path in files if path.name == "state.pt"]
     shutil.rmtree(out)
-    steps = []
-    again = train_run(config, features, out, lambda row: steps.append(row["step"]), keep=True)
-    assert steps == []
+    steps, found = [], []
+    again = train_run(config, features, out, steps.append, keep=True, on_found=found.append)
+    assert steps == [] and [row["step"] for row in found] == [*history["step"]]
     pd.testing.assert_frame_equal(again, history)
     assert {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()} == files
     forget(out)

@@ -1,4 +1,4 @@
-"""Commands on this repository: profiles, notebooks, the report page."""
+"""Commands on this repository: what is here, profiles, notebooks, training ahead."""
 
 import sys
 from pathlib import Path
@@ -113,10 +113,3 @@ def _train_one(run: str, out: Path | None, settings: list[str]) -> None:
 
     with one_line(TrainingError):
         train_alone(run, out, settings)
-
-
-def report() -> None:
-    """Write reports/index.html from what is in reports/."""
-    from xmdpt.stages.report import write_report
-
-    print(f"wrote {write_report()}")

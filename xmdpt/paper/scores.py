@@ -38,6 +38,13 @@ MIPNET = {"mip_attention", "mask_ratio"}
 """Settings of `model` that affect MIPNet only."""
 
 
+def tables_with(run: str) -> list[str]:
+    """The exhibits, Table 1 and Tables 2(a) to 2(e), that have a row of the run, in order."""
+    printed = {row.table for row in scores() if row.run == run}
+    added = {table for table, rows in NOT_PRINTED.items() if run in {name for _, name in rows}}
+    return [f"table_{table}" for table in sorted(printed | added)]
+
+
 @dataclass(frozen=True)
 class Results:
     """What the stages `train` and `evaluate` wrote to reports/, beside the settings `params`.

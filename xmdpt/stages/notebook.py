@@ -17,6 +17,7 @@ import nbformat
 import yaml
 
 from xmdpt.config import Loader, load_config
+from xmdpt.stages.account import asked_mode
 from xmdpt.support.arguments import BadInput, check_file
 from xmdpt.support.files import atomic_path
 
@@ -235,6 +236,7 @@ def execute(notebook: Path, output: Path, values: dict[str, Any], root: Path) ->
 
 def run_notebook(notebook: Path, output: Path, settings: list[str]) -> bool:
     """Check settings and params.yaml, then `execute`; raises `BadInput` or `ConfigError`."""
+    asked_mode()
     values = parse_settings(settings, declared_parameters(read_notebook(notebook)), notebook)
     check_file(output)
     if output.suffix != ".ipynb" or output.resolve() == notebook.resolve():

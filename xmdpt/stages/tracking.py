@@ -1,25 +1,29 @@
 """Weights & Biases for whoever wants to look; never a reason for a stage to fail.
 
 Runs are written offline to `wandb/` unless the user is logged in (`wandb login`); see them with
-`wandb leet` or send them later with `wandb sync`. `WANDB_MODE` has the last word.
+`wandb leet` or send them later with `xmdpt report sync`. `WANDB_MODE` has the last word.
 """
 
-import netrc
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from xmdpt.support.files import fingerprint
+import numpy as np
+
+from xmdpt.stages.account import asked_mode, choose_mode
+from xmdpt.support.files import file_digest, fingerprint
 from xmdpt.support.git import commit_of
 
 PROJECT = "xmdpt"
+RECORDED = ("params.yaml", "dvc.lock")
+"""Files whose digests every run holds."""
+CELL = (176, 121)  # pixels of a picture in a grid or a table, at DeepFashion's aspect
 
 
 class Tracker:
@@ -44,11 +48,30 @@ class Tracker:
 
     def image(self, name: str, picture: Path, caption: str = "") -> None:
         """Log a picture in a file."""
+        self._attempt(lambda run: run.log({name: _as_image(picture, caption)}))
+
+    def grid(self, name: str, columns: Mapping[str, Sequence[np.ndarray]], step: int) -> None:
+        """Log one picture with a row for each sample and a column for each entry of `columns`.
+
+        Pictures are uint8 (H, W, 3), and squashed to a square as the networks see them.
+        """
+
+        def action(run: Any) -> None:
+            rows = zip(*columns.values(), strict=True)
+            sheet = np.vstack([np.hstack([_upright(one) for one in row]) for row in rows])
+            run.log({name: _as_image(sheet, " | ".join(columns))}, step=step)
+
+        self._attempt(action)
+
+    def table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Log a table by its columns; a path or a uint8 (H, W, 3) array in a cell is a picture."""
 
         def action(run: Any) -> None:
             import wandb
 
-            run.log({name: wandb.Image(str(picture), caption=caption or None)})
+            rows = zip(*columns.values(), strict=True)
+            cells: list[Iterable[Any]] = [[_as_cell(value) for value in row] for row in rows]
+            run.log({name: wandb.Table(columns=[*columns], data=cells)})
 
         self._attempt(action)
 
@@ -81,20 +104,25 @@ def _warn(error: BaseException) -> None:
     warnings.warn(f"no longer logging to W&B: {reason[0]}", RuntimeWarning, stacklevel=2)
 
 
-def logged_in() -> bool:
-    """Whether wandb has credentials to use, found as it finds them but without asking anyone."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
-    named = os.environ.get("NETRC")
-    candidates = [named] if named else ["~/.netrc", "~/_netrc"]
-    for candidate in candidates:
-        try:
-            if netrc.netrc(Path(candidate).expanduser()).authenticators(host):
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    return False
+def _as_image(picture: Path | np.ndarray, caption: str = "") -> Any:
+    import wandb
+
+    content = str(picture) if isinstance(picture, Path) else picture
+    return wandb.Image(content, caption=caption or None)
+
+
+def _upright(picture: np.ndarray) -> np.ndarray:
+    """A square picture at the aspect of the photograph that it was squashed from."""
+    from PIL import Image
+
+    height, width = CELL
+    return np.asarray(Image.fromarray(picture).resize((width, height)))
+
+
+def _as_cell(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _as_image(_upright(value))
+    return _as_image(value) if isinstance(value, Path) else value
 
 
 def run_id(stage: str, name: str, config: dict[str, Any]) -> str:
@@ -102,16 +130,31 @@ def run_id(stage: str, name: str, config: dict[str, Any]) -> str:
     return f"{stage}-{name}-{fingerprint(stage, name, config)}"
 
 
+def tables_of(name: str, config: Mapping[str, Any]) -> list[str]:
+    """The tables of the paper that show a run, in its order; none for what is not a run."""
+    from xmdpt.paper.scores import tables_with
+
+    return tables_with(name) if name in config.get("experiments", {}) else []
+
+
+def project_name() -> str:
+    """The project that runs are logged to, which `WANDB_PROJECT` may change."""
+    return os.environ.get("WANDB_PROJECT") or PROJECT
+
+
 def _origin() -> dict[str, str | None]:
+    """Where a run comes from: commit, digests of settings and of the graph's state, DVC's names."""
+    digests = {f"{path} sha256": file_digest(path) for path in RECORDED if Path(path).is_file()}
     return {
         "git_sha": commit_of(),
         "dvc_stage": os.environ.get("DVC_STAGE"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
-    }
+    } | digests
 
 
 def _start(stage: str, name: str, config: dict[str, Any]) -> Any:
-    if os.environ.get("WANDB_MODE") == "disabled":
+    mode: Any = choose_mode()
+    if mode == "disabled":
         return None  # not even the import, which takes seconds
     import wandb
 
@@ -121,16 +164,18 @@ def _start(stage: str, name: str, config: dict[str, Any]) -> Any:
         silent=True, console="off", disable_code=True, disable_git=True,
         init_timeout=30, finish_timeout=120,  # a lost network must not hold a finished stage up
     )  # fmt: skip
-    # None leaves it to wandb, which knows of `wandb offline` and `wandb disabled` as well.
-    mode: Any = os.environ.get("WANDB_MODE") or (None if logged_in() else "offline")
+    tables, experiment = tables_of(name, config), os.environ.get("DVC_EXP_NAME")
+    labels = [*tables, str(config.get("profile", name)), *([experiment] if experiment else [])]
+    own = config.get("experiments", {}).get(name, {})
     return wandb.init(
-        project=os.environ.get("WANDB_PROJECT", PROJECT),
+        project=project_name(),
         id=run_id(stage, name, config),
         resume="allow",
         name=f"{stage}-{name}",
         job_type=stage,
-        group=os.environ.get("DVC_EXP_NAME") or config.get("profile", name),
-        config=config | _origin(),
+        group=tables[0] if tables else config.get("profile", name),
+        tags=labels,
+        config=config | {"row": own.get("title", name)} | _origin(),
         mode=mode,
         settings=settings,
     )
@@ -138,7 +183,11 @@ def _start(stage: str, name: str, config: dict[str, Any]) -> Any:
 
 @contextmanager
 def track(stage: str, name: str, config: dict[str, Any]) -> Iterator[Tracker]:
-    """Log one stage, `name` being its run or data set and `config` the settings it depends on."""
+    """Log one stage, `name` being its run or data set and `config` the settings it depends on.
+
+    Raises ConfigError where `WANDB_MODE` is none of wandb's words, and never for wandb itself.
+    """
+    asked_mode()
     try:
         tracker = Tracker(_start(stage, name, config))
     except Exception as error:

@@ -143,6 +143,7 @@ def _train(
     config: Config,
     work: Path,
     on_log: Callable[[dict[str, float]], None],
+    on_found: Callable[[dict[str, float]], None],
 ) -> History:
     """Train to the end, from the state in `work` if there is one, and return the history.
 
@@ -151,6 +152,8 @@ def _train(
     train = config.train
     rows, kept = _start(trainer, config, work)
     first = trainer.accelerator.is_main_process
+    for row in rows if first else ():
+        on_found(row)
     window: list[StepReport] = []
     for report in trainer.run(train.steps):
         last = report.step == train.steps
@@ -193,13 +196,15 @@ def train_run(
     out: str | Path,
     on_log: Callable[[dict[str, float]], None] = lambda row: None,
     keep: bool = False,
+    on_found: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> pd.DataFrame:
     """Train `config.model` and keep its EMA weights as `out`/ablation and `out`/main.
 
     Returns the history: mean losses over each `log_every` steps, and how similar the EMA model's
     condition vectors of test people are then (`InvarianceProbe`). After an interruption the same
     call goes on from the last saved state, to the same weights; in any number of processes
-    (torchrun), up to the order of sums. `keep` is that of `resumable_dir`.
+    (torchrun), up to the order of sums. It gives the rows of the history up to there to `on_found`,
+    and those that follow to `on_log`. `keep` is that of `resumable_dir`.
     """
     resume = config.train.resume
     if resume is not None and not Path(resume).is_file():
@@ -219,7 +224,7 @@ def train_run(
     key = settings_key(config, weights_digest(config.train.init))
     key = fingerprint(key, cache.key, targets)
     with _working_folder(trainer, Path(out), key, keep) as work:
-        history = pd.DataFrame(_train(trainer, probe, config, work, on_log))
+        history = pd.DataFrame(_train(trainer, probe, config, work, on_log, on_found))
         if trainer.accelerator.is_main_process:
             with atomic_path(work / "history.tsv") as partial:
                 history.to_csv(partial, sep="\t", index=False, float_format="%.6g")

@@ -1,0 +1,142 @@
+"""Commands on a finished run: the page, the W&B report, and runs that were logged offline."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xmdpt.support.arguments import BadInput, check_file
+
+if TYPE_CHECKING:
+    from xmdpt.stages.wandb_report import Reproduction
+
+app = typer.Typer(help="The page of a finished run; `publish` makes a W&B report of it.")
+
+
+@app.callback(invoke_without_command=True)
+def page(context: typer.Context) -> None:
+    """Write reports/index.html from what is in reports/, and log the exhibits to W&B.
+
+    Examples: xmdpt report, xmdpt report publish, xmdpt report sync.
+    """
+    if context.invoked_subcommand is None:
+        from xmdpt.config import load_config
+        from xmdpt.stages.account import asked_mode
+        from xmdpt.stages.exhibit_log import log_exhibits
+        from xmdpt.stages.report import write_report
+
+        asked_mode()
+        print(f"wrote {write_report()}")
+        log_exhibits(load_config())
+
+
+def _found() -> "Reproduction":
+    """What is on disk, or BadInput where that is no finished reproduction."""
+    from xmdpt.stages.wandb_report import read_reproduction
+    from xmdpt.study.beside import read_verdicts
+
+    found = read_reproduction(read_verdicts())
+    if not found.exhibits:
+        raise BadInput("reports/exhibits: nothing made yet; `make repro` carries out the graph")
+    return found
+
+
+def _check_library() -> None:
+    try:
+        import wandb_workspaces.reports.v2  # noqa: F401
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("wandb", "wandb_workspaces"):
+            raise
+        raise BadInput("a W&B report needs wandb-workspaces: pip install -e '.[wandb]'") from None
+
+
+def _write(out: Path | None, project: str | None, title: str | None) -> Path:
+    """Write the report and its preview; the path of the former."""
+    from xmdpt.stages.publish import FOLDER, write_blocks
+    from xmdpt.stages.tracking import project_name
+
+    path = out or FOLDER / "report.json"
+    check_file(path)
+    if path.suffix != ".json":
+        raise BadInput(f"--out {path}: must end in .json")
+    written, page = write_blocks(_found(), path, project or project_name(), title)
+    print(f"wrote {written}, and to look at it first {page}")
+    return written
+
+
+def _hindrance() -> str | None:
+    """Why nothing can be sent now, in words; None where it can."""
+    from xmdpt.stages.account import asked_mode, obstacle
+
+    mode = asked_mode()
+    return f"WANDB_MODE={mode}" if mode not in (None, "online") else obstacle()
+
+
+@app.command()
+def publish(
+    entity: Annotated[str | None, typer.Option(help="Account or team; default: yours.")] = None,
+    project: Annotated[
+        str | None, typer.Option(help="Default: that of the runs, or of --from.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Default: after the profile, or that of --from.")
+    ] = None,
+    draft: Annotated[bool, typer.Option("--draft", help="Send it as a draft.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The report as JSON; a preview as HTML lies beside it.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Send this file, written earlier.")
+    ] = None,
+) -> None:
+    """Make a W&B report of this run and send it, in place of the one sent before.
+
+    Without login or network it leaves the report in a file, which --from sends later.
+
+    Examples: xmdpt report publish, xmdpt report publish --from reports/wandb/report.json.
+    """
+    _check_library()
+    from xmdpt.stages.account import asked_mode
+    from xmdpt.stages.publish import check_title, read_blocks, send
+
+    asked_mode()
+    check_title(title)
+    if source is None:
+        source = _write(out, project, title)
+    elif out is not None:
+        raise BadInput("--out and --from: name one; --from sends a file and writes none")
+    else:
+        read_blocks(source)
+    if (reason := _hindrance()) is None:
+        try:
+            print(f"sent {send(source, entity, project, title, draft)}")
+            return
+        except Exception as error:  # the library raises plain ones; none may lose the file
+            reason = " ".join(str(error).split()) or type(error).__name__
+    print(f"not sent ({reason}); send it later: xmdpt report publish --from {source}")
+
+
+@app.command()
+def sync() -> None:
+    """Send all runs that were logged offline, and say which.
+
+    Exit code 1 where one did not arrive; it stays, and the next call tries again.
+
+    Example: xmdpt report sync.
+    """
+    from xmdpt.stages.account import obstacle
+    from xmdpt.stages.sync import offline_runs, run_of, send_runs
+
+    folders = offline_runs()
+    if not folders:
+        print("no offline runs to send")
+        return
+    if reason := obstacle():
+        raise BadInput(f"{len(folders)} offline runs wait in {folders[0].parent}; {reason}")
+    arrived = send_runs(folders)
+    for folder, whole in arrived.items():
+        where = sys.stdout if whole else sys.stderr
+        print(f"{'sent' if whole else 'not sent'}: {run_of(folder)} ({folder})", file=where)
+    if not all(arrived.values()):
+        raise typer.Exit(1)

@@ -1,0 +1,95 @@
+"""Whether and how W&B is reached: `WANDB_MODE`, credentials, the network. Nothing asks anyone."""
+
+import netrc
+import os
+import ssl
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from xmdpt.config import ConfigError
+
+MODES = ("online", "offline", "disabled", "shared", "run", "dryrun")
+"""What wandb takes for `WANDB_MODE`; the first three are worth knowing."""
+PATIENCE = 4.0  # seconds to wait for a first answer
+
+
+def address() -> str:
+    """The address of the server, which `WANDB_BASE_URL` may change."""
+    return os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+
+
+def asked_mode() -> str | None:
+    """What `WANDB_MODE` asks for, None where it is not set; raises ConfigError for other words."""
+    mode = os.environ.get("WANDB_MODE") or None
+    if mode is not None and mode not in MODES:
+        raise ConfigError(f"WANDB_MODE={mode}: write {', '.join(MODES[:2])} or {MODES[2]}")
+    return mode
+
+
+def logged_in() -> bool:
+    """Whether wandb has credentials to use, found as it finds them but without asking anyone."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(address()).netloc
+    named = os.environ.get("NETRC")
+    candidates = [named] if named else ["~/.netrc", "~/_netrc"]
+    for candidate in candidates:
+        try:
+            if netrc.netrc(Path(candidate).expanduser()).authenticators(host):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+def reachable(seconds: float = PATIENCE) -> bool:
+    """Whether anything answers at `address()` in time, through a proxy where one is set."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        request = urllib.request.Request(address(), method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=seconds).close()
+        except urllib.error.HTTPError:
+            pass  # an answer, whatever it says
+        except OSError as error:
+            if not isinstance(getattr(error, "reason", None), ssl.SSLError):
+                return  # an unknown certificate is an answer too: wandb has its own
+        answered.set()
+
+    # A name server that does not answer heeds no time limit: let it be, and go on.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answered.is_set()
+
+
+def obstacle() -> str | None:
+    """What keeps this machine from sending to W&B, and its cure, in one line; None if nothing."""
+    if not logged_in():
+        return f"not logged in to W&B: `wandb login` does it, for an account at {address()}"
+    if not reachable():
+        return f"no answer from {urlsplit(address()).netloc} within {PATIENCE:g} seconds"
+    return None
+
+
+def choose_mode() -> str | None:
+    """The mode for `wandb.init`; None leaves it to wandb, which heeds `wandb offline` as well.
+
+    Offline without credentials, and, after a line on stderr, without an answer from the server.
+    Raises ConfigError as `asked_mode` does.
+    """
+    mode = asked_mode()
+    if mode not in (None, "online"):
+        return mode
+    if not logged_in():
+        return mode or "offline"
+    if (reason := obstacle()) is None:
+        return mode
+    later = "logging offline, and `xmdpt report sync` sends it later"
+    print(f"W&B: {reason}; {later}", file=sys.stderr, flush=True)
+    return "offline"
