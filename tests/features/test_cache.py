@@ -200,7 +200,8 @@ def test_an_error_of_a_process_says_what_it_says_alone(data, names, encoders, tm
     (tmp_path / "people" / names[-1]).write_bytes(b"no picture")
     broken, write = DeepFashion(tmp_path / "people", SIZE), partial(cache_features, processes=2)
     with pytest.raises(
-        DataError, match=r"not a readable picture \(unknown format\); copy it again$"
+        DataError,
+        match=r"not a readable picture \(unknown format\); copy it again, or save it as JPEG or PNG$",
     ):
         write(tmp_path / "out", names, broken, encoders, SETTINGS, iter, shard_size=4)
     assert not (tmp_path / "out").exists()

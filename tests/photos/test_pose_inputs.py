@@ -61,6 +61,13 @@ def rows(points):
     return "\n".join(" ".join(f"{value:g}" for value in row) for row in points)
 
 
+def photo_of_somebody(path):
+    """A photo in which there is something to cut out."""
+    photo = np.full((256, 176, 3), 200, np.uint8)
+    photo[20:240, 50:126] = 60
+    Image.fromarray(photo).save(path)
+
+
 def write(path, content):
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
@@ -169,7 +176,7 @@ WRONG = {
 def test_what_is_no_pose_is_refused_on_every_entry(name, tmp_path):
     content, text = WRONG[name]
     path = write(tmp_path / name, content)
-    Image.new("RGB", (176, 256)).save(tmp_path / "me.png")
+    photo_of_somebody(tmp_path / "me.png")
     person = Subject(tmp_path / "me.png")
     for ask in (
         lambda: read_keypoints(path),
@@ -205,7 +212,7 @@ REMARKS = {
 @pytest.mark.parametrize("name", REMARKS)
 def test_a_pose_that_nobody_takes_is_drawn_with_one_remark(name, tmp_path):
     points, text = REMARKS[name]
-    Image.new("RGB", (176, 256)).save(tmp_path / "me.png")
+    photo_of_somebody(tmp_path / "me.png")
     path = write(tmp_path / f"{name}.txt", rows(points))
     said = []
     prepare(Subject(tmp_path / "me.png"), Subject(path), NoFinder(), say=said.append)
@@ -255,7 +262,7 @@ def test_a_drawn_skeleton_is_read_back(points, order):
 
 
 def test_a_skeleton_as_a_pose_is_said_to_be_one(tmp_path):
-    Image.new("RGB", (176, 256), "white").save(tmp_path / "me.png")
+    photo_of_somebody(tmp_path / "me.png")
     Image.fromarray(draw_skeleton(P0, PHOTO)).save(tmp_path / "pose.png")
     said = []
     pose = Subject(tmp_path / "pose.png")

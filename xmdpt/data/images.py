@@ -37,7 +37,7 @@ COLOUR_SPACES = {"RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK", "L": "GRAY"}
 SAME_COLOUR = 2
 """A profile that moves no colour by more grey levels than this is sRGB, whatever it is called."""
 
-# `check_size` refuses what Pillow would only warn about.
+# `check_dimensions` refuses what Pillow would only warn about.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -67,7 +67,7 @@ def decode_picture(content: bytes, where: object) -> Image.Image:
     try:
         formats = [name for name in FORMATS if name in Image.OPEN]
         with Image.open(io.BytesIO(content), formats=formats) as image:
-            check_size(image.size, where)
+            check_dimensions(image.size, where)
             return as_rgb(image, where)
     except DataError:
         raise
@@ -88,7 +88,7 @@ def _unreadable(content: bytes, where: object, error: Exception) -> DataError:
     )
 
 
-def check_size(size: tuple[int, int], where: object) -> None:
+def check_dimensions(size: tuple[int, int], where: object) -> None:
     """Raise DataError for a picture of `size` (W, H) that is too small or too large."""
     width, height = size
     if min(size) < MIN_SIDE:

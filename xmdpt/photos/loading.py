@@ -6,8 +6,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from xmdpt.data import images
-from xmdpt.data.images import MAX_PIXELS, UNREADABLE, DataError
+from xmdpt.data.images import (
+    MAX_PIXELS,
+    UNREADABLE,
+    DataError,
+    as_rgb,
+    check_dimensions,
+    decode_picture,
+    read_bytes,
+)
 
 __all__ = ["MAX_PIXELS", "PhotoError", "check_size", "load_photo", "to_rgb"]
 
@@ -25,26 +32,26 @@ def _as_photo_error() -> Iterator[None]:
 
 
 def load_photo(path: str | Path) -> Image.Image:
-    """Read a picture as 8-bit sRGB, upright, as `images.decode_picture` does.
+    """Read a picture as 8-bit sRGB, upright, as `decode_picture` does.
 
     Raises PhotoError for a file that cannot be read, has a side below 32 pixels, or has more than
     80 megapixels.
     """
     with _as_photo_error():
-        return images.decode_picture(images.read_bytes(path), path)
+        return decode_picture(read_bytes(path), path)
 
 
 def check_size(size: tuple[int, int], path: str | Path) -> None:
     """Raise PhotoError for a picture of `size` (W, H) that is too small or too large."""
     with _as_photo_error():
-        images.check_size(size, path)
+        check_dimensions(size, path)
 
 
 def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
     """Convert an opened picture as `load_photo` does; `name` is for error messages."""
     try:
         with _as_photo_error():
-            return images.as_rgb(image, name)
+            return as_rgb(image, name)
     except PhotoError:
         raise
     except UNREADABLE as error:
