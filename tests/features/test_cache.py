@@ -199,10 +199,8 @@ def test_an_error_of_a_process_says_what_it_says_alone(data, names, encoders, tm
     shutil.copytree(data.root, tmp_path / "people")
     (tmp_path / "people" / names[-1]).write_bytes(b"no picture")
     broken, write = DeepFashion(tmp_path / "people", SIZE), partial(cache_features, processes=2)
-    with pytest.raises(
-        DataError,
-        match=r"not a readable picture \(unknown format\); copy it again, or save it as JPEG or PNG$",
-    ):
+    said = r"not a readable picture \(unknown format\); copy it again, or save it as JPEG or PNG$"
+    with pytest.raises(DataError, match=said):
         write(tmp_path / "out", names, broken, encoders, SETTINGS, iter, shard_size=4)
     assert not (tmp_path / "out").exists()
 
