@@ -14,7 +14,7 @@ from xmdpt.features.make import Encoders, cache_features
 from xmdpt.study import workers
 from xmdpt.study.design import Design
 from xmdpt.study.runs import carry_out, score_baselines
-from xmdpt.study.scores import read_drawing, read_scores
+from xmdpt.study.scores import read_drawing, read_drawings, scores_of
 from xmdpt.study.status import as_text
 from xmdpt.study.workers import Run, all_runs, carry_out_all, check_commit, select
 
@@ -106,7 +106,7 @@ def test_baselines_and_all_runs_together_are_read_as_arrays(made, project, monke
     monkeypatch.chdir(project)
     assert len(score_baselines("params.yaml", tmp_path)) == 5
     assert score_baselines("params.yaml", tmp_path) == []
-    scores = read_scores(tmp_path, ["st_lpips", "fd_effnet"], [0, 1])
+    scores = scores_of(read_drawings(tmp_path), tmp_path, ["st_lpips", "fd_effnet"], [0, 1])
     assert scores["st_lpips"].values.shape == (6, 2, 2)
     assert scores["fd_effnet"].values.shape == (6, 2, 2)
     truth = read_drawing(tmp_path / "truth-0.json")

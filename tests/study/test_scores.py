@@ -10,7 +10,14 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.evaluate import training_statistics
-from xmdpt.study.scores import COPY, file_name, read_scores, score_drawing, write_scores
+from xmdpt.study.scores import (
+    COPY,
+    file_name,
+    read_drawings,
+    score_drawing,
+    scores_of,
+    write_scores,
+)
 
 PEOPLE = 5
 
@@ -78,7 +85,7 @@ def kept(drawing, tmp_path):
 
 
 def test_rows_with_all_seeds_become_arrays(kept, drawing):
-    scores = read_scores(kept, ["st_lpips", "fd_effnet"], [0, 1])
+    scores = scores_of(read_drawings(kept), kept, ["st_lpips", "fd_effnet"], [0, 1])
     of_pictures, of_sets = scores.values()
     assert of_pictures.rows == of_sets.rows == ("other", "row"), "the third lacks a seed"
     own = np.array(drawing["means"]["st_lpips"])
@@ -95,21 +102,21 @@ def test_mistakes_name_the_file(kept, drawing):
     path.unlink()
     write_scores(path, drawing | {"people": drawing["people"][1:]})
     with pytest.raises(ConfigError, match=r"row-1\.json: scores other people"):
-        read_scores(kept, ["ssim"], [0, 1])
+        scores_of(read_drawings(kept), kept, ["ssim"], [0, 1])
     path.write_text("{")
     with pytest.raises(ConfigError, match=r"row-1\.json: not a drawing's scores"):
-        read_scores(kept, ["ssim"], [0, 1])
+        scores_of(read_drawings(kept), kept, ["ssim"], [0, 1])
     count = f'"count": {drawing["count"]}'
     assert count in whole
     path.write_text(whole.replace(count, '"count": 7'))
     with pytest.raises(ConfigError, match=r"row-1\.json: changed since it was measured"):
-        read_scores(kept, ["ssim"], [0, 1])
+        scores_of(read_drawings(kept), kept, ["ssim"], [0, 1])
 
 
 def test_nothing_to_read(tmp_path):
     with pytest.raises(ConfigError, match="no scores of copy_source"):
-        read_scores(tmp_path, ["ssim"], [0])
+        scores_of(read_drawings(tmp_path), tmp_path, ["ssim"], [0])
 
 
 def test_no_row_may_have_all_seeds_yet(kept):
-    assert read_scores(kept, ["ssim"], [0, 1, 2])["ssim"].rows == ()
+    assert scores_of(read_drawings(kept), kept, ["ssim"], [0, 1, 2])["ssim"].rows == ()

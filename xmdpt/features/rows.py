@@ -4,7 +4,7 @@ from pathlib import Path
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-from xmdpt.config import load_config
+from xmdpt.config import ConfigError, load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.features.cache import FeatureCache
 from xmdpt.features.make import Encoders, cache_features
@@ -13,6 +13,12 @@ SHARED = Path("data/cache/features")
 """What the stage `features` makes."""
 OWN = Path("data/cache/row_features")
 """A folder for each run that has other encoders than its profile."""
+
+
+def require_features() -> None:
+    """Raise ConfigError where the stage `features` has not been carried out."""
+    if not SHARED.is_dir():
+        raise ConfigError(f"{SHARED}: missing; `dvc repro features` makes it")
 
 
 def features_of(run: str, params: str | Path = "params.yaml") -> Path:

@@ -3,11 +3,11 @@
 `notebook.py` executes a notebook as a stage, `profiles.py` activates settings, `tracking.py` logs
 to W&B, which `account.py` finds or does without, `exhibit_log.py` logs what the paper's notebooks
 made, and `sync.py` sends later what was logged offline. `report.py` and `pages.py` make the report
-page, `wandb_report.py` builds and `publish.py` writes and sends a W&B report. `info.py` says what
-is here and what is missing, `ahead.py` trains several runs at a time, `alone.py` one outside the
-graph. May import `paper`, `training`, `evaluation`, `weights` and the floors below.
-docs/architecture.md has the files that stages write, docs/experiments.md how runs are configured,
-docs/wandb.md what W&B shows of them.
+page, `wandb_report.py` builds and `publish.py` writes and sends a W&B report, from `templates.py`.
+`info.py` says what is here and what is missing, `ahead.py` trains several runs at a time,
+`alone.py` one outside the graph. May import `paper`, `training`, `evaluation`, `weights` and the
+floors below. docs/architecture.md has the files that stages write, docs/experiments.md how runs are
+configured, docs/wandb.md what W&B shows of them.
 """
 
 import sys

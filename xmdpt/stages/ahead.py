@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from xmdpt.config import ConfigError, load_config
-from xmdpt.features.rows import SHARED, features_of
+from xmdpt.features.rows import features_of, require_features
 from xmdpt.support.workers import side_by_side
 from xmdpt.training.run import train_run
 
@@ -39,6 +39,5 @@ def train_ahead(workers: int) -> Iterator[tuple[str, bool]]:
 
     Raises ConfigError where the features are missing.
     """
-    if not SHARED.is_dir():
-        raise ConfigError(f"{SHARED}: missing; `dvc repro features` makes it")
+    require_features()
     yield from side_by_side(train_one, stale_runs(), workers)

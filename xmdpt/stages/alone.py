@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from xmdpt.config import ConfigError, Loader, load_config
-from xmdpt.features.rows import SHARED, features_of
+from xmdpt.config import Loader, load_config
+from xmdpt.features.rows import features_of, require_features
 from xmdpt.support.arguments import BadInput
 from xmdpt.training.device import accelerator, share_of
 from xmdpt.training.run import train_run
@@ -35,8 +35,7 @@ def train_alone(run: str, out: Path, settings: list[str], params: str = "params.
     processes. Raises ConfigError where the features are missing.
     """
     config = load_config(params, run, read_settings(settings))
-    if not SHARED.is_dir():
-        raise ConfigError(f"{SHARED}: missing; `dvc repro features` makes it")
+    require_features()
     chosen = accelerator(several=True)
     own = share_of(chosen, config.train.batch_size)
     first = chosen.is_main_process

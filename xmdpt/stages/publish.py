@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import wandb_workspaces.reports.v2 as wr
 from nbconvert.filters import markdown2html
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from xmdpt.paper.exhibits import exhibit_folder
 from xmdpt.stages.account import address
 from xmdpt.stages.exhibit_log import key_of
 from xmdpt.stages.report import data_uri
+from xmdpt.stages.templates import template
 from xmdpt.stages.wandb_report import Reproduction, build_blocks
 from xmdpt.support.arguments import BadInput
 from xmdpt.support.files import atomic_path, write_json
@@ -56,16 +56,8 @@ def _part(block: Any, pictures: Mapping[str, str | None]) -> dict[str, Any]:
 
 def preview(blocks: Sequence[Any], title: str, pictures: Mapping[str, str | None]) -> str:
     """The blocks as a page of one file; live panels, which need the server, are named in boxes."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    template = environment.get_template("wandb_report.html.jinja")
     parts = [part for block in blocks if (part := _part(block, pictures))]
-    return template.render(title=title, parts=parts)
+    return template("wandb_report.html.jinja").render(title=title, parts=parts)
 
 
 def write_blocks(

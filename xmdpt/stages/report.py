@@ -9,13 +9,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
-import jinja2
 from PIL import Image
 
 from xmdpt.config import Config, load_config
 from xmdpt.metrics.labels import BASELINES, FEW, FEW_ABOUT, LIMITS, METRICS, best_values
 from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits
 from xmdpt.stages.pages import write_pages
+from xmdpt.stages.templates import template
 from xmdpt.support.files import atomic_path
 
 LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
@@ -212,14 +212,7 @@ def render(root: Path, config: Config, pages: set[str]) -> str:
         claim | {"exhibit": exhibit["name"]} for exhibit in exhibits for claim in exhibit["claims"]
     ]
     counts = Counter(claim["status"] for claim in claims)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html.jinja").render(
+    return template("report.html.jinja").render(
         config=config,
         params=(root / "params.yaml").read_text(encoding="utf-8"),
         dataset=dataset_of(config),

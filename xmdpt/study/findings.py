@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xmdpt.study.design import Claim, Design
-from xmdpt.study.scores import find_drawings, read_drawing, read_scores
+from xmdpt.study.scores import Drawings, read_drawings, scores_of
 from xmdpt.study.verdicts import PERFECT, Scores, Verdict, gain_of, judge
 
 SHOWN = ("st_lpips", "fd_effnet", "kd_effnet", "silhouette_iou", "ssim", "psnr", "sharpness")
@@ -22,17 +22,13 @@ class Findings:
     design: Design
     scores: Mapping[str, Scores]
     verdicts: Mapping[str, Verdict]
-    records: Mapping[str, Mapping[int, Mapping[str, Any]]]
-    """Row -> seed -> what its file says."""
+    records: Drawings
 
 
 def find(design: Design, runs: Path) -> Findings:
     """Read all scores in `runs`, and judge."""
-    records = {
-        row: {seed: read_drawing(path) for seed, path in own.items()}
-        for row, own in find_drawings(runs).items()
-    }
-    scores = read_scores(runs, SHOWN, design.seeds)
+    records = read_drawings(runs)
+    scores = scores_of(records, runs, SHOWN, design.seeds)
     return Findings(design, scores, judge(design, scores), records)
 
 

@@ -29,6 +29,8 @@ from xmdpt.support.files import fingerprint, write_json
 
 GROUPS = 20
 """Of people, each left out of a distance in turn; of fewer people each one."""
+Drawings = Mapping[str, Mapping[int, Mapping[str, Any]]]
+"""Row -> seed -> what the file of its drawing says."""
 COPY = "copy_source"
 """The baseline that a row must beat; its pictures need no seed, so it has seed 0 alone."""
 
@@ -125,24 +127,32 @@ def find_drawings(folder: str | Path) -> dict[str, dict[int, Path]]:
     return found
 
 
-def read_scores(
-    folder: str | Path, metrics: Iterable[str], seeds: Sequence[int]
+def read_drawings(folder: str | Path) -> Drawings:
+    """Return all drawings in `folder`; raises ConfigError for a file that cannot be read."""
+    return {
+        row: {seed: read_drawing(path) for seed, path in own.items()}
+        for row, own in find_drawings(folder).items()
+    }
+
+
+def scores_of(
+    records: Drawings, folder: str | Path, metrics: Iterable[str], seeds: Sequence[int]
 ) -> dict[str, Scores]:
     """Return the scores of all rows that have every one of `seeds`, by metric.
 
-    There may be none. Raises ConfigError for a file that cannot be read, and where two files score
-    other people.
+    There may be none. `folder` is where the drawings `records` were read, for messages. Raises
+    ConfigError where two files score other people, and where a copy of the source has no scores.
     """
-    found = find_drawings(folder)
-    if COPY not in found:
+    if COPY not in records:
         raise ConfigError(f"{folder}: no scores of {COPY}; `xmdpt study run` makes them first")
-    rows = {row: own for row, own in found.items() if {*seeds} <= {*own} and row != COPY}
-    copy = read_drawing(found[COPY][0])
-    drawings = {row: [read_drawing(own[seed]) for seed in seeds] for row, own in rows.items()}
+    rows = {row: own for row, own in records.items() if {*seeds} <= {*own} and row != COPY}
+    copy = records[COPY][0]
+    drawings = {row: [own[seed] for seed in seeds] for row, own in rows.items()}
     for row, own in drawings.items():
         for seed, drawing in zip(seeds, own, strict=True):
             if drawing["people"] != copy["people"]:
-                raise ConfigError(f"{rows[row][seed]}: scores other people than {COPY}")
+                path = Path(folder) / file_name(row, seed)
+                raise ConfigError(f"{path}: scores other people than {COPY}")
     return {
         metric: Scores(
             rows=tuple(rows),

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from xmdpt.config import ConfigError
-from xmdpt.features.rows import SHARED
+from xmdpt.features.rows import require_features
 from xmdpt.study.design import Design
 from xmdpt.study.runs import carry_out, code_commit, rows_of, score_baselines
 from xmdpt.study.scores import file_name, find_drawings, read_drawing
@@ -66,8 +66,7 @@ def carry_out_all(
     out, runs = Path(out), [*runs]
     if not runs:
         return
-    if not SHARED.is_dir():
-        raise ConfigError(f"{SHARED}: missing; `dvc repro features` makes it")
+    require_features()
     out.mkdir(parents=True, exist_ok=True)
     check_commit(out)
     score_baselines(params, out)
