@@ -42,6 +42,12 @@ def test_all_offline_runs_are_sent_and_named(two_parts, monkeypatch, capfd):
     assert capfd.readouterr().out == "no offline runs to send\n"
 
 
+def test_two_parts_of_one_second_are_of_one_run(two_parts):
+    first, second = folders(two_parts)
+    second = second.rename(first.with_name(f"{first.name}-1"))
+    assert offline_runs() == [first, second] and {run_of(first), run_of(second)} == {RUN}
+
+
 def test_without_login_it_says_how_many_wait(two_parts, monkeypatch, capsys):
     assert xmdpt(monkeypatch, "report", "sync") == 2
     said = capsys.readouterr()

@@ -20,8 +20,12 @@ def offline_runs() -> list[Path]:
 
 
 def run_of(folder: Path) -> str:
-    """The id of the run in a folder `offline-run-<date>_<time>-<id>`."""
-    return folder.name.split("-", 3)[3]
+    """The id of the run in a folder: from its file `run-<id>.wandb`.
+
+    The folder's name ends in the id too, but gets a number where two begin in one second.
+    """
+    [log] = folder.glob("run-*.wandb")
+    return log.stem.removeprefix("run-")
 
 
 def send_runs(folders: list[Path]) -> dict[Path, bool]:
