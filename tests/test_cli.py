@@ -124,6 +124,9 @@ def test_the_study_says_how_far_it_is_and_what_it_needs(folder, monkeypatch, cap
     assert xmdpt(monkeypatch, "study", "run", "--rows", "base_c", "--out", "none") == 2
     assert "the study trains no 'base_c'; it trains base_b, " in capsys.readouterr().err
     assert xmdpt(monkeypatch, "study", "run", "--out", "none") == 2
+    assert "params.yaml: is the profile 'synthetic'; the study's" in capsys.readouterr().err
+    assert xmdpt(monkeypatch, "profile", "study") == 0
+    assert xmdpt(monkeypatch, "study", "run", "--out", "none") == 2
     assert "`dvc repro features` makes it" in capsys.readouterr().err
     assert not (folder / "none").exists()
 

@@ -28,6 +28,7 @@ def project(tmp_path_factory):
     for folder in ("models/vae", "untuned"):
         vae.save_pretrained(root / folder)
     tree = yaml.safe_load((ROOT / "profiles/race.yaml").read_text())
+    tree["profile"] = "study"
     tree["data"]["root"] = str(root / "data/people")
     tree["vae"]["init"] = str(root / "untuned")
     tree["model"] |= {"hidden_size": 32, "depth": 3, "patch_size": 2, "decode_layers": 1}

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from xmdpt.config import ConfigError
+from xmdpt.config import ConfigError, load_config
 from xmdpt.features.rows import require_features
 from xmdpt.study.design import Design
 from xmdpt.study.runs import carry_out, code_commit, rows_of, score_baselines
 from xmdpt.study.scores import file_name, find_drawings, read_drawing
 from xmdpt.support.workers import side_by_side
+
+PROFILE = "study"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,15 @@ def all_runs(design: Design, seeds: Sequence[int] = ()) -> list[Run]:
     """
     rows = [row for row in design.rows if row not in design.same_weights]
     return [Run(row, seed) for seed in seeds or design.seeds for row in rows]
+
+
+def check_profile(params: str | Path) -> None:
+    """Raise ConfigError where the settings are those of another profile, with rows of its own."""
+    if (profile := load_config(params).profile) != PROFILE:
+        raise ConfigError(
+            f"{params}: is the profile '{profile}'; the study's settings are put in place by "
+            f"`xmdpt profile {PROFILE}`"
+        )
 
 
 def check_commit(out: Path) -> None:
@@ -66,6 +77,7 @@ def carry_out_all(
     out, runs = Path(out), [*runs]
     if not runs:
         return
+    check_profile(params)
     require_features()
     out.mkdir(parents=True, exist_ok=True)
     check_commit(out)
