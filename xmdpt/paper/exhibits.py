@@ -24,7 +24,7 @@ DPI = 150  # of figures on disk
 Status = Literal["supported", "not supported", "no difference", "cannot tell", "not run"]
 
 HOW_TO_READ = (
-    "Claims that compare two designs are judged by the study (`docs/study.md`): each row trained "
+    "Claims that compare two designs are judged by the study (docs/study.md): each row trained "
     "from scratch in a small world with several seeds, the verdict over seeds and people. This run "
     "trained each model once, and its scores stand beside: its intervals are over people, and do "
     "not know what another seed would give. Of costs, “supported” means that what was measured "
@@ -49,7 +49,7 @@ def exhibit_folder(name: str, root: str | Path = ".") -> Path:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the paper, and what this run says about it."""
+    """A sentence of the paper, what is decided about it, and by what."""
 
     text: str
     status: Status

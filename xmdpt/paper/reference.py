@@ -87,7 +87,7 @@ def _page(root: Path, exhibits: list[dict[str, Any]], about: dict[str, Any], sco
         f"Profile `{about['profile']}`, seed {about['seed']}. {about['note']}",
         SCORES_KEPT if scored else "The tables' numbers lie beside this page.",
         HOW_TO_READ,
-        "| claim | this run | evidence |\n|---|---|---|",
+        "| claim | verdict | evidence |\n|---|---|---|",
     ]
     for exhibit in exhibits:
         for claim in exhibit["claims"]:
