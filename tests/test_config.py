@@ -188,7 +188,7 @@ def test_the_papers_profile_is_the_papers():
 
 
 def test_the_last_checkpoint_is_the_longest_trained():
-    config = load_config("profiles/synthetic.yaml", "base_b")
+    config = load_config("profiles/smoke.yaml", "base_b")
     assert config.last_checkpoint == "main"
     swapped = config.sample.model_copy(update={"checkpoints": {"main": None, "ablation": 40}})
     assert config.model_copy(update={"sample": swapped}).last_checkpoint == "main"

@@ -11,12 +11,15 @@ import yaml
 from helpers.repository import ROOT
 from xmdpt.paper.scores import Results
 
+TWICE_READ = {"train": {"checkpoints": {"ablation": 10_000, "main": 20_000}}}
+"""As in the paper's profile: one training, read early and late."""
 
-def results_of(folder: Path, profile: str = "synthetic-full") -> Results:
-    """Results in an empty folder, with the settings of a profile."""
+
+def results_of(folder: Path, profile: str = "synthetic", **changes: Any) -> Results:
+    """Results in an empty folder, with the settings of a profile, or changed ones."""
     params = folder / "params.yaml"
     params.write_text((ROOT / f"profiles/{profile}.yaml").read_text())
-    return Results(params)
+    return with_settings(Results(params), **changes)
 
 
 def with_settings(results: Results, **changes: Any) -> Results:

@@ -137,7 +137,7 @@ def test_runs_that_were_trained_in_another_way(results, train, said):
 
 def test_runs_that_were_drawn_in_another_way(results):
     comparison = large_gain(results, "base_b", "no_mask")
-    sample = {"guidance_scale": 3.0, "batch_size": 1}
+    sample = {"guidance_scale": 1.5, "batch_size": 1}
     other = with_settings(results, experiments={"no_mask": {"sample": sample}})
     assert doubt(comparison, other) == "they were drawn with another guidance_scale"
 

@@ -82,7 +82,7 @@ def test_scaling_shows_the_intervals_of_ours(monkeypatch, tmp_path):
         "high": {"st_lpips": 0.33},
     }
     monkeypatch.setattr(Results, "rows", lambda self, run: {"main": row} if run == "base_b" else {})
-    figure = scaling_figure(results_of(tmp_path, "synthetic"))
+    figure = scaling_figure(results_of(tmp_path))
     axes = {axes.get_title(): axes for axes in figure.axes}
     (bar,) = [one for one in axes["st_lpips ↓"].containers if one[0].get_xdata().size]
     assert list(bar[0].get_ydata()) == [0.3]
@@ -102,7 +102,7 @@ def test_scaling_sets_no_distances_over_different_numbers_of_pictures_side_by_si
         for run, count in counts.items()
     }
     monkeypatch.setattr(Results, "rows", lambda self, run: rows[run])
-    figure = scaling_figure(results_of(tmp_path, "synthetic"))
+    figure = scaling_figure(results_of(tmp_path))
     axes = {axes.get_title(): axes for axes in figure.axes}
     for title, points in {"st_lpips ↓": 3, "fd_effnet ↓": 2}.items():
         assert [len(one[0].get_xdata()) for one in axes[title].containers] == [0, points]

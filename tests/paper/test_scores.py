@@ -126,7 +126,9 @@ def test_runs_that_settings_do_not_have_are_not_mentioned(profile):
 
 
 def test_provenance_says_what_the_numbers_are_based_on(tmp_path):
-    results = results_of(tmp_path, "synthetic")
+    init = "data/pretrained/xmdpt-synthetic/transformer"
+    scratch = {"size_s": {"train": {"init": None}}}
+    results = results_of(tmp_path, train={"init": init}, experiments=scratch)
     nothing = provenance(results, ["base_b"], ["ablation"])
     assert nothing == "Ours: none of these runs is carried out by the profile synthetic."
     for run in ("base_b", "size_s"):
@@ -134,7 +136,6 @@ def test_provenance_says_what_the_numbers_are_based_on(tmp_path):
     text = provenance(results, ["base_b", "size_s"], ["ablation"])
     assert "rendered people (no DeepFashion), profile synthetic" in text
     assert "seed 0, 40 test pairs a row" in text and "st_lpips not LPIPS" in text
-    init = "data/pretrained/xmdpt-synthetic/transformer"
     assert f"Warm-started from {init}, but from scratch: size_s" in text
 
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from helpers.repository import ROOT
-from helpers.results import results_of, write_scores
+from helpers.results import TWICE_READ, results_of, write_scores
 
 from xmdpt.config import ConfigError
 from xmdpt.paper.exhibits import EXHIBITS
@@ -19,7 +19,7 @@ DESIGN = load_design(ROOT / "claims.yaml")
 @pytest.fixture
 def study(tmp_path):
     """Results below a study that has decided everything."""
-    results = results_of(tmp_path)
+    results = results_of(tmp_path, **TWICE_READ)
     shutil.copy(ROOT / "claims.yaml", results.root)
     line = {
         "judged by": "st_lpips", "better, worse": "0.100, 0.110", "gain": "+9.0 % (+5.0 to +13.0)",
