@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from xmdpt.commands import check, draw, measure, report, runs, study
+from xmdpt.commands import check, draw, generate, measure, report, runs, study
 from xmdpt.config import ConfigError
 from xmdpt.support.arguments import BadInput
 
@@ -15,7 +15,7 @@ app = typer.Typer(
 )
 for command in (
     *(runs.info, runs.profile, runs.run, runs.train),
-    *(draw.generate, check.check, draw.demo, draw.export, draw.convert),
+    *(generate.generate, check.check, draw.demo, draw.export, draw.convert),
     *(measure.survey, measure.evaluate, measure.bench),
 ):
     app.command()(command)

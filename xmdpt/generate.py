@@ -3,7 +3,6 @@
 `xmdpt generate` and the page of `xmdpt demo` call it; docs/photos.md explains the steps.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from xmdpt.config import ConfigError
@@ -21,10 +20,13 @@ from xmdpt.photos.framing import drop_outside, squash, unsquash
 from xmdpt.photos.joints import check_keypoints
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.people import PeopleFinder
+from xmdpt.photos.poses import Picture
 from xmdpt.photos.retarget import rescale_pose
+from xmdpt.photos.sheets import Cell, grid
 from xmdpt.photos.sources import check_source
 from xmdpt.photos.subjects import (
     CANVAS,
+    Framed,
     Subject,
     read_keypoints_subject,
     read_photo_subject,
@@ -116,17 +118,38 @@ def prepare(
 
     With `rescale` the pose takes the source's limb lengths (`rescale_pose`). Raises PhotoError.
     """
-    if not source.is_photo:
-        raise PhotoError(f"{source.path}: the source must be a photo, not key points")
-    person = read_photo_subject(source, finder, rescale, remove_background)
-    target = (
-        read_photo_subject(pose, finder, True) if pose.is_photo else read_keypoints_subject(pose)
-    )
+    person = read_source(source, finder, rescale, remove_background)
+    target = read_pose(pose, finder)
     for remark in (*person.remarks, *target.remarks):
         say(f"note: {remark}")
+    prepared = combine(person, target, pose, rescale)
+    report_missing(prepared.keypoints, str(pose.path), say)
+    return prepared
+
+
+def read_source(
+    source: Subject, finder: PeopleFinder, want_keypoints: bool, remove_background: bool
+) -> Framed:
+    """Read and frame the person to draw; PhotoError where it is no photo of one."""
+    if not source.is_photo:
+        raise PhotoError(f"{source.path}: the source must be a photo, not key points")
+    person = read_photo_subject(source, finder, want_keypoints, remove_background)
+    assert person.picture is not None, "it is a photo"
+    check_source(squash(person.picture, 128), source.path)
+    return person
+
+
+def read_pose(pose: Subject, finder: PeopleFinder) -> Framed:
+    """Read and frame the pose, of a photo or of key points; raises PhotoError."""
+    if pose.is_photo:
+        return read_photo_subject(pose, finder, True)
+    return read_keypoints_subject(pose)
+
+
+def combine(person: Framed, target: Framed, pose: Subject, rescale: bool) -> Prepared:
+    """Set what `read_source` and `read_pose` have read beside each other; raises PhotoError."""
     points = target.keypoints
     assert person.picture is not None and points is not None, "both were asked for"
-    check_source(squash(person.picture, 128), source.path)
     if rescale:
         assert person.keypoints is not None, "they were asked for"
         try:
@@ -134,7 +157,6 @@ def prepare(
         except ValueError as error:
             raise PhotoError(f"{pose.path}: {error}") from None
         points = check_keypoints(drop_outside(points, CANVAS), pose.path)
-    report_missing(points, str(pose.path), say)
     return Prepared(person.picture, points)
 
 
@@ -152,7 +174,28 @@ def draw(
     `progress` is called after every denoising step with the number of steps done so far. Raises
     PhotoError if the weights of the token encoders are missing.
     """
-    source, keypoints = prepared.source_at(pipe.size), prepared.keypoints_at(pipe.size)
+    items = [(prepared, seed) for seed in seeds]
+    made = sample(pipe, items, num_inference_steps, guidance_scale, progress)
+    source = prepared.source_at(pipe.size)
+    scores = closeness(pipe, source, made, ranking)
+    return Drawn(
+        pictures=[unsquash(Image.fromarray(picture)) for picture in made],
+        seeds=list(seeds),
+        scores=scores,
+        best=int(np.argmax(scores)),
+        source=unsquash(Image.fromarray(source)),
+        skeleton=unsquash(Image.fromarray(prepared.skeleton_at(pipe.size))),
+    )
+
+
+def sample(
+    pipe: XMDPTPipeline,
+    items: Sequence[tuple[Prepared, int]],
+    num_inference_steps: int = 50,
+    guidance_scale: float = 2.0,
+    progress: Callable[[int], None] | None = None,
+) -> list[np.ndarray]:
+    """uint8 (size, size, 3) for each person in a pose, and seed; see `draw`."""
     made: list[np.ndarray] = []
     done = 0
 
@@ -165,29 +208,23 @@ def draw(
             progress(done)
         return tensors
 
-    for start in range(0, len(seeds), BATCH):
-        chunk = seeds[start : start + BATCH]
+    for start in range(0, len(items), BATCH):
+        chunk = items[start : start + BATCH]
+        sources: list[Picture] = [prepared.source_at(pipe.size) for prepared, _ in chunk]
+        same = all(prepared.picture is chunk[0][0].picture for prepared, _ in chunk)
         try:
             images = pipe(
-                source,
-                [keypoints] * len(chunk),
+                sources[0] if same else sources,  # one is encoded once
+                [prepared.keypoints_at(pipe.size) for prepared, _ in chunk],
                 num_inference_steps=num_inference_steps,
                 guidance_scale=guidance_scale,
-                generator=[torch.Generator().manual_seed(seed) for seed in chunk],
+                generator=[torch.Generator().manual_seed(seed) for _, seed in chunk],
                 callback_on_step_end=step,
             )[0]
         except ConfigError as error:  # a token encoder is missing
             raise PhotoError(str(error)) from None
         made += [np.array(image) for image in images]
-    scores = closeness(pipe, source, made, ranking)
-    return Drawn(
-        pictures=[unsquash(Image.fromarray(picture)) for picture in made],
-        seeds=list(seeds),
-        scores=scores,
-        best=int(np.argmax(scores)),
-        source=unsquash(Image.fromarray(source)),
-        skeleton=unsquash(Image.fromarray(prepared.skeleton_at(pipe.size))),
-    )
+    return made
 
 
 @torch.no_grad()
@@ -207,22 +244,9 @@ def closeness(
 
 
 def contact_sheet(drawn: Drawn, columns: int = 6) -> Image.Image:
-    """Source, skeleton and all pictures, best first, each above its seed and score.
-
-    A strip at the bottom leaves room for the mark.
-    """
+    """Source, skeleton and all pictures, best first, each above its seed and score."""
     order = sorted(range(len(drawn.seeds)), key=lambda index: -drawn.scores[index])
-    cells = [(drawn.source, "source"), (drawn.skeleton, "pose")]
-    cells += [(drawn.pictures[i], f"seed {drawn.seeds[i]}: {drawn.scores[i]:.3f}") for i in order]
-    columns = min(columns, len(cells))
-    width, height = drawn.source.size
-    caption = max(round(height / 14), 12)
-    rows = math.ceil(len(cells) / columns)
-    sheet = Image.new("RGB", (columns * width, rows * (height + caption) + caption), "white")
-    canvas = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(caption * 0.72)
-    for number, (picture, text) in enumerate(cells):
-        x, y = number % columns * width, number // columns * (height + caption)
-        sheet.paste(picture, (x, y))
-        canvas.text((x + 3, y + height + caption * 0.1), text, "black", font)
-    return sheet
+    cells = [Cell(drawn.source, "source"), Cell(drawn.skeleton, "pose")]
+    for i in order:
+        cells.append(Cell(drawn.pictures[i], f"seed {drawn.seeds[i]}: {drawn.scores[i]:.3f}"))
+    return grid([cells[at : at + columns] for at in range(0, len(cells), columns)])

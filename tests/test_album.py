@@ -1,0 +1,187 @@
+"""Many people in many poses."""
+
+import csv
+
+import numpy as np
+import pytest
+from helpers.commands import xmdpt
+from helpers.networks import make_pipeline
+from helpers.people import SIZE, NoFinder, body, draw_person
+from PIL import Image
+
+from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How
+from xmdpt.generate import draw, prepare
+from xmdpt.photos.loading import PhotoError
+from xmdpt.photos.marking import MARK
+from xmdpt.photos.subjects import Subject
+from xmdpt.photos.tables import every_pair, files_in, read_table
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_vae):
+    return make_pipeline(tiny_vae)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two people, framed, and three poses."""
+    for name, color in (("me", (200, 30, 30)), ("you", (30, 30, 200))):
+        draw_person(tmp_path / f"{name}.png", tmp_path / "unused.txt", color, 0)
+    (tmp_path / "poses").mkdir()
+    for number in range(3):
+        np.savetxt(tmp_path / f"poses/p{number}.txt", body(2 + number / 2))
+    return tmp_path
+
+
+def album(files, pipe, said=None, **how):
+    how = How(num_inference_steps=2, **how)
+    say = (said if said is not None else []).append
+    return Album(files / "out", pipe, NoFinder(), how, say)
+
+
+def lines_of(files):
+    return every_pair([files / "me.png", files / "you.png"], files_in([files / "poses"], True))
+
+
+def records(files):
+    with (files / "out" / TABLE).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_picture_is_the_one_that_is_drawn_alone(files, pipe):
+    lines, batches = lines_of(files), []
+
+    def count(given):
+        batches.extend(map(len, given))
+        return given
+
+    result = album(files, pipe, seed=5, num=2).draw(lines, count)
+    assert (result.drawn, result.lines, result.problems) == (6, lines, [])
+    assert batches == [4, 2], "eight pictures at a time"
+    rows = records(files)
+    assert [row["out"] for row in rows] == [line.name for line in lines]
+    for row in rows[::2]:
+        source, pose = (Subject(files / row[name]) for name in ("source", "pose"))
+        prepared = prepare(source, pose, NoFinder(), say=str)
+        alone = draw(pipe, prepared, [5, 6], num_inference_steps=2)
+        assert int(row["seed"]) == alone.seeds[alone.best]
+        assert float(row["closeness"]) == pytest.approx(max(alone.scores), abs=0.01)
+        with Image.open(files / "out" / row["out"]) as made:
+            assert made.info["Software"] == MARK
+            wrong = np.asarray(made).astype(int) - np.asarray(alone.pictures[alone.best])
+        assert np.abs(wrong[: -SIZE // 4]).max() <= 3, "but for the mark at its lower edge"
+
+
+def test_the_next_call_draws_what_is_missing_or_changed(files, pipe):
+    lines = lines_of(files)
+    album(files, pipe).draw(lines, list)
+    before = {path: path.stat().st_mtime_ns for path in (files / "out").glob("*.png")}
+    assert album(files, pipe).draw(lines, list).drawn == 0
+    (files / "out/me_p1.png").unlink()
+    np.savetxt(files / "poses/p2.txt", body(2.2))
+    np.savetxt(files / "poses/p9.txt", body(2.1))
+    again = album(files, pipe).draw(lines_of(files), list)
+    assert (again.drawn, len(again.lines)) == (5, 8)  # one is missing, two changed, two are new
+    changed = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert changed == {"me_p1.png", "me_p2.png", "you_p2.png"}
+    assert album(files, pipe, seed=1).draw(lines, list).drawn == 6
+
+
+def test_lines_of_a_table_have_seeds_and_names_of_their_own(files, pipe):
+    (files / "t.csv").write_text(
+        "source,pose,out,seed\nme.png,poses/p0.txt,a.png,7\nme.png,poses/p0.txt,b.jpg,8\n"
+    )
+    album(files, pipe).draw(read_table(files / "t.csv"), list)
+    assert [(row["out"], row["seed"]) for row in records(files)] == [("a.png", "7"), ("b.jpg", "8")]
+
+
+def test_what_cannot_be_used_is_said_once_and_the_rest_is_drawn(files, pipe):
+    (files / "poses/p1.txt").write_text("nonsense")
+    blank = files / "blank.png"
+    Image.new("RGB", (750, 1101), "red").save(blank)
+    poses = [*files_in([files / "poses"], True), files / "none.txt"]
+    result = album(files, pipe).draw(every_pair([files / "me.png", blank], poses), list)
+    assert [line.name for line in result.lines] == ["me_p0.png", "me_p2.png"]
+    assert len(result.problems) == 3
+    assert sorted(path.name for path in (files / "out").iterdir()) == [
+        "me_p0.png", "me_p2.png", TABLE,
+    ]  # fmt: skip
+
+
+def test_a_strangers_file_is_not_written_over(files, pipe):
+    (files / "out").mkdir()
+    mine = files / "out/me_p0.png"
+    mine.write_bytes(b"mine")
+    with pytest.raises(PhotoError, match=r"me_p0\.png: is in the way"):
+        album(files, pipe).draw(lines_of(files), list)
+    assert mine.read_bytes() == b"mine" and len([*(files / "out").iterdir()]) == 1
+    (files / "out" / TABLE).write_text("a,b\n1,2\n")
+    with pytest.raises(PhotoError, match="was not written by"):
+        album(files, pipe)
+
+
+def test_the_sheet_has_people_in_rows_and_poses_in_columns(files, pipe):
+    lines = lines_of(files)
+    made = album(files, pipe, mark=False)
+    made.draw(lines, list)
+    with Image.open(made.write_sheet(lines[:-1])) as sheet:
+        pixels, (width, height) = np.asarray(sheet).astype(int), sheet.size
+    assert width == 4 * SIZE
+    cell = round(SIZE * 1101 / 750)
+    strip = (height - 3 * cell) // 4
+    assert (pixels[:cell, :SIZE] > 250).all(), "no pose stands above the people"
+    drawn = np.asarray(Image.open(files / "out/me_p1.png")).astype(int)
+    place = pixels[cell + strip : 2 * cell + strip, 2 * SIZE : 3 * SIZE]
+    assert np.abs(place - drawn).mean() < 8, "up to JPEG"
+    left_out = pixels[2 * (cell + strip) : 3 * cell + 2 * strip, 3 * SIZE + 8 :]
+    assert (left_out > 240).all()
+    [mine, yours] = made.write_gifs(lines)
+    with Image.open(mine) as movie:
+        assert (mine.name, yours.name, movie.n_frames) == ("me.gif", "you.gif", 3)
+
+
+@pytest.fixture(scope="module")
+def folder(pipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def test_the_command_draws_everybody_and_goes_on(folder, files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    words = ["generate", "--source", "me.png", "--source", "you.png", "--pose", "poses",
+             "--out", "out", "--weights", folder, "--steps", 2]  # fmt: skip
+    assert xmdpt(monkeypatch, *words, "--gif") == 0
+    assert "drew 6, found 0 drawn" in capsys.readouterr().out
+    names = {path.name for path in (files / "out").iterdir()}
+    assert {SHEET, TABLE, "me.gif", "you.gif", "you_p2.png"} < names and len(names) == 10
+    assert len(records(files)) == 6 and records(files)[0].keys() == {*COLUMNS}
+    (files / "poses/p9.txt").write_text("nonsense")
+    assert xmdpt(monkeypatch, *words) == 2
+    streams = capsys.readouterr()
+    assert "drew 0, found 6 drawn" in streams.out
+    assert streams.err.splitlines()[-1].endswith("(2 of 8 pictures were not drawn)")
+    assert "p9.txt" in streams.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("change, said", [
+    (["--table", "t.csv"], "--table names sources and poses"),
+    (["--person", 1], "--person draws one person in one pose, and this asks for more"),
+    (["--out", "out.png"], "out.png: many pictures go into a folder"),
+    (["--pose", "none.txt"], "none.txt: no such key point file (2 of 4 pictures were not drawn)"),
+])  # fmt: skip
+def test_what_does_not_go_together_is_one_line(folder, files, monkeypatch, capsys, change, said):
+    monkeypatch.chdir(files)
+    words = ["generate", "--source", "me.png", "--source", "you.png", "--pose", "poses/p0.txt",
+             "--out", "out", "--weights", folder, "--steps", 2]  # fmt: skip
+    assert xmdpt(monkeypatch, *words, *change) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.splitlines()[-1].startswith("error: ")
+
+
+def test_a_missing_flag_is_named(files, monkeypatch, capsys):
+    words = ["generate", "--source", files / "me.png", "--out", files / "out"]
+    assert xmdpt(monkeypatch, *words) == 2
+    assert "--pose is missing" in capsys.readouterr().err
+    assert xmdpt(monkeypatch, *words, "--pose", files / "poses/p0.txt", "--gif") == 2
+    assert "--gif is of several poses" in capsys.readouterr().err

@@ -1,0 +1,289 @@
+"""`generate` for many: every person in every pose, or the lines of a table, into one folder.
+
+`xmdpt generate` calls it; docs/photos.md explains the files. What it leaves in the folder:
+
+* a picture for each line, `<source>_<pose>.png` unless a table names it;
+* `pictures.csv`: source, pose, picture, seed and closeness to the source of each, and by what
+  files and settings it was made, so that the next call draws only what is missing;
+* `sheet.jpg`: people in rows, poses in columns; if wanted `<source>.gif`, pose after pose.
+"""
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from xmdpt.data.keypoints import Units
+from xmdpt.generate import (
+    BATCH,
+    Prepared,
+    Ranking,
+    closeness,
+    combine,
+    read_pose,
+    read_source,
+    sample,
+)
+from xmdpt.photos.framing import unsquash
+from xmdpt.photos.loading import PhotoError
+from xmdpt.photos.marking import save_picture
+from xmdpt.photos.people import PeopleFinder
+from xmdpt.photos.sheets import Cell, animate, grid
+from xmdpt.photos.subjects import Framed, Subject, report_missing
+from xmdpt.photos.tables import Line
+from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.support.files import atomic_path, file_digest, fingerprint
+
+TABLE = "pictures.csv"
+COLUMNS = ("source", "pose", "out", "seed", "closeness", "made_by")
+SHEET = "sheet.jpg"
+
+
+@dataclass(frozen=True)
+class How:
+    """How all pictures are drawn; `xmdpt.generate.generate` and `Subject` explain each."""
+
+    seed: int = 0
+    num: int = 1
+    ranking: Ranking = "tokens"
+    rescale: bool = False
+    remove_background: bool = False
+    num_inference_steps: int = 50
+    guidance_scale: float = 2.0
+    crop: bool | None = None
+    source_units: Units | None = None
+    pose_units: Units | None = None
+    mark: bool = True
+
+
+class Readings:
+    """Sources and poses, each file read and framed once, whatever comes of it."""
+
+    def __init__(self, how: How, finder: PeopleFinder, say: Callable[[str], None]) -> None:
+        self._how, self._finder, self._say = how, finder, say
+        self._sources: dict[Path, Framed | PhotoError] = {}
+        self._poses: dict[Path, Framed | PhotoError] = {}
+
+    def source(self, path: Path) -> Framed:
+        """The person on a photo; raises PhotoError, the same each time."""
+        how = self._how
+
+        def read() -> Framed:
+            subject = Subject(path, units=how.source_units, crop=how.crop)
+            return read_source(subject, self._finder, how.rescale, how.remove_background)
+
+        return self._once(self._sources, path, read)
+
+    def pose(self, path: Path) -> Framed:
+        """The joints on a photo or in a file; raises PhotoError, the same each time."""
+
+        def read() -> Framed:
+            framed = read_pose(self._pose(path), self._finder)
+            assert framed.keypoints is not None, "they were asked for"
+            report_missing(framed.keypoints, str(path), self._say)
+            return framed
+
+        return self._once(self._poses, path, read)
+
+    def both(self, line: Line) -> Prepared:
+        person, target = self.source(line.source), self.pose(line.pose)
+        return combine(person, target, self._pose(line.pose), self._how.rescale)
+
+    def _pose(self, path: Path) -> Subject:
+        return Subject(path, units=self._how.pose_units, crop=self._how.crop)
+
+    def _once(
+        self, known: dict[Path, Framed | PhotoError], path: Path, read: Callable[[], Framed]
+    ) -> Framed:
+        if path not in known:
+            try:
+                known[path] = framed = read()
+            except PhotoError as error:
+                known[path] = error
+            else:
+                for remark in framed.remarks:
+                    self._say(f"note: {remark}")
+        found = known[path]
+        if isinstance(found, PhotoError):
+            raise found
+        return found
+
+
+@dataclass
+class Result:
+    """The lines whose pictures are there, how many were drawn now, and why others were not."""
+
+    lines: list[Line] = field(default_factory=list)
+    drawn: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add_problem(self, problem: str) -> None:
+        if problem not in self.problems:  # one file may stand in many lines
+            self.problems.append(problem)
+
+
+class Album:
+    """A folder of results."""
+
+    def __init__(
+        self,
+        folder: Path,
+        pipe: XMDPTPipeline,
+        finder: PeopleFinder,
+        how: How,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        """Read what an earlier call left; raises PhotoError where it is another program's."""
+        self.folder, self.pipe, self.how = folder, pipe, how
+        self._readings = Readings(how, finder, say)
+        self._records = {row["out"]: row for row in _read_records(folder / TABLE)}
+
+    @cached_property
+    def _weights(self) -> str:
+        digest = hashlib.sha256()
+        for network in (self.pipe.transformer, self.pipe.vae):
+            for tensor in network.state_dict().values():
+                digest.update(tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _seed(self, line: Line) -> int:
+        return self.how.seed if line.seed is None else line.seed
+
+    def _made_by(self, line: Line) -> str:
+        """A digest of all that a picture depends on."""
+        files = [file_digest(path) for path in (line.source, line.pose)]
+        how = replace(self.how, seed=self._seed(line))
+        return fingerprint(files, str(how), self._weights, dict(self.pipe.scheduler.config))
+
+    def _is_drawn(self, line: Line) -> bool:
+        """Whether the picture is there, and as these settings draw it.
+
+        Raises PhotoError where another file has its name.
+        """
+        path = self.folder / line.name
+        if not path.exists():
+            return False
+        if line.name not in self._records:
+            raise PhotoError(
+                f"{path}: is in the way, and {TABLE} beside it does not know it; move it, or "
+                "choose another --out"
+            )
+        return self._records[line.name]["made_by"] == self._made_by(line)
+
+    def draw(
+        self,
+        lines: Sequence[Line],
+        progress: Callable[[Sequence[Sequence[Line]]], Iterable[Sequence[Line]]],
+    ) -> Result:
+        """Draw what is missing, batch by batch, each kept as it ends, and leave out what cannot be.
+
+        `progress` is given the batches and passes them on. Raises PhotoError before anything is
+        drawn where another file has the name of a picture.
+        """
+        result = Result()
+        waiting: list[Line] = []
+        for line in lines:
+            try:
+                (result.lines if self._is_drawn(line) else waiting).append(line)
+            except FileNotFoundError as error:
+                result.add_problem(f"{error.filename}: no such file")
+        together = max(BATCH // self.how.num, 1)
+        batches = [waiting[at : at + together] for at in range(0, len(waiting), together)]
+        for batch in progress(batches):
+            self._draw_batch(batch, result)
+        place = {line: number for number, line in enumerate(lines)}
+        result.lines.sort(key=lambda line: place[line])
+        return result
+
+    def _draw_batch(self, lines: Sequence[Line], result: Result) -> None:
+        ready: list[tuple[Line, Prepared]] = []
+        for line in lines:
+            try:
+                ready.append((line, self._readings.both(line)))
+            except PhotoError as error:
+                result.add_problem(str(error))
+        count = self.how.num
+        items = [
+            (prepared, self._seed(line) + more) for line, prepared in ready for more in range(count)
+        ]
+        made = sample(self.pipe, items, self.how.num_inference_steps, self.how.guidance_scale)
+        for at, (line, prepared) in enumerate(ready):
+            self._keep_best(line, prepared, made[at * count : (at + 1) * count])
+            result.lines.append(line)
+            result.drawn += 1
+        self._write_records()
+
+    def _keep_best(self, line: Line, prepared: Prepared, made: Sequence[np.ndarray]) -> None:
+        source = prepared.source_at(self.pipe.size)
+        scores = closeness(self.pipe, source, made, self.how.ranking)
+        best = int(np.argmax(scores))
+        picture = unsquash(Image.fromarray(made[best]))
+        save_picture(picture, self.folder / line.name, self.how.mark)
+        values = (
+            *(str(line.source), str(line.pose), line.name, str(self._seed(line) + best)),
+            *(f"{scores[best]:.4f}", self._made_by(line)),
+        )
+        self._records[line.name] = dict(zip(COLUMNS, values, strict=True))
+
+    def _write_records(self) -> None:
+        with (
+            atomic_path(self.folder / TABLE) as partial,
+            partial.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self._records.values())
+
+    def write_sheet(self, lines: Sequence[Line]) -> Path:
+        """Write people in rows and poses in columns; what was not drawn stays white."""
+        people = dict.fromkeys(line.source for line in lines)
+        poses = dict.fromkeys(line.pose for line in lines)
+        drawn = {(line.source, line.pose): line.name for line in lines}
+        rows: list[list[Cell | None]] = [[None, *map(self._pose_cell, poses)]]
+        for person in people:
+            names = [drawn.get((person, pose)) for pose in poses]
+            cells = [name and Cell(Image.open(self.folder / name)) for name in names]
+            rows.append([self._person_cell(person), *(cell or None for cell in cells)])
+        path = self.folder / SHEET
+        save_picture(grid(rows), path, self.how.mark)
+        return path
+
+    def _person_cell(self, path: Path) -> Cell:
+        framed = self._readings.source(path)
+        assert framed.picture is not None, "sources are photos"
+        side = self.pipe.size
+        return Cell(unsquash(framed.picture.resize((side, side))), path.stem)
+
+    def _pose_cell(self, path: Path) -> Cell:
+        framed = self._readings.pose(path)
+        assert framed.keypoints is not None, "they were asked for"
+        nobody = Prepared(Image.new("RGB", (1, 1)), framed.keypoints)
+        return Cell(unsquash(Image.fromarray(nobody.skeleton_at(self.pipe.size))), path.stem)
+
+    def write_gifs(self, lines: Sequence[Line]) -> list[Path]:
+        """Write the pictures of each person one after another, in the order of the lines."""
+        written = []
+        for person in dict.fromkeys(line.source for line in lines):
+            names = [line.name for line in lines if line.source == person]
+            seeds = ", ".join(sorted({self._records[name]["seed"] for name in names}))
+            path = self.folder / f"{person.stem}.gif"
+            pictures = [Image.open(self.folder / name) for name in names]
+            animate(pictures, f"each drawn alone, seed {seeds}", path)
+            written.append(path)
+        return written
+
+
+def _read_records(path: Path) -> list[dict[str, str]]:
+    """The lines that an earlier call left; raises PhotoError for another program's table."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if any(row.keys() != {*COLUMNS} or None in row.values() for row in rows):
+        raise PhotoError(f"{path}: was not written by `xmdpt generate`; choose another --out")
+    return rows
