@@ -37,6 +37,7 @@ from xmdpt.photos.sheets import Cell, animate, grid
 from xmdpt.photos.subjects import Framed, Subject, report_missing
 from xmdpt.photos.tables import Line
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.presets import Preset
 from xmdpt.support.files import atomic_path, file_digest, fingerprint
 
 TABLE = "pictures.csv"
@@ -53,7 +54,8 @@ class How:
     ranking: Ranking = "tokens"
     rescale: bool = False
     remove_background: bool = False
-    num_inference_steps: int = 50
+    preset: Preset | None = None
+    num_inference_steps: int | None = None
     guidance_scale: float = 2.0
     crop: bool | None = None
     source_units: Units | None = None
@@ -158,7 +160,8 @@ class Album:
         """A digest of all that a picture depends on."""
         files = [file_digest(path) for path in (line.source, line.pose)]
         how = replace(self.how, seed=self._seed(line))
-        return fingerprint(files, str(how), self._weights, dict(self.pipe.scheduler.config))
+        drawn_by = (self._weights, dict(self.pipe.scheduler.config), self.pipe.best_preset)
+        return fingerprint(files, str(how), *drawn_by, self.pipe.config["fast_timesteps"])
 
     def _is_drawn(self, line: Line) -> bool:
         """Whether the picture is there, and as these settings draw it.
@@ -211,7 +214,8 @@ class Album:
         items = [
             (prepared, self._seed(line) + more) for line, prepared in ready for more in range(count)
         ]
-        made = sample(self.pipe, items, self.how.num_inference_steps, self.how.guidance_scale)
+        how = self.how
+        made = sample(self.pipe, items, how.preset, how.num_inference_steps, how.guidance_scale)
         for at, (line, prepared) in enumerate(ready):
             self._keep_best(line, prepared, made[at * count : (at + 1) * count])
             result.lines.append(line)

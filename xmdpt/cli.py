@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from xmdpt.commands import check, draw, generate, measure, report, runs, study
+from xmdpt.commands import check, distill, draw, generate, measure, report, runs, study
 from xmdpt.config import ConfigError
 from xmdpt.support.arguments import BadInput
 
@@ -20,6 +20,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(report.app, name="report")
+app.add_typer(distill.app, name="distill")
 app.add_typer(study.app, name="study")
 
 

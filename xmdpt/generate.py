@@ -34,6 +34,7 @@ from xmdpt.photos.subjects import (
     squash_points,
 )
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.presets import Preset, PresetError
 from xmdpt.support.pictures import to_signed
 from xmdpt.weights.load import load_pipeline
 
@@ -90,7 +91,8 @@ def generate(
     ranking: Ranking = "tokens",
     rescale: bool = False,
     remove_background: bool = False,
-    num_inference_steps: int = 50,
+    preset: Preset | None = None,
+    num_inference_steps: int | None = None,
     guidance_scale: float = 2.0,
     device: str | torch.device | None = None,
     finder: PeopleFinder | None = None,
@@ -98,12 +100,13 @@ def generate(
 ) -> Drawn:
     """Draw the person of `source` in the pose of `pose`: `load_pipeline`, `prepare`, `draw`.
 
+    `preset` is by default the fastest that draws as well as `exact` (`XMDPTPipeline.best_preset`).
     Raises PhotoError, in one line, for whatever cannot be used.
     """
     finder = finder or PeopleFinder()
     pipe = load_pipeline(weights, device)  # first, so that a wrong name fails before detection
     prepared = prepare(source, pose, finder, rescale, remove_background, say)
-    return draw(pipe, prepared, seeds, ranking, num_inference_steps, guidance_scale)
+    return draw(pipe, prepared, seeds, ranking, preset, num_inference_steps, guidance_scale)
 
 
 def prepare(
@@ -165,7 +168,8 @@ def draw(
     prepared: Prepared,
     seeds: Sequence[int] = (0,),
     ranking: Ranking = "tokens",
-    num_inference_steps: int = 50,
+    preset: Preset | None = None,
+    num_inference_steps: int | None = None,
     guidance_scale: float = 2.0,
     progress: Callable[[int], None] | None = None,
 ) -> Drawn:
@@ -175,7 +179,7 @@ def draw(
     PhotoError if the weights of the token encoders are missing.
     """
     items = [(prepared, seed) for seed in seeds]
-    made = sample(pipe, items, num_inference_steps, guidance_scale, progress)
+    made = sample(pipe, items, preset, num_inference_steps, guidance_scale, progress)
     source = prepared.source_at(pipe.size)
     scores = closeness(pipe, source, made, ranking)
     return Drawn(
@@ -191,7 +195,8 @@ def draw(
 def sample(
     pipe: XMDPTPipeline,
     items: Sequence[tuple[Prepared, int]],
-    num_inference_steps: int = 50,
+    preset: Preset | None = None,
+    num_inference_steps: int | None = None,
     guidance_scale: float = 2.0,
     progress: Callable[[int], None] | None = None,
 ) -> list[np.ndarray]:
@@ -216,12 +221,13 @@ def sample(
             images = pipe(
                 sources[0] if same else sources,  # one is encoded once
                 [prepared.keypoints_at(pipe.size) for prepared, _ in chunk],
+                preset=preset or pipe.best_preset,
                 num_inference_steps=num_inference_steps,
                 guidance_scale=guidance_scale,
                 generator=[torch.Generator().manual_seed(seed) for _, seed in chunk],
                 callback_on_step_end=step,
             )[0]
-        except ConfigError as error:  # a token encoder is missing
+        except (ConfigError, PresetError) as error:  # the first: a token encoder is missing
             raise PhotoError(str(error)) from None
         made += [np.array(image) for image in images]
     return made

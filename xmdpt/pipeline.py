@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from xmdpt.features.encoders import Kind, make_encoder
 from xmdpt.flow import make_flow_scheduler
 from xmdpt.photos.poses import Picture, Pose, PoseFinder, as_list, draw_pose, read_picture
 from xmdpt.photos.sources import check_source
+from xmdpt.presets import Plan, Preset, best_preset, plan
 from xmdpt.support.pictures import to_signed, to_uint8
 
 Generators = torch.Generator | list[torch.Generator] | None
@@ -48,6 +50,7 @@ class XMDPTPipeline(DiffusionPipeline):
         source_encoder, pose_encoder: names of the token encoders, see `xmdpt.features.encoders`.
         imagenet_normalization, encoder_precision: as for the features that the model was trained
             on; "auto" is bf16 on a device where that is faster (`xmdpt.support.precision`).
+        fast_timesteps: those learned for these weights, from high to low (`xmdpt.presets`).
     """
 
     model_cpu_offload_seq = "transformer->vae"  # type: ignore[assignment]  # declared None
@@ -66,6 +69,7 @@ class XMDPTPipeline(DiffusionPipeline):
         pose_encoder: str = "efficientnet_lite0",
         imagenet_normalization: bool = False,
         encoder_precision: str = "fp32",  # a Precision; diffusers warns of other annotations
+        fast_timesteps: list[int] | None = None,
     ):
         super().__init__()
         self.register_modules(  # type: ignore[no-untyped-call]
@@ -76,6 +80,7 @@ class XMDPTPipeline(DiffusionPipeline):
             pose_encoder=pose_encoder,
             imagenet_normalization=imagenet_normalization,
             encoder_precision=encoder_precision,
+            fast_timesteps=fast_timesteps,
         )
         self._encoders: dict[str, torch.nn.Module] = {}
         self._interrupt = False
@@ -105,6 +110,11 @@ class XMDPTPipeline(DiffusionPipeline):
     def guidance_scale(self) -> float:
         """The scale of the next step; a callback may change it by `_guidance_scale`."""
         return self._guidance_scale
+
+    @property
+    def best_preset(self) -> Preset:
+        """The fastest preset that draws as well as `exact`, of those that these weights have."""
+        return best_preset(self.scheduler, self.config["fast_timesteps"])
 
     @property
     def num_timesteps(self) -> int:
@@ -242,9 +252,16 @@ class XMDPTPipeline(DiffusionPipeline):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         generator: Generators = None,
         eta: float = 0.0,
+        timesteps: Sequence[int] | None = None,
     ) -> Tensor:
-        """From standard normal noise to scaled latents (B, C, H, W)."""
-        self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
+        """From standard normal noise to scaled latents (B, C, H, W).
+
+        `timesteps`, from high to low, take the place of the scheduler's own.
+        """
+        if timesteps is None:
+            self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
+        else:
+            self.scheduler.set_timesteps(timesteps=[*timesteps], device=latents.device)
         latents = latents * self.scheduler.init_noise_sigma  # which depends on the timesteps
         arguments, learns_variance = self._step_arguments(generator, eta), self._learns_variance()
         self._interrupt = False
@@ -273,6 +290,17 @@ class XMDPTPipeline(DiffusionPipeline):
             pictures: Tensor = self.vae.decode(scaled).sample
         return pictures
 
+    @contextmanager
+    def _planned(self, preset: Preset, steps: int | None) -> Iterator[Plan]:
+        """Put the preset's scheduler in the place of the pipeline's own."""
+        own = self.scheduler
+        chosen = plan(preset, own, steps, self.config["fast_timesteps"])
+        self.scheduler = chosen.scheduler
+        try:
+            yield chosen
+        finally:
+            self.scheduler = own
+
     def _check(self, steps: int, images: int, output_type: str, names: Sequence[str]) -> None:
         if steps < MIN_STEPS:
             raise ValueError(f"num_inference_steps must be {MIN_STEPS} or more, not {steps}")
@@ -292,7 +320,7 @@ class XMDPTPipeline(DiffusionPipeline):
         self,
         source: Picture | list[Picture],
         pose: Pose | list[Pose],
-        num_inference_steps: int = 50,
+        num_inference_steps: int | None = None,
         guidance_scale: float = 2.0,
         guidance_power: float = 0.01,
         num_images_per_prompt: int = 1,
@@ -304,6 +332,7 @@ class XMDPTPipeline(DiffusionPipeline):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         pose_finder: PoseFinder | None = None,
+        preset: Preset = "exact",
     ) -> ImagePipelineOutput | tuple[Images]:
         """Draw the person of `source` in each `pose`.
 
@@ -316,6 +345,8 @@ class XMDPTPipeline(DiffusionPipeline):
             guidance_scale, guidance_power: w(t) of Eq. 6; a scale of 1 switches guidance off.
             eta: of DDIM. latents: noise (B, C, H, W) to start from.
             output_type: "pil"; "np" (B, H, W, 3) or "pt" (B, 3, H, W) in [0, 1]; or "latent".
+            num_inference_steps: by default the preset's.
+            preset: "exact", the paper's 50 steps, or "fast", see `xmdpt.presets`.
             pose_finder: finds the joints if poses are photos, see `photos.subjects.find_pose`.
 
         Raises ValueError for bad arguments. The pictures of one pose follow each other.
@@ -323,36 +354,41 @@ class XMDPTPipeline(DiffusionPipeline):
         names = callback_on_step_end_tensor_inputs
         if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
             names = callback_on_step_end.tensor_inputs
-        self._check(num_inference_steps, num_images_per_prompt, output_type, names)
         if not (math.isfinite(guidance_scale) and math.isfinite(guidance_power)):
             raise ValueError("guidance_scale and guidance_power must be finite numbers")
-        condition = self.encode_condition(
-            source, pose, generator, num_images_per_prompt, pose_finder
-        )
-        config = self.transformer.config
-        shape = (len(condition), config.in_channels, config.sample_size, config.sample_size)
-        # Half precision, of the model or of autocast, is too coarse to add up over the steps.
-        precise = torch.promote_types(condition.dtype, torch.float32)
-        if latents is None:
-            latents = randn_tensor(shape, generator, condition.device)
-        elif latents.shape != shape:
-            raise ValueError(f"latents must have shape {shape}, not {tuple(latents.shape)}")
-        latents = self.denoise(
-            condition,
-            latents.to(condition.device, precise),
-            num_inference_steps,
-            guidance_scale,
-            guidance_power,
-            callback_on_step_end,
-            names,
-            generator,
-            eta,
-        )
+        with self._planned(preset, num_inference_steps) as chosen:
+            self._check(chosen.steps, num_images_per_prompt, output_type, names)
+            condition = self.encode_condition(
+                source, pose, generator, num_images_per_prompt, pose_finder
+            )
+            latents = self.denoise(
+                condition,
+                self._start(condition, latents, generator),
+                chosen.steps,
+                guidance_scale,
+                guidance_power,
+                callback_on_step_end,
+                names,
+                generator,
+                eta,
+                chosen.timesteps,
+            )
         images = self._output(latents, output_type)
         self.maybe_free_model_hooks()  # type: ignore[no-untyped-call]
         if not return_dict:
             return (images,)
         return ImagePipelineOutput(images=images)  # type: ignore[arg-type]  # tensors for pt, latent
+
+    def _start(self, condition: Tensor, latents: Tensor | None, generator: Generators) -> Tensor:
+        """Noise (B, C, H, W) for each condition: `latents`, if given, or drawn."""
+        config = self.transformer.config
+        shape = (len(condition), config.in_channels, config.sample_size, config.sample_size)
+        if latents is None:
+            latents = randn_tensor(shape, generator, condition.device)
+        elif latents.shape != shape:
+            raise ValueError(f"latents must have shape {shape}, not {tuple(latents.shape)}")
+        # Half precision, of the model or of autocast, is too coarse to add up over the steps.
+        return latents.to(condition.device, torch.promote_types(condition.dtype, torch.float32))
 
     def _output(self, latents: Tensor, output_type: str) -> Images:
         if output_type == "latent":

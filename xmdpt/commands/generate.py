@@ -85,7 +85,17 @@ def generate(
         bool, typer.Option("--gif", help="Of many: each person's pictures one after another.")
     ] = False,
     weights: Weights = None,
-    steps: Annotated[int, typer.Option(min=MIN_STEPS, max=1000, help="Denoising steps.")] = 50,
+    preset: Annotated[
+        Literal["exact", "fast"] | None,
+        typer.Option(
+            help="exact: the paper's 50 steps; fast: a few learned ones; default: fast, if the "
+            "weights have it."
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=MIN_STEPS, max=1000, help="Denoising steps, in place of the preset's."),
+    ] = None,
     guidance_scale: Annotated[
         float, typer.Option(min=0, max=100, help="1 switches guidance off.")
     ] = 2.0,
@@ -121,7 +131,7 @@ def generate(
     from xmdpt.photos.people import PeopleFinder
 
     how = How(
-        seed, num, ranking, rescale_pose, remove_background, steps, guidance_scale, crop,
+        seed, num, ranking, rescale_pose, remove_background, preset, steps, guidance_scale, crop,
         source_units, pose_units, mark,
     )  # fmt: skip
     place = pick_device(device)
@@ -180,6 +190,7 @@ def _draw_one(
         ranking=how.ranking,
         rescale=how.rescale,
         remove_background=how.remove_background,
+        preset=how.preset,
         num_inference_steps=how.num_inference_steps,
         guidance_scale=how.guidance_scale,
         device=finder.device,

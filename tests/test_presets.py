@@ -1,0 +1,96 @@
+"""Named ways of drawing."""
+
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from helpers.networks import make_pipeline
+from helpers.people import SIZE, body
+
+from xmdpt.diffusion import XMDPTScheduler
+from xmdpt.flow import make_flow_scheduler
+from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.presets import make_solver, plan
+
+LEARNED = [999, 700, 400, 90]
+
+
+@pytest.fixture
+def pipe(tiny_vae):
+    made = make_pipeline(tiny_vae)
+    made.register_to_config(fast_timesteps=LEARNED)
+    return made
+
+
+@pytest.fixture
+def asked(photo):
+    return {"source": photo, "pose": body(0.2), "output_type": "latent"}
+
+
+@pytest.fixture
+def photo():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (SIZE, SIZE, 3), generator=generator).to(torch.uint8).numpy()
+
+
+def draw(pipe, asked, **how):
+    return pipe(**asked, generator=torch.Generator().manual_seed(1), **how).images
+
+
+def test_exact_is_what_no_preset_is(pipe, asked):
+    plain = draw(pipe, asked)
+    assert torch.equal(draw(pipe, asked, preset="exact"), plain)
+    assert torch.equal(draw(pipe, asked, num_inference_steps=50), plain)
+    assert pipe.num_timesteps == 50
+
+
+def test_fast_takes_the_learned_timesteps_and_leaves_the_pipeline_as_it_was(pipe, asked):
+    seen = []
+
+    def look(pipe, index, t, tensors):
+        seen.append((int(t), type(pipe.scheduler)))
+        return tensors
+
+    fast = draw(pipe, asked, preset="fast", callback_on_step_end=look)
+    assert seen == [(t, DPMSolverMultistepScheduler) for t in LEARNED]
+    assert type(pipe.scheduler) is XMDPTScheduler
+    solver = make_solver(pipe.scheduler)
+    own, pipe.scheduler = pipe.scheduler, solver
+    generator = torch.Generator().manual_seed(1)
+    condition = pipe.encode_condition(asked["source"], asked["pose"], generator)
+    noise = torch.randn((1, 4, 8, 8), generator=generator)
+    assert torch.equal(fast, pipe.denoise(condition, noise, 0, 2.0, 0.01, timesteps=LEARNED))
+    pipe.scheduler = own
+
+
+def test_steps_of_ones_own_override_the_presets(pipe, asked):
+    draw(pipe, asked, preset="fast", num_inference_steps=6)
+    assert pipe.num_timesteps == 6
+    chosen = plan("fast", pipe.scheduler, 6, LEARNED)
+    assert (chosen.steps, chosen.timesteps) == (6, None)
+
+
+def test_few_solver_steps_are_nearer_to_many_than_few_of_the_papers(pipe, asked):
+    many = draw(pipe, asked, num_inference_steps=400)
+    fast = draw(pipe, asked, preset="fast", num_inference_steps=12)
+    exact = draw(pipe, asked, num_inference_steps=12)
+    assert (fast - many).abs().mean() < 0.7 * (exact - many).abs().mean()
+
+
+def test_what_weights_do_not_have_is_said_with_the_cure(pipe, asked):
+    with pytest.raises(ValueError, match="preset 'slow' is not one of exact, fast"):
+        draw(pipe, asked, preset="slow")
+    assert pipe.best_preset == "fast"
+    pipe.register_to_config(fast_timesteps=None)
+    assert pipe.best_preset == "exact"
+    with pytest.raises(ValueError, match="no learned timesteps; `xmdpt distill timesteps`"):
+        draw(pipe, asked, preset="fast")
+    pipe.register_to_config(fast_timesteps=LEARNED)
+    pipe.scheduler = make_flow_scheduler()
+    assert pipe.best_preset == "exact"
+    with pytest.raises(ValueError, match="this one predicts a velocity"):
+        draw(pipe, asked, preset="fast")
+
+
+def test_learned_timesteps_are_saved_with_the_pipeline(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    assert XMDPTPipeline.from_pretrained(tmp_path).config["fast_timesteps"] == LEARNED
