@@ -101,8 +101,8 @@ def take_pose(client, file, session="a"):
     return call(client, 2, 1, [file, None], session)
 
 
-def draw(client, pose, session, count=2, steps=2, seed=3):
-    return call(client, 6, 2, [None, pose, seed, count, steps, 2.0], session)
+def draw(client, pose, session, count=2, steps=2, seed=3, preset="exact"):
+    return call(client, 7, 2, [None, pose, seed, count, preset, steps, 2.0], session)
 
 
 def test_stored_poses_are_whole_people():
@@ -200,6 +200,8 @@ def test_bad_input_is_a_message(client, photo):
     for count, steps in ((9, 2), (2, 10**6), (0, 2), (2, 1)):
         done, _ = draw(client, pose, "b", count, steps)
         assert not done
+    done, _ = draw(client, pose, "b", preset="slow", steps=0)
+    assert not done
     done, output = draw(client, json.dumps([[-1, -1]] * 18), "b")
     assert not done and "needs 4" in output["error"]
     done, output = take_pose(client, file, "b")  # a photo, and no detector on this machine

@@ -41,6 +41,7 @@ from xmdpt.photos.subjects import (
     read_photo_subject,
 )
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.presets import Preset, PresetError, plan
 
 MAX_UPLOAD = "20mb"
 MAX_PICTURES = 8
@@ -147,7 +148,7 @@ def _errors_shown() -> Iterator[None]:
     """Show an error on the page, without the server's folders in its text."""
     try:
         yield
-    except (PhotoError, ConfigError) as error:
+    except (PhotoError, ConfigError, PresetError) as error:
         message = _without_folders(str(error))
         raise gr.Error(message, duration=None, print_exception=False) from None
 
@@ -213,6 +214,7 @@ class Studio:
         pose: str,
         seed: float | None,
         count: float,
+        preset: Preset,
         steps: float,
         guidance: float,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
@@ -222,18 +224,23 @@ class Studio:
             if source is None:
                 raise PhotoError("choose a photo of the person first")
             count, steps = int(count), int(steps)
-            if not (1 <= count <= MAX_PICTURES and MIN_STEPS <= steps <= MAX_STEPS):
+            allowed = (0, *range(MIN_STEPS, MAX_STEPS + 1))
+            if not (1 <= count <= MAX_PICTURES and steps in allowed):
                 raise PhotoError(
-                    f"choose 1 to {MAX_PICTURES} pictures and {MIN_STEPS} to {MAX_STEPS} steps"
+                    f"choose 1 to {MAX_PICTURES} pictures and {MIN_STEPS} to {MAX_STEPS} steps, or "
+                    "0 for the preset's"
                 )
             first = int(seed or 0) % 2**31
+            learned = self.pipe.config["fast_timesteps"]
+            total = plan(preset, self.pipe.scheduler, steps or None, learned).steps
             drawn = draw(
                 self.pipe,
                 Prepared(source, parse_pose(pose)),
                 range(first, first + count),
-                num_inference_steps=steps,
+                preset=preset,
+                num_inference_steps=steps or None,
                 guidance_scale=float(guidance),
-                progress=lambda done: progress((done, steps), unit="steps"),
+                progress=lambda done: progress((done, total), unit="steps"),
             )
         folder = Path(os.environ["GRADIO_TEMP_DIR"]) / secrets.token_hex(16)
         gallery = []
@@ -305,17 +312,20 @@ def _picture_column(
         seed = gr.Number(label="First seed", value=0, precision=0)
         count = gr.Slider(1, MAX_PICTURES, value=2, step=1, label="Number of pictures (best first)")
         with gr.Accordion("More", open=False):
-            steps = gr.Slider(MIN_STEPS, MAX_STEPS, value=50, step=1, label="Steps")
+            best = studio.pipe.best_preset
+            presets = list(dict.fromkeys((best, "exact")))
+            preset = gr.Radio(presets, value=best, label="Preset: exact is the paper's 50 steps")
+            steps = gr.Slider(0, MAX_STEPS, value=0, step=1, label="Steps (0: the preset's)")
             guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")
         button = gr.Button("Draw", variant="primary", elem_id="draw")
         gallery = gr.Gallery(
             label="Pictures", preview=True, selected_index=0, height=560, object_fit="contain",
             buttons=["download"], elem_id="pictures", interactive=False,
         )  # fmt: skip
-        best = gr.File(label="Download", interactive=False, height=80)
+        file = gr.File(label="Download", interactive=False, height=80)
         gr.Markdown("Every picture is marked as generated. Ask people before you draw them.")
-    inputs = [source, editor, seed, count, steps, guidance]
-    button.click(studio.draw, inputs, [gallery, best], concurrency_limit=1, **events)
+    inputs = [source, editor, seed, count, preset, steps, guidance]
+    button.click(studio.draw, inputs, [gallery, file], concurrency_limit=1, **events)
 
 
 def pose_editor(joints: list[list[int]]) -> gr.HTML:
