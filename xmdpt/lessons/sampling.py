@@ -1,6 +1,6 @@
 """Drawing from precomputed condition vectors, with any guidance, number of steps and solver."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,12 +17,16 @@ from xmdpt.support.random import keyed_generator
 SOLVERS: Mapping[str, Callable[[], SchedulerMixin]] = {
     "DDIM": make_scheduler,
     "DPM-Solver++": lambda: DPMSolverMultistepScheduler.from_config(make_scheduler().config),
+    "DPM-Solver++, even in log SNR": lambda: DPMSolverMultistepScheduler.from_config(
+        make_scheduler().config, use_lu_lambdas=True
+    ),
     "UniPC": lambda: UniPCMultistepScheduler.from_config(make_scheduler().config),
 }
-"""The authors' sampler, and two second-order solvers of diffusers.
+"""The authors' sampler, and two second-order solvers of diffusers, one at two lists of timesteps.
 
-All begin at timestep 999. DDIM's last step is at timestep 0; the others' is at 1000 / steps, from
-where they go straight to zero noise. So the timesteps differ as well as the order.
+All begin at timestep 999. DDIM's last step is at timestep 0; the others' is at 1000 / steps, or
+near 0 where steps are even in log SNR, and goes straight to zero noise. So the timesteps differ as
+well as the order.
 """
 
 
@@ -44,18 +48,19 @@ def draw_latents(
     power: float = 0.01,
     seed: int = 0,
     solver: str | None = None,
+    timesteps: Sequence[int] | None = None,
 ) -> Tensor:
     """Latents (B, C, H, W) drawn from conditions (B, D); the seed determines the noise.
 
     `solver` is one of SOLVERS, for models that predict noise; None is the pipeline's own, which it
-    keeps in any case.
+    keeps in any case. `timesteps`, from high to low, take the place of the solver's own.
     """
     own = pipe.scheduler
     if solver is not None:
         pipe.scheduler = SOLVERS[solver]()
     try:
         noise = start_noise(pipe, len(condition), seed)
-        return pipe.denoise(condition, noise, steps, scale, power)
+        return pipe.denoise(condition, noise, steps, scale, power, timesteps=timesteps)
     finally:
         pipe.scheduler = own
 
