@@ -68,7 +68,7 @@ pretrained: setup  ## Train the small weights of data/pretrained/ anew (hours on
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_6.yaml
 
 lock:  ## Resolve requirements.lock anew from pyproject.toml (needs uv)
-	$(UV) pip compile --universal --python-version 3.11 --extra dev --extra demo --extra wandb --no-emit-index-url \
+	$(UV) pip compile --universal --python-version 3.11 --extra dev --extra demo --extra docs --extra wandb --no-emit-index-url \
 		--no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean:  ## Delete what was made, after asking (keeps .venv/ and DVC's cache)
