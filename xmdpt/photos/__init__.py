@@ -4,5 +4,5 @@
 files, in the `formats.py` of many tools), `people.py` (detectors), `framing.py` (crops) and
 `retarget.py` (another body's proportions). `sources.py` refuses what shows no person. `poses.py`
 reads what the pipeline is given; `check.py` shows what a pose is taken for; `marking.py` marks and
-writes pictures. May import `data/` and `support/`. docs/photos.md explains the steps.
+writes pictures. May import `data/` and `support/`. docs/use/photos.md explains the steps.
 """

@@ -126,8 +126,8 @@ def _about(found: Findings) -> str:
     wanted = len(found.design.rows) * len(found.design.seeds)
     return (
         f"{finished} of {wanted} drawings, {pairs:,} pairs of {people} people each, by the code of "
-        f"commit {commits}. Rows and claims are those of `claims.yaml`; `docs/study.md` says how a "
-        "verdict is reached."
+        f"commit {commits}. Rows and claims are those of `claims.yaml`; `docs/results/study.md` "
+        "says how a verdict is reached."
     )
 
 

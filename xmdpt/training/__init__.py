@@ -4,5 +4,5 @@
 the autoencoder, `pretrain` the small weights that ship. `device`, `ema` and `errors` serve both
 trainers; `invariance` watches the condition vector along the way. Beyond the paper: `alignment`
 (a loss on early tokens) and `equivariance` (of the autoencoder). May import `metrics`, `pipeline`
-and the floors below. Explained in docs/experiments.md and docs/recipe.md.
+and the floors below. Explained in docs/reproduce/machines.md and docs/results/recipe.md.
 """
