@@ -25,11 +25,11 @@ Status = Literal["supported", "not supported", "no difference", "cannot tell", "
 
 HOW_TO_READ = (
     "Claims that compare two designs are judged by the study (docs/results/study.md): each row "
-    "trained from scratch in a small world with several seeds, the verdict over seeds and people. This run "
-    "trained each model once, and its scores stand beside: its intervals are over people, and do "
-    "not know what another seed would give. Of costs, “supported” means that what was measured "
-    "here, in one run, says so in every round; of Figure 5, that the paper's threshold is reached;"
-    " of Figure 2, that the 95 % interval over people is clear of zero."
+    "trained from scratch in a small world with several seeds, the verdict over seeds and people. "
+    "This run trained each model once, and its scores stand beside: its intervals are over "
+    "people, and do not know what another seed would give. Of costs, “supported” means that what "
+    "was measured here, in one run, says so in every round; of Figure 5, that the paper's "
+    "threshold is reached; of Figure 2, that the 95 % interval over people is clear of zero."
 )
 """What the status of a claim means, wherever claims are listed."""
 
