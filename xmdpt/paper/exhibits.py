@@ -2,7 +2,7 @@
 
 Each notebook of `notebooks/paper/` makes one and writes it with `write_exhibit` to
 `reports/exhibits/<name>/`: the record `exhibit.json`, tables as `.csv` and `.md`, figures as
-`.png`. The report page and the README's table are made from these folders alone.
+`.png`. The report page and the table of results are made from these folders alone.
 """
 
 import base64
