@@ -57,7 +57,7 @@ test-slow: setup  ## Run the tests that take long
 	$(IN_VENV) python -m pytest -m slow
 
 docs: setup  ## Build the documentation as a site, for reading without a network
-	$(IN_VENV) NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	$(IN_VENV) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "Done. Open file://$(CURDIR)/build/site/index.html"
 
 lab: setup  ## Open JupyterLab in the same environment

@@ -1,15 +1,18 @@
 """The documents: links lead somewhere, generated pages say all, the site needs no network."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+import typer
 from helpers.browser import browse
 from helpers.repository import NOTEBOOKS, ROOT
 
+from xmdpt.cli import app
 from xmdpt.config import Config
 
 sys.path.insert(0, str(ROOT / "docs/site"))
@@ -86,6 +89,26 @@ def test_the_command_line_page_has_every_command_with_an_example():
     assert "| `--steps <int range>` | Denoising steps. | default: 50; 2<=x<=1000 |" in page
 
 
+def test_the_examples_of_every_help_are_understood():
+    """By the parser: it knows the commands, their options and the kinds of their values."""
+    root, called = typer.main.get_command(app), []
+    listed = list(reference.commands(root, "xmdpt"))
+    for name, command in listed:
+        command.callback = lambda *given, name=name, **values: called.append(name)
+    examples = [
+        (name, shlex.split(part))
+        for name, command in listed
+        for example in reference.split_help(command.help)[1]
+        for part in example.split("&&")
+    ]
+    examples = [(name, words) for name, words in examples if "xmdpt" in words]
+    assert {name for name, _ in examples} == {name for name, _ in listed}
+    for name, words in examples:
+        called.clear()
+        root.main(words[words.index("xmdpt") + 1 :], standalone_mode=False)
+        assert called, f"{name}: {words}"
+
+
 def test_messages_are_listed_with_the_page_that_explains_them():
     listed = reference.messages()
     assert "* `` ‹path›: no such picture ``" in listed and "(use/photos.md)" in listed
@@ -105,7 +128,7 @@ def test_the_walkthroughs_are_shown_as_they_are_today(path: Path):
 def test_the_site_is_searched_without_a_network(tmp_path):
     site = tmp_path / "site"
     subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site],
         cwd=ROOT, check=True,
     )  # fmt: skip
     with browse(tmp_path / "browser") as page:

@@ -72,7 +72,9 @@ def on_files(files, config):
         files.append(File.generated(config, page, content=_links(text, source, page)))
     for page, make in GENERATED.items():
         files.append(File.generated(config, page, content=make()))
-    for picture in sorted((ROOT / "reports/reference").glob("*/*.[jp][pn]g")):
+    for picture in sorted((ROOT / "reports/reference").glob("*/*")):
+        if picture.suffix not in (".jpg", ".png"):
+            continue
         place = _in_site(picture.relative_to(ROOT).as_posix())
         files.append(File.generated(config, place, abs_src_path=str(picture)))
     return files

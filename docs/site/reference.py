@@ -42,12 +42,13 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """(name, command) of all commands below one, itself too where it can be called."""
     children = getattr(command, "commands", {})
     if not children or command.invoke_without_command:
         yield name, command
     for child in children.values():
-        yield from _commands(child, f"{name} {child.name}")
+        yield from commands(child, f"{name} {child.name}")
 
 
 def _parameter(parameter: Any, context: Any) -> list[str]:
@@ -57,12 +58,17 @@ def _parameter(parameter: Any, context: Any) -> list[str]:
     return [f"`{_cell(name)}`", _cell(said), _cell(rest.removesuffix("]")) if bracket else ""]
 
 
-def _help(text: str) -> str:
-    """A command's help, its examples as code."""
+def split_help(text: str) -> tuple[str, list[str]]:
+    """A command's help without its examples, and these."""
     words, _, examples = re.sub(r"\n(?!\n)[ ]*", "\n", text.strip()).partition("\n\nExample")
-    examples = re.sub(r"^s?:\s*", "", examples).rstrip(".")
-    code = re.sub(r",\s+(?=(xmdpt|torchrun|dvc) )", "\n", examples)
-    return words + (f"\n\n```bash\n{code}\n```" if examples else "")
+    listed = re.sub(r"^s?:\s*", "", examples).rstrip(".")
+    return words, re.split(r",\s+(?=(?:xmdpt|torchrun|dvc) )", listed) if listed else []
+
+
+def _help(text: str) -> str:
+    words, examples = split_help(text)
+    code = "\n".join(" ".join(example.split()) for example in examples)
+    return f"{words}\n\n```bash\n{code}\n```" if code else words
 
 
 def command_line() -> str:
@@ -70,7 +76,7 @@ def command_line() -> str:
     from xmdpt.cli import app
 
     parts = ["# Command line", "Made from the parser. Bad input is one line, with exit code 2."]
-    for name, command in _commands(typer.main.get_command(app), "xmdpt"):
+    for name, command in commands(typer.main.get_command(app), "xmdpt"):
         context = command.make_context(name, [], resilient_parsing=True)
         rows = [_parameter(one, context) for one in command.params]
         parts += [f"## {name}", _help(command.help or "")]
