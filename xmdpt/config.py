@@ -1,13 +1,15 @@
 """The settings of a run: one typed tree that mirrors params.yaml. Unknown keys are errors."""
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from xmdpt.settings_file import ConfigError as ConfigError
+from xmdpt.settings_file import Loader as Loader
+from xmdpt.settings_file import read_tree
 
 MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
@@ -19,10 +21,6 @@ CostModel = Literal[
     "vae", "dinov2_giant", "dinov2_base",
 ]  # fmt: skip
 Precision = Literal["auto", "bf16", "fp32"]
-
-
-class ConfigError(ValueError):
-    """Settings that cannot be used; the message names the file and the key."""
 
 
 class Section(BaseModel):
@@ -324,17 +322,6 @@ class Config(Section):
         return max(self.sample.checkpoints, key=lambda name: self.train.checkpoints[name])
 
 
-class Loader(yaml.SafeLoader):
-    """YAML 1.1, but like YAML 1.2, and so like DVC, it reads 1e-4 as a number."""
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
 def _validate(tree: dict[str, Any], path: Path, prefix: str = "") -> Config:
     try:
         return Config.model_validate(tree)
@@ -382,16 +369,7 @@ def load_config(
     `ConfigError`, which names the file and the key, for anything missing, unknown or out of range.
     """
     path = Path(path)
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such file; where xmdpt was cloned, `xmdpt profile synthetic` makes it"
-        ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must be a mapping of sections")
+    tree = read_tree(path)
     config = _validate(tree, path)
     names = config.runs if run is None else [*config.runs, run]
     merged = {name: _experiment(tree, config, path, name, {}) for name in names}
