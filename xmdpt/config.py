@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from xmdpt.settings_file import ConfigError as ConfigError
-from xmdpt.settings_file import Loader as Loader
-from xmdpt.settings_file import read_tree
+from xmdpt.settings_file import ConfigError, Loader, read_tree
+
+__all__ = ["Config", "ConfigError", "Loader", "load_config"]  # and the sections by name
 
 MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
