@@ -16,7 +16,7 @@ MADE := data/synthetic data/index data/cache/features data/cache/row_features da
 	reports/costs.json reports/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study lint test test-slow lab pretrained lock clean
+.PHONY: help setup repro study lint test test-slow docs lab pretrained lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ test: setup  ## Run the fast tests
 test-slow: setup  ## Run the tests that take long
 	$(IN_VENV) python -m pytest -m slow
 
+docs: setup  ## Build the documentation as a site, for reading without a network
+	$(IN_VENV) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@echo "Done. Open file://$(CURDIR)/build/site/index.html"
+
 lab: setup  ## Open JupyterLab in the same environment
 	$(IN_VENV) jupyter lab --config notebooks/lab_config.py
 
@@ -68,7 +72,7 @@ pretrained: setup  ## Train the small weights of data/pretrained/ anew (hours on
 	$(IN_VENV) python -m xmdpt.training.pretrain --profile data/pretrained/round_6.yaml
 
 lock:  ## Resolve requirements.lock anew from pyproject.toml (needs uv)
-	$(UV) pip compile --universal --python-version 3.11 --extra dev --extra demo --extra wandb --no-emit-index-url \
+	$(UV) pip compile --universal --python-version 3.11 --extra dev --extra demo --extra docs --extra wandb --no-emit-index-url \
 		--no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean:  ## Delete what was made, after asking (keeps .venv/ and DVC's cache)

@@ -1,7 +1,7 @@
 """X-MDPT: cross-view masked diffusion transformers for person image synthesis.
 
 The network is in `model`, its diffusion process in `diffusion`, drawing in `pipeline`, settings in
-`config`. docs/architecture.md maps all folders and says which may import which.
+`config`. docs/understand/architecture.md maps all folders and says which may import which.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """`generate` for many: every person in every pose, or the lines of a table, into one folder.
 
-`xmdpt generate` calls it; docs/photos.md explains the files. What it leaves in the folder:
+`xmdpt generate` calls it; docs/use/photos.md explains the files. What it leaves in the folder:
 
 * a picture for each line, `<source>_<pose>.png` unless a table names it;
 * `pictures.csv`: source, pose, picture, seed and closeness to the source of each, and by what

@@ -1,47 +1,47 @@
 """The settings of a run: one typed tree that mirrors params.yaml. Unknown keys are errors."""
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from xmdpt.settings_file import ConfigError, Loader, read_tree
+
+__all__ = ["Config", "ConfigError", "Loader", "load_config"]  # and the sections by name
 
 MIPAttention = Literal["none", "self", "cross", "cross_self", "self_cross"]
 CANetSources = Literal["local", "global", "both"]
 Aggregation = Literal["mlp", "add", "concat"]
 Checkpoint = Literal["ablation", "main"]
 Objective = Literal["epsilon", "flow"]
-"""What the network learns to predict: the noise, as in the paper, or a velocity (xmdpt.flow)."""
 CostModel = Literal[
     "x_mdpt_s", "x_mdpt_b", "x_mdpt_l", "pixel_unet", "latent_unet",
     "vae", "dinov2_giant", "dinov2_base",
 ]  # fmt: skip
-"""Networks whose cost is measured (xmdpt.costs.full_size)."""
 Precision = Literal["auto", "bf16", "fp32"]
-"""auto: bf16 where the hardware makes it faster, else fp32 (xmdpt.support.precision)."""
-
-
-class ConfigError(ValueError):
-    """Settings that cannot be used; the message names the file and the key."""
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class RenderedConfig(Section):
     """The people that the stage `prepare` renders."""
 
     identities: int = Field(ge=2)
+    """People to render."""
     test_identities: int = Field(ge=1)
+    """How many of them, the last ones, are for testing."""
     views: int = Field(ge=2, le=64)
+    """Pictures of each person."""
     height: int = Field(ge=32, le=2048)
     """Height in pixels of a rendered picture; the width is 11/16 of it."""
     samples_per_pixel: int = Field(ge=1, le=4096)
+    """Rays a pixel: more is slower, and less grainy."""
     first_identity: int = Field(ge=0, default=0)
+    """Number of the first person; other numbers are other people."""
 
     @model_validator(mode="after")
     def _check(self) -> "RenderedConfig":
@@ -62,8 +62,7 @@ class DataConfig(Section):
     rendered: RenderedConfig | None = None
     """Null means the data set in `raw`."""
     low_resolution: bool = False
-    """Whether to take pictures of 256x256 with white sides, which look like DeepFashion's small
-    version: people on white, squashed to a square, look so too."""
+    """Take pictures of 256x256 with white sides, which are else refused as too small a version."""
 
     @model_validator(mode="after")
     def _check(self) -> "DataConfig":
@@ -93,35 +92,50 @@ def _check_average(decay: float, steps: int) -> None:
         )
 
 
-class VAEConfig(Section):
+class TrainerConfig(Section):
+    """What the trainings of the autoencoder and of the transformer have in common."""
+
+    batch_size: PositiveInt
+    """Pictures, or pairs of them, in a step, of all processes together."""
+    learning_rate: float = Field(gt=0)
+    """Step size of AdamW."""
+    decay_steps: int = Field(ge=0)
+    """Over this many last steps the learning rate falls linearly to 0; the paper has 0."""
+    ema_decay: float = Field(ge=0, lt=1)
+    """Decay a step of the average of weights, which is what is kept."""
+    precision: Precision
+    """Number format of a step; auto: bf16 where it is faster (xmdpt.support.precision)."""
+    gradient_checkpointing: bool
+    """Recompute the inside of blocks in the backward pass: slower, but far less memory."""
+    save_every: PositiveInt
+    """Steps between the saved states that an interrupted training resumes from."""
+
+
+class VAEConfig(TrainerConfig):
     init: str | None
     """Folder or hub name of a diffusers `AutoencoderKL`; null starts from untrained weights."""
     train_encoder: bool
     """Also train the encoder; the paper trains only the decoder, so that latents stay valid."""
     steps: int = Field(ge=0)
-    batch_size: PositiveInt
+    """Steps of training; 0 keeps `init` as it is."""
     crop: PositiveInt
     """Side in pixels of the random crops to train on; `data.size` means whole pictures."""
-    learning_rate: float = Field(gt=0)
-    decay_steps: int = Field(ge=0)
-    """Over this many last steps the learning rate falls linearly to 0."""
-    ema_decay: float = Field(ge=0, lt=1)
-    precision: Precision
     reconstruction: Literal["mse", "l1"]
+    """What compares a picture with the original: squared or absolute error."""
     perceptual: Literal["st_lpips", "lpips"]
     """The perceptual loss; `lpips` needs AlexNet's weights, `st_lpips` comes with a package."""
     perceptual_weight: float = Field(ge=0)
+    """Weight of the perceptual loss."""
     kl_weight: float = Field(ge=0)
+    """Weight of the distance of latents from a normal distribution."""
     equivariance: float = Field(ge=0, le=1)
     """Share of the steps that scale or turn pictures with their latents (EQ-VAE); the paper: 0."""
-    gradient_checkpointing: bool
-    """Recompute the inside of blocks in the backward pass: slower, but far less memory."""
-    save_every: PositiveInt
-    """Steps between the saved states that an interrupted training resumes from."""
-    # Shape of an untrained autoencoder; `init` has its own.
     block_out_channels: list[PositiveInt]
+    """Of an untrained autoencoder: channels at each resolution, each half of the one before."""
     layers_per_block: PositiveInt
+    """Of an untrained autoencoder: residual blocks at each resolution."""
     latent_channels: PositiveInt
+    """Of an untrained autoencoder: channels of a latent."""
 
     @model_validator(mode="after")
     def _check(self) -> "VAEConfig":
@@ -137,10 +151,10 @@ class VAEConfig(Section):
 
 class FeaturesConfig(Section):
     source_encoder: str
-    """Token encoder of the source photo (below, of the skeleton picture): `efficientnet_lite0`,
-    `colours`, a DINOv2 by hub name or folder, or `timm/NAME`; see
-    `xmdpt.features.encoders.make_encoder`."""
+    """Token encoder of the source photo: `efficientnet_lite0`, `colours`, a DINOv2 by hub name or
+    folder, or `timm/NAME` (`xmdpt.features.encoders.make_encoder`)."""
     pose_encoder: str
+    """The same, of the skeleton picture."""
     imagenet_normalization: bool
     """Normalise inputs of DINOv2 and timm by ImageNet's mean and deviation; the authors do not."""
     precision: Precision
@@ -150,18 +164,28 @@ class FeaturesConfig(Section):
     storage: Literal["fp32", "fp16", "bf16", "fp8"]
     """Format of stored tokens; the moments of latents are always stored in fp32."""
     batch_size: PositiveInt
+    """Pictures that are encoded at once."""
 
 
 class ModelConfig(Section):
     hidden_size: PositiveInt
+    """Width of a token."""
     depth: PositiveInt
+    """Transformer blocks of TDNet."""
     num_heads: PositiveInt
+    """Attention heads of a block."""
     patch_size: PositiveInt
+    """Side of a token in cells of the latent."""
     decode_layers: PositiveInt
+    """How many of the blocks, the last ones, come after MIPNet."""
     mask_ratio: float = Field(gt=0, lt=1)
+    """Share of tokens hidden in the masked pass."""
     mip_attention: MIPAttention
+    """MIPNet's attention; none leaves out the masked pass."""
     canet_sources: CANetSources
+    """Features of the source that CANet sees."""
     aggregation: Aggregation
+    """How CANet joins its parts to one vector."""
 
     @model_validator(mode="after")
     def _check(self) -> "ModelConfig":
@@ -172,42 +196,35 @@ class ModelConfig(Section):
         return self
 
 
-class TrainConfig(Section):
+class TrainConfig(TrainerConfig):
     seed: int | None = Field(ge=0)
     """Seeds new weights, the order of pairs and noise; null means the profile's `seed`."""
     init: str | None
     """Folder of a trained model to start from; null starts from scratch."""
     resume: str | None
-    """A state.pt of an interrupted run with other settings, to be continued with these. The
-    checkpoints that it kept are read from the same folder."""
+    """A state.pt of an interrupted run with other settings, to go on from; null: none."""
     checkpoints: dict[Checkpoint, PositiveInt] = Field(min_length=1)
     """Step counts at which the EMA weights are kept; training stops at the largest."""
-    batch_size: PositiveInt
-    learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
     """Steps of linear warm-up; the paper has 0."""
-    decay_steps: int = Field(ge=0)
-    """Over this many last steps the learning rate falls linearly to 0; the paper has 0."""
     adam_beta2: float = Field(gt=0, lt=1)
     """Decay of AdamW's average of squared gradients; the paper has PyTorch's 0.999."""
     weight_decay: float = Field(ge=0)
+    """Weight decay of AdamW."""
     grad_clip: float | None = Field(gt=0)
     """Largest gradient norm; null, as in the paper, does not clip."""
     snr_gamma: float | None = Field(gt=0)
     """Min-SNR: weight the squared error by min(SNR, gamma) / SNR; null, as in the paper, by 1."""
-    ema_decay: float = Field(ge=0, lt=1)
     condition_dropout: float = Field(ge=0, le=1)
+    """Share of pairs trained without condition, for the guidance."""
     objective: Objective
+    """What the network predicts: the noise, as in the paper, or a velocity (xmdpt.flow)."""
     alignment: float = Field(ge=0)
     """Weight of the loss in xmdpt.training.alignment; 0, as in the paper, is none."""
-    precision: Precision
-    gradient_checkpointing: bool
-    """Recompute the inside of blocks in the backward pass: slower, but far less memory."""
     compile: bool
     """Compile a step's forward and backward pass with torch.compile; needs a C++ compiler."""
-    save_every: PositiveInt
-    """Steps between the saved states that an interrupted run resumes from."""
     log_every: PositiveInt
+    """Steps between the lines of the history."""
 
     @property
     def steps(self) -> int:
@@ -230,27 +247,35 @@ MIN_STEPS = 2
 
 class SampleConfig(Section):
     num_inference_steps: int = Field(ge=MIN_STEPS)
+    """Denoising steps of a picture."""
     guidance_scale: float = Field(ge=0)
+    """Largest weight of the guidance; 1 switches it off."""
     guidance_power: float = Field(gt=0)
+    """Power of the guidance's schedule (Eq. 6): the smaller, the sooner its weight is full."""
     batch_size: PositiveInt
+    """Pictures that are drawn at once."""
     precision: Precision
+    """Number format of the networks."""
     checkpoints: dict[Checkpoint, PositiveInt | None] = Field(min_length=1)
     """How many test pairs to draw from each, spread evenly; null means all."""
 
 
 class EvaluateConfig(Section):
     protocol: Literal["synthetic", "pidm", "cfld", "cfld-512", "pcdms", "patn", "leffa", "clean"]
-    """Whose rules score the pictures; see docs/evaluation.md."""
+    """Whose rules score the pictures; see docs/evaluate.md."""
 
 
 class CostsConfig(Section):
     """What the stage `costs` measures, always at the paper's full sizes."""
 
     models: list[CostModel] = Field(min_length=1)
+    """Networks to measure (xmdpt.costs.full_size)."""
     repeats: PositiveInt
+    """Rounds through all of them."""
     batch_size: PositiveInt
     """Pictures that a timed step draws at once; times are scaled to the paper's 8."""
     train_batch_size: PositiveInt
+    """Pairs in a timed training step."""
 
     @model_validator(mode="after")
     def _check(self) -> "CostsConfig":
@@ -263,6 +288,7 @@ class Experiment(Section):
     """One run as its difference from the base."""
 
     title: str
+    """Its name in tables."""
     features: dict[str, Any] = {}
     model: dict[str, Any] = {}
     train: dict[str, Any] = {}
@@ -271,7 +297,9 @@ class Experiment(Section):
 
 class Config(Section):
     profile: str
+    """Name of the profile, which its folder of kept results has too."""
     seed: int = Field(ge=0)
+    """Seeds people, noise, order and new weights."""
     runs: list[str]
     """The experiments that the graph runs."""
     data: DataConfig
@@ -292,17 +320,6 @@ class Config(Section):
     def last_checkpoint(self) -> Checkpoint:
         """Of the checkpoints that pictures are drawn from, the one with the most training."""
         return max(self.sample.checkpoints, key=lambda name: self.train.checkpoints[name])
-
-
-class Loader(yaml.SafeLoader):
-    """YAML 1.1, but like YAML 1.2, and so like DVC, it reads 1e-4 as a number."""
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
 
 
 def _validate(tree: dict[str, Any], path: Path, prefix: str = "") -> Config:
@@ -352,17 +369,7 @@ def load_config(
     `ConfigError`, which names the file and the key, for anything missing, unknown or out of range.
     """
     path = Path(path)
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such file; `xmdpt profile synthetic` makes params.yaml where xmdpt was "
-            "cloned"
-        ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must be a mapping of sections")
+    tree = read_tree(path)
     config = _validate(tree, path)
     names = config.runs if run is None else [*config.runs, run]
     merged = {name: _experiment(tree, config, path, name, {}) for name in names}

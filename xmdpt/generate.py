@@ -1,6 +1,6 @@
 """`generate`: the person of one file in the pose of another, for several seeds, and the best one.
 
-`xmdpt generate` and the page of `xmdpt demo` call it; docs/photos.md explains the steps.
+`xmdpt generate` and the page of `xmdpt demo` call it; docs/use/photos.md explains the steps.
 """
 
 from collections.abc import Callable, Sequence

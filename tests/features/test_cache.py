@@ -284,7 +284,7 @@ def test_a_shard_of_the_right_length_that_is_none(copy):
 
 
 def test_the_documented_sizes_are_computed():
-    text = Path("docs/encoders-and-cache.md").read_text()
+    text = Path("docs/reproduce/features.md").read_text()
     table = re.findall(r"^\| (\d+) \| `(\w+)` \| `(\w+)` \| ([\d.]+) GB \|$", text, re.MULTILINE)
     assert len(table) >= 8
     paper = load_config("profiles/paper.yaml").features

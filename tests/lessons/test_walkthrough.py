@@ -82,7 +82,7 @@ def test_a_notebook_runs_at_its_smallest(path, work, tmp_path, monkeypatch):
 def test_the_walkthrough_is_numbered_without_gaps_and_the_index_names_all():
     names = sorted(path.stem for path in (ROOT / "notebooks/walkthrough").glob("[0-9]*.ipynb"))
     assert [int(name[:2]) for name in names] == list(range(len(names)))
-    index = (ROOT / "docs/notebooks.md").read_text()
+    index = (ROOT / "docs/understand/notebooks.md").read_text()
     assert [path.stem for path in [*NOTEBOOKS, Path("05_play")] if path.stem not in index] == []
 
 

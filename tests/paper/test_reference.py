@@ -1,4 +1,4 @@
-"""A finished run kept for readers, and the README's table made from it."""
+"""A finished run kept for readers, and the table of results made from it."""
 
 import shutil
 
@@ -15,11 +15,12 @@ from xmdpt.paper.exhibits import EXHIBITS, Claim, Exhibit, write_exhibit
 from xmdpt.paper.reference import (
     BEGIN,
     END,
+    RESULTS,
     check_made,
     keep_reference,
+    kept_table,
     read_kept,
-    readme_table,
-    update_readme,
+    update_results,
 )
 
 
@@ -89,10 +90,10 @@ def test_only_what_lies_between_the_marks_changes(tmp_path):
     table = {"name": "table_1", "title": "Table 1. Main", "claims": [{"status": "supported"}] * 2}
     figure = {"name": "figure_3", "title": "Figure 3", "claims": []}
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    update_readme(readme, {"one": [table, figure], "another": [table | {"claims": []}]})
+    update_results(readme, {"one": [table, figure], "another": [table | {"claims": []}]})
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
-    link = "(reports/reference/{}/README.md#{})"
+    link = "(../../reports/reference/{}/README.md#{})"
     assert [line for line in text.splitlines() if line.startswith("|")] == [
         "| of the paper | `another` | `one` |",
         "|---|---|---|",
@@ -102,15 +103,15 @@ def test_only_what_lies_between_the_marks_changes(tmp_path):
     ]
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="once each"):
-        update_readme(readme, {})
+        update_results(readme, {})
     assert readme.read_text() == "no marks"
 
 
-def test_the_readme_is_of_the_runs_that_are_kept():
+def test_the_table_is_of_the_runs_that_are_kept():
     kept = read_kept(ROOT)
     names = [exhibit["name"] for exhibit in kept["synthetic"]]
     assert names == [name for name in EXHIBITS if name in names] and len(names) >= 21
-    assert f"{BEGIN}\n{readme_table(kept)}\n{END}" in (ROOT / "README.md").read_text()
+    assert f"{BEGIN}\n{kept_table(kept)}\n{END}" in (ROOT / RESULTS).read_text()
 
 
 def test_exhibits_of_other_settings_are_not_kept(tmp_path, monkeypatch):

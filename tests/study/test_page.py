@@ -11,7 +11,16 @@ from PIL import Image
 from xmdpt.study.design import load_design
 from xmdpt.study.figures import draw_figures
 from xmdpt.study.findings import find, papers_gain, relative, trend_rows
-from xmdpt.study.page import BEGIN, END, decided, page, write_page
+from xmdpt.study.page import (
+    BEGIN,
+    DECIDED,
+    END,
+    decided,
+    headlines,
+    page,
+    verdict_rows,
+    write_page,
+)
 from xmdpt.study.scores import GROUPS, write_scores
 
 DESIGN = load_design(ROOT / "claims.yaml")
@@ -130,6 +139,22 @@ def test_the_readme_says_what_is_decided(found, folder, tmp_path):
     assert f"Of {len(DESIGN.claims)} claims: " in text and "old" not in text
     [line] = [line for line in text.splitlines() if "MIPNet beats the plain transformer" in line]
     assert "+5.7 %" in line and line.rstrip(" |").endswith("supported")
+
+
+def test_the_readme_has_ten_rows_of_different_places_the_decided_before_the_open(found):
+    rows = verdict_rows(found)
+    kept = headlines(rows)
+    places = [row["where"].partition(",")[0] for row in kept]
+    assert len(kept) == len(set(places)) == 10
+    assert [row for row in rows if row in kept] == kept, "in the order of the page"
+    decided_places = {row["where"].partition(",")[0] for row in rows if row["status"] in DECIDED}
+    assert len(decided_places) > 5
+    for row in kept:
+        assert row["gain"]
+        if row["status"] not in DECIDED:
+            assert row["where"].partition(",")[0] not in decided_places
+    [beyond] = headlines([row | {"where": "Table 1"} for row in rows])
+    assert beyond["status"] in DECIDED
 
 
 def test_a_page_before_any_row_has_all_its_seeds(folder, tmp_path):

@@ -5,5 +5,5 @@ run and its W&B report, `measure.py` checks data sets, scores pictures and times
 `study.py` carries out the study, `check.py` shows what a pose is taken for, `generate.py` draws,
 `distill.py` makes weights fast, `draw.py` opens the demo, converts and exports, `options.py` has
 what several share. A function checks its arguments, imports what it needs when it is called, and
-leaves the work to the rooms below. May import all of them; docs/architecture.md shows them.
+leaves the work to the rooms below. May import all of them; docs/understand/architecture.md shows them.
 """

@@ -80,7 +80,7 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """Score methods' pictures under the field's protocols: pidm, cfld, cfld-512, pcdms, patn,
-    leffa, clean, and synthetic (offline stand-ins). docs/evaluation.md tells them apart.
+    leffa, clean, and synthetic (offline stand-ins). docs/evaluate.md tells them apart.
 
     Examples:
     xmdpt evaluate results/xmdpt --reference data/raw/deepfashion --train data/raw/deepfashion,

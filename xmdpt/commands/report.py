@@ -11,12 +11,14 @@ from xmdpt.support.arguments import BadInput, check_file
 if TYPE_CHECKING:
     from xmdpt.stages.wandb_report import Reproduction
 
-app = typer.Typer(help="The page of a finished run; `publish` makes a W&B report of it.")
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
 def page(context: typer.Context) -> None:
     """Write reports/index.html from what is in reports/, and log the exhibits to W&B.
+
+    `publish` makes a W&B report of it, `sync` sends runs that were logged offline.
 
     Examples: xmdpt report, xmdpt report publish, xmdpt report sync.
     """

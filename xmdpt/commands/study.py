@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The study: which of the paper's claims hold in a small world.")
+app = typer.Typer()
 
 Out = Annotated[Path, typer.Option(help="Folder of the runs' scores.")]
 RUNS = Path("reports/reference/study/runs")
@@ -13,7 +13,7 @@ RUNS = Path("reports/reference/study/runs")
 
 @app.callback(invoke_without_command=True)
 def status(context: typer.Context, out: Out = RUNS) -> None:
-    """Say which runs are finished; `run` goes on, `report` weighs the claims.
+    """Say which runs of the study are finished; `run` goes on, `report` weighs the claims.
 
     Example: xmdpt study.
     """

@@ -5,5 +5,5 @@ points, `pairs` and `keypoints` know names and joints, `layouts` other tools' jo
 joints belong to their pictures, `skeletons` reads joints back from a drawn skeleton. `deepfashion`
 puts them together as one reader. `survey` says what a data set lacks, `remarks` what in it may not
 be meant so, `prepare` checks it and writes its index (`index`), `overlap` compares the splits. May
-import `support` and `config`. docs/data.md explains the layouts.
+import `support` and `config`. docs/reproduce/data.md explains the layouts.
 """

@@ -2,7 +2,7 @@
 
 A root is either an index made by the stage `prepare` (`xmdpt.data.index`), or a folder with
 pictures (`xmdpt.data.stores`), lists, pairs and key points (`xmdpt.data.annotations`). The reader
-detects which. docs/data.md shows the layouts.
+detects which. docs/reproduce/data.md shows the layouts.
 """
 
 import hashlib

@@ -155,6 +155,7 @@ def set_remarks(keypoints: np.ndarray, shares: Sequence[float | None] = ()) -> l
     if known and (mean := float(np.mean(known))) > MOST_ON_WHITE:
         said.append(
             f"{mean:.0%} of the joints lie on the white background of their pictures, beside the "
-            "people: are they in another frame? docs/data.md says which numbers are expected"
+            "people: are they in another frame? docs/reproduce/data.md says which numbers are "
+            "expected"
         )
     return said

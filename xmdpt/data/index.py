@@ -3,7 +3,7 @@
     dataset.json                       where the pictures are, and in which form
     pictures.tsv                       name, place and SHA-256 of each picture
     keypoints.npz                      (N, 18, 2) in the padded frame, one entry per picture
-    train.lst  test.lst  train_pairs.txt  test_pairs.txt    as in docs/architecture.md
+    train.lst  test.lst  train_pairs.txt  test_pairs.txt    as in docs/understand/architecture.md
 
 The stage `prepare` makes it. It spares copying tens of thousands of pictures or putting them into
 DVC's cache, while every later stage still depends on their contents.

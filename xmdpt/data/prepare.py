@@ -124,7 +124,7 @@ def _check_joints(data: DeepFashion, readings: Mapping[str, Reading]) -> None:
     there = ~missing(joints)
     x, y = np.moveaxis(joints - [FRAME_MARGIN, 0], 2, 0)
     outside = there & ((x < -1) | (x > FRAME_WIDTH + 1) | (y < -1) | (y > FRAME_HEIGHT + 1))
-    cure = "docs/data.md says which numbers are expected"
+    cure = "docs/reproduce/data.md says which numbers are expected"
     if outside.sum() > MOST_OUTSIDE * there.sum():
         share = outside.sum() / there.sum()
         raise DataError(f"{data.raw}: {share:.0%} of the joints lie outside their pictures; {cure}")

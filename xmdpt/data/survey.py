@@ -61,7 +61,7 @@ key points: pose.rar, linked from NTED's README
   https://github.com/RenYurui/Neural-Texture-Extraction-Distribution
   Unpack it to {root}/pose/WOMEN/..., .../MEN/... (or put fasion-resize-annotation-train.csv and
   -test.csv, linked from https://github.com/tengteng95/Pose-Transfer, into {root}/).
-  For a data set of your own: keypoints.csv, see docs/data.md"""
+  For a data set of your own: keypoints.csv, see docs/reproduce/data.md"""
 LISTS = (
     "{split}.lst is not there: the {split} pictures are those in its pairs. DeepFashion's is in "
     "fashion_data/ of https://github.com/tengteng95/Pose-Transfer"
@@ -280,7 +280,8 @@ def _check_poses(
         f"{some(sorted(bad))} ({first}: {reasons[first]})"
     )
     if len(bad) > MOST_POSELESS * len(poses):
-        found.missing.append(f"joints that make a pose: {what}; docs/data.md says what is expected")
+        cure = "docs/reproduce/data.md says what is expected"
+        found.missing.append(f"joints that make a pose: {what}; {cure}")
     elif few_joints == "stop":
         found.missing.append(f"poses of some pictures, and data.few_joints says stop: {what}")
     elif few_joints == "drop":

@@ -3,5 +3,5 @@
 `page.py` is the page of `xmdpt demo` and its server, with the pose editor in `editor.js` and poses
 to start from in `poses.json`; `sliders.py` is the small version for a notebook. The room may import
 everything but the command line, and nothing imports it at start-up: Gradio is an extra. The page is
-described in docs/photos.md.
+described in docs/use/photos.md.
 """

@@ -4,7 +4,7 @@
 `results` finds and pairs the files, `inspection` looks at them, `evaluate` scores one folder.
 `summary` and `compare` set several folders side by side, `baselines` makes the ones that every
 method is measured against.
-May import `metrics`, `pipeline` and the floors below. Explained in docs/evaluation.md.
+May import `metrics`, `pipeline` and the floors below. Explained in docs/evaluate.md.
 """
 
 from xmdpt.evaluation.evaluate import evaluate, evaluate_pairs

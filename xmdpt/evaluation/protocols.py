@@ -1,7 +1,7 @@
 """Protocols: records of everything that decides a score.
 
 The same pixels score .64 to .80 in SSIM depending on the rules, so a score without its protocol
-says nothing. `preparation`, `networks` and `evaluate` carry the records out; docs/evaluation.md
+says nothing. `preparation`, `networks` and `evaluate` carry the records out; docs/evaluate.md
 says which paper used which.
 """
 

@@ -120,7 +120,7 @@ def _listed(folder: Path, split: Split) -> list[str] | None:
 
 
 class References:
-    """A folder's pictures, in any layout of docs/data.md, under any spelling of their names."""
+    """A folder's pictures in any layout of docs/reproduce/data.md, by any spelling of a name."""
 
     def __init__(self, folder: str | Path, size: Size = (256, 256)) -> None:
         """Open `folder`; `size` (height, width) chooses among several LMDBs."""

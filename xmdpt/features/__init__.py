@@ -4,5 +4,5 @@
 runs them and the VAE over every picture and its mirror image, `rows.py` finds those of a run, and
 `cache.py` reads them and composes training batches. May import `data/`, `support/` and modules
 at the root below them.
-docs/encoders-and-cache.md explains the choices of encoders, the files and their sizes.
+docs/reproduce/features.md explains the choices of encoders, the files and their sizes.
 """

@@ -3,5 +3,5 @@
 `people.py` renders a few people and encodes them, `sampling.py` draws from condition vectors,
 `studies.py` compares models that differ in one setting, and `figures.py` draws the figures. No
 stage of the pipeline uses them. The room may import `paper`, `training`, `weights` and everything
-below them. The notebooks are introduced in docs/notebooks.md.
+below them. The notebooks are introduced in docs/understand/notebooks.md.
 """

@@ -4,5 +4,5 @@
 the truth, `frechet.py` compares sets of features (FID, KID). `intervals.py` gives the uncertainty
 of a mean, `contrasts.py` that of a difference over seeds and people. `labels.py` holds headings and
 formats; it, `intervals.py` and `contrasts.py` import without torch. May import
-`features/`, `support/` and `data/`. docs/evaluation.md explains the protocols that use them.
+`features/`, `support/` and `data/`. docs/evaluate.md explains the protocols that use them.
 """

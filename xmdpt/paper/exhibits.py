@@ -2,7 +2,7 @@
 
 Each notebook of `notebooks/paper/` makes one and writes it with `write_exhibit` to
 `reports/exhibits/<name>/`: the record `exhibit.json`, tables as `.csv` and `.md`, figures as
-`.png`. The report page and the README's table are made from these folders alone.
+`.png`. The report page and the table of results are made from these folders alone.
 """
 
 import base64
@@ -24,12 +24,12 @@ DPI = 150  # of figures on disk
 Status = Literal["supported", "not supported", "no difference", "cannot tell", "not run"]
 
 HOW_TO_READ = (
-    "Claims that compare two designs are judged by the study (docs/study.md): each row trained "
-    "from scratch in a small world with several seeds, the verdict over seeds and people. This run "
-    "trained each model once, and its scores stand beside: its intervals are over people, and do "
-    "not know what another seed would give. Of costs, “supported” means that what was measured "
-    "here, in one run, says so in every round; of Figure 5, that the paper's threshold is reached;"
-    " of Figure 2, that the 95 % interval over people is clear of zero."
+    "Claims that compare two designs are judged by the study (docs/results/study.md): each row "
+    "trained from scratch in a small world with several seeds, the verdict over seeds and people. "
+    "This run trained each model once, and its scores stand beside: its intervals are over "
+    "people, and do not know what another seed would give. Of costs, “supported” means that what "
+    "was measured here, in one run, says so in every round; of Figure 5, that the paper's "
+    "threshold is reached; of Figure 2, that the 95 % interval over people is clear of zero."
 )
 """What the status of a claim means, wherever claims are listed."""
 

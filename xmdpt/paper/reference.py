@@ -1,9 +1,9 @@
-"""Keep a finished run for readers: exhibits as a page that GitHub shows, and the README's table.
+"""Keep a finished run for readers: exhibits as a page that GitHub shows, and the table of results.
 
     python -m xmdpt.paper.reference --note "31 minutes on two cores of an Intel Xeon"
 
-writes `reports/reference/<profile>/` from reports/exhibits/, and the part of README.md between
-its two marks from all runs that are kept.
+writes `reports/reference/<profile>/` from reports/exhibits/, and the part of docs/results/index.md
+between its two marks from all runs that are kept.
 """
 
 import argparse
@@ -21,6 +21,9 @@ from xmdpt.paper.exhibits import EXHIBITS, HOW_TO_READ, Status, exhibit_folder, 
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 
 FOLDER = "reports/reference"
+RESULTS = Path("docs/results/index.md")
+UP = "../../"
+"""From that page to the root."""
 BEGIN = "<!-- what is reproduced: python -m xmdpt.paper.reference -->"
 END = "<!-- end of what is reproduced -->"
 WIDEST = 1400  # pixels
@@ -40,11 +43,11 @@ def _cell(profile: str, exhibit: dict[str, Any] | None) -> str:
         return ""
     counts = Counter(claim["status"] for claim in exhibit["claims"])
     said = ", ".join(f"{counts[status]} {status}" for status in get_args(Status) if counts[status])
-    return f"[{said or 'shown'}]({FOLDER}/{profile}/README.md#{_slug(exhibit)})"
+    return f"[{said or 'shown'}]({UP}{FOLDER}/{profile}/README.md#{_slug(exhibit)})"
 
 
-def readme_table(kept: Mapping[str, Sequence[dict[str, Any]]]) -> str:
-    """The README's table: an exhibit a line, a kept run (profile -> its exhibits) a column."""
+def kept_table(kept: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """The table of results: an exhibit a line, a kept run (profile -> its exhibits) a column."""
     runs = {profile: {one["name"]: one for one in kept[profile]} for profile in sorted(kept)}
     titles = {one["name"]: one["title"] for exhibits in runs.values() for one in exhibits.values()}
     heads = [f"`{profile}`" for profile in runs]
@@ -76,9 +79,9 @@ def put_between(page: Path, begin: str, end: str, made: str) -> None:
         partial.write_text(f"{before}{begin}\n{made}\n{end}{after}", encoding="utf-8")
 
 
-def update_readme(readme: Path, kept: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-    """Put the table between the README's marks; raises ValueError where they are not there."""
-    put_between(readme, BEGIN, END, readme_table(kept))
+def update_results(page: Path, kept: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Put the table between the marks of a page; raises ValueError where they are not there."""
+    put_between(page, BEGIN, END, kept_table(kept))
 
 
 def _page(root: Path, exhibits: list[dict[str, Any]], about: dict[str, Any], scored: bool) -> str:
@@ -174,6 +177,6 @@ if __name__ == "__main__":
     try:
         check_made(arguments.exhibits)
         print(f"wrote {keep_reference('.', arguments.note, arguments.exhibits)}")
-        update_readme(Path("README.md"), read_kept())
+        update_results(RESULTS, read_kept())
     except (ConfigError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None

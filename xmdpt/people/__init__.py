@@ -3,5 +3,6 @@
 `looks.py` draws who people are and how they pose, `bodies.py` shapes and poses their bodies,
 `wardrobe.py` cuts clothes, hair and skin, `studio.py` dresses and photographs them, and
 `dataset.py` renders a person or a whole data set. May import `data/` and `support/`; Anny and
-Mitsuba are imported only to render. docs/data.md and docs/architecture.md describe the files.
+Mitsuba are imported only to render. docs/reproduce/data.md and docs/understand/architecture.md
+describe the files.
 """

@@ -6,8 +6,8 @@ made, and `sync.py` sends later what was logged offline. `report.py` and `pages.
 page, `wandb_report.py` builds and `publish.py` writes and sends a W&B report, from `templates.py`.
 `info.py` says what is here and what is missing, `ahead.py` trains several runs at a time,
 `alone.py` one outside the graph. May import `paper`, `training`, `evaluation`, `weights` and the
-floors below. docs/architecture.md has the files that stages write, docs/experiments.md how runs are
-configured, docs/wandb.md what W&B shows of them.
+floors below. docs/understand/architecture.md has the files that stages write,
+docs/extend/experiments.md how runs are configured, docs/reproduce/wandb.md what W&B shows of them.
 """
 
 import sys

@@ -28,6 +28,8 @@ from xmdpt.support.files import atomic_path, write_json
 
 BEGIN = "<!-- what is decided: xmdpt study report -->"
 END = "<!-- end of what is decided -->"
+DECIDED: tuple[Status, ...] = ("supported", "not supported", "no difference")
+HEADLINES = 10
 UNFINISHED = "The study is not finished: a claim is judged when its rows have all seeds."
 
 
@@ -126,8 +128,8 @@ def _about(found: Findings) -> str:
     wanted = len(found.design.rows) * len(found.design.seeds)
     return (
         f"{finished} of {wanted} drawings, {pairs:,} pairs of {people} people each, by the code of "
-        f"commit {commits}. Rows and claims are those of `claims.yaml`; `docs/study.md` says how a "
-        "verdict is reached."
+        f"commit {commits}. Rows and claims are those of `claims.yaml`; `docs/results/study.md` "
+        "says how a verdict is reached."
     )
 
 
@@ -164,21 +166,35 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
 
 
 def decided(found: Findings) -> str:
-    """What README says is decided: a claim a line, or how far the study is."""
+    """What README says is decided: a claim a line, ten at most, or how far the study is."""
     if all(verdict.gain is None for verdict in found.verdicts.values()):
         finished = sum(len(found.records.get(row, {})) for row in found.design.rows)
         wanted = len(found.design.rows) * len(found.design.seeds)
         return f"The study is under way: {finished} of {wanted} drawings are scored, no claim yet."
     rows = [
         {
-            "claim": row["claim"],
+            "claim": f"{row['claim']} ({row['where']})",
             "the paper": row["paper"],
             "the study": row["gain"],
             "verdict": row["verdict"],
         }
-        for row in verdict_rows(found)
+        for row in headlines(verdict_rows(found))
     ]
     return f"{summary(found)}\n\n{_table(rows)}"
+
+
+def headlines(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Of the table of verdicts what README has room for, in its order.
+
+    That is the first claim of each table or section whose rows are finished. If these are more than
+    ten, those that the study cannot tell go first.
+    """
+    first: dict[str, dict[str, str]] = {}
+    for row in sorted(rows, key=lambda row: row["status"] not in DECIDED):
+        if row["gain"]:
+            first.setdefault(row["where"].partition(",")[0], row)
+    kept = [row["name"] for row in first.values()][:HEADLINES]
+    return [row for row in rows if row["name"] in kept]
 
 
 def write_page(design: Design, folder: Path, readme: Path | None = None) -> Path:

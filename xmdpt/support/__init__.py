@@ -4,5 +4,5 @@
 pretrained weights, `precision` chooses number formats, `random` makes keyed generators, `pictures`
 converts between uint8 and float pictures, `workers` does jobs side by side, `arguments` checks
 command-line arguments. May import `config`.
-docs/architecture.md explains how stages write their folders.
+docs/understand/architecture.md explains how stages write their folders.
 """

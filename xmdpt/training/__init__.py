@@ -4,6 +4,6 @@
 the autoencoder, `pretrain` the small weights that ship. `device`, `ema` and `errors` serve both
 trainers; `invariance` watches the condition vector along the way. Beyond the paper: `alignment`
 (a loss on early tokens), `equivariance` (of the autoencoder) and `timesteps` (of few steps). May
-import `metrics`, `pipeline` and the floors below. Explained in docs/experiments.md and
-docs/recipe.md.
+import `metrics`, `pipeline` and the floors below. Explained in docs/reproduce/machines.md and
+docs/results/recipe.md.
 """

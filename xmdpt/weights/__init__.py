@@ -3,5 +3,5 @@
 `load` opens a pipeline folder or the small weights that ship, `runs` a trained run's checkpoint,
 with which it also draws all test pairs. `export` writes folders that need no xmdpt, `convert`
 reads and writes the authors' files. May import `pipeline` and the floors below. Explained in
-docs/pipeline.md.
+docs/use/pipeline.md.
 """
