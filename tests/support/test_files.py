@@ -23,7 +23,8 @@ def test_what_a_killed_process_left_half_written_is_not_kept(tmp_path):
     out = tmp_path / "out"
     code = f"""
 import os, signal
-from xmdpt.support.files import atomic_path, resumable_dir
+from xmdpt.support.files import atomic_path
+from xmdpt.support.files import resumable_dir
 with resumable_dir({str(out)!r}, "key") as work:
     with atomic_path(work / "main/done.png") as path:
         path.write_text("done")
