@@ -144,7 +144,7 @@ def test_a_cell_that_ends_the_notebook_early_is_a_failure(run, folder, capfd, li
     source = write(folder / "notebooks/early.ipynb", "print('before')", line, "print('never')")
     assert run(source, "made/early.ipynb") == 1
     executed = nbformat.read(folder / "made/early.ipynb", as_version=4)
-    before, early, never = executed.cells[-3:]
+    before, early, never = [cell for cell in executed.cells if cell.cell_type == "code"][-3:]
     assert before.outputs[0].text == "before\n" and never.outputs == []
     assert name in str(early.outputs)
     assert "made/early.ipynb" in capfd.readouterr().err

@@ -220,8 +220,7 @@ def _note_death(notebook: nbformat.NotebookNode) -> None:
     begun = [
         cell
         for cell in notebook.cells
-        if cell.cell_type == "code"
-        and cell.metadata.get("papermill", {}).get("status", "pending") != "pending"
+        if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("start_time")
     ]
     if begun:
         died = nbformat.v4.new_output(

@@ -255,9 +255,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         if tensor.dtype in _HALF:
             tensor = state[name] = tensor.float()
         if tensor.dtype not in (torch.float32, *_INTEGERS):
-            raise CheckpointError(
-                f"{path}: {name} is {tensor.dtype}, not a number of 16 or 32 bits"
-            )
+            raise CheckpointError(f"{path}: {name} is {tensor.dtype}, not of 16 or 32 bits")
         if not tensor.isfinite().all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
     return state

@@ -65,8 +65,8 @@ def _read(network: Any, folder: Path, stage: str) -> Any:
         return network.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except Exception as error:  # JSON, safetensors, shapes: each has its own errors
         raise ConfigError(
-            f"{folder}: holds no readable weights ({reason(error)}); `dvc checkout {folder}` brings "
-            f"them back, and `dvc repro --force --single-item {stage}` makes them again"
+            f"{folder}: holds no readable weights ({reason(error)}); `dvc checkout {folder}` "
+            f"brings them back, `dvc repro --force --single-item {stage}` makes them again"
         ) from None
 
 
