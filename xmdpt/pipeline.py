@@ -189,6 +189,7 @@ class XMDPTPipeline(DiffusionPipeline):
         generator: Generators = None,
         num_images_per_prompt: int = 1,
         pose_finder: PoseFinder | None = None,
+        any_source: bool = False,
     ) -> Tensor:
         """The condition vectors (B, D), B poses times images; a single source is encoded once."""
         device, size = self._execution_device, self.size
@@ -196,7 +197,7 @@ class XMDPTPipeline(DiffusionPipeline):
         if not sources or not poses:
             raise ValueError(f"{'pose' if sources else 'source'}: an empty list")
         photos = np.stack([read_picture(photo, size) for photo in sources])
-        for photo in photos:
+        for photo in [] if any_source else photos:
             check_source(photo, "source")
         skeletons = np.stack([draw_pose(item, size, pose_finder) for item in poses])
         count = len(skeletons) * num_images_per_prompt
@@ -337,6 +338,7 @@ class XMDPTPipeline(DiffusionPipeline):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         pose_finder: PoseFinder | None = None,
+        any_source: bool = False,
     ) -> ImagePipelineOutput | tuple[Images]:
         """Draw the person of `source` in each `pose`.
 
@@ -350,6 +352,7 @@ class XMDPTPipeline(DiffusionPipeline):
             eta: of DDIM. latents: noise (B, C, H, W) to start from.
             output_type: "pil"; "np" (B, H, W, 3) or "pt" (B, 3, H, W) in [0, 1]; or "latent".
             pose_finder: finds the joints if poses are photos, see `photos.subjects.find_pose`.
+            any_source: takes sources of one colour, and drawn skeletons, which are else refused.
 
         Raises ValueError for bad arguments. The pictures of one pose follow each other.
         """
@@ -360,7 +363,7 @@ class XMDPTPipeline(DiffusionPipeline):
         if not (math.isfinite(guidance_scale) and math.isfinite(guidance_power)):
             raise ValueError("guidance_scale and guidance_power must be finite numbers")
         condition = self.encode_condition(
-            source, pose, generator, num_images_per_prompt, pose_finder
+            source, pose, generator, num_images_per_prompt, pose_finder, any_source
         )
         config = self.transformer.config
         shape = (len(condition), config.in_channels, config.sample_size, config.sample_size)

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from xmdpt import XMDPTTransformer2DModel
-from xmdpt.cli import BadInput, app
+from xmdpt.cli import app
+from xmdpt.support.arguments import BadInput
 from xmdpt.weights.convert import (
     GOLDEN,
     CheckpointError,
