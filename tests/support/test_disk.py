@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from xmdpt.support.arguments import BadInput
 from xmdpt.support.disk import DiskError, disk_errors
 from xmdpt.support.files import atomic_files, atomic_path, write_json
 
@@ -63,6 +64,14 @@ def test_a_folder_that_a_library_cannot_write_is_named(tmp_path):
     ):
         WRITERS["safetensors"](folder / "weights")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_an_error_of_our_own_passes_whatever_it_came_from(tmp_path):
+    with pytest.raises(BadInput, match="a.jpg: not a readable"), disk_errors(tmp_path):
+        try:
+            raise PermissionError(errno.EACCES, "Permission denied", "a.jpg")
+        except OSError:
+            raise BadInput("a.jpg: not a readable picture") from None
 
 
 def test_an_error_of_another_kind_passes(tmp_path):

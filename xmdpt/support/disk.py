@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _SPACE = "free some space; the same command then goes on from what is finished"
-_RIGHTS = "make it writable, or choose another place"
+_READ_ONLY = "make it writable, or choose another place"
+_RIGHTS = "change its rights, or choose another place"
 CURES = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
-    errno.EROFS: _RIGHTS,
+    errno.EROFS: _READ_ONLY,
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EFBIG: "raise the limit on the size of files (ulimit -f), or use another file system",
@@ -59,9 +60,9 @@ def disk_errors(path: Path, unfinished: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except DiskError:
-        raise
     except Exception as error:
+        if type(error).__module__.startswith("xmdpt."):
+            raise  # our own errors say what is wrong
         number, file = _cause(error, path)
         if number is None and unfinished is not None:
             number = _probed(unfinished)
