@@ -67,7 +67,7 @@ def test_a_folder_that_a_library_cannot_write_is_named(tmp_path):
 
 
 def test_an_error_of_our_own_passes_whatever_it_came_from(tmp_path):
-    with pytest.raises(BadInput, match="a.jpg: not a readable"), disk_errors(tmp_path):
+    with pytest.raises(BadInput, match="not a readable picture"), disk_errors(tmp_path):
         try:
             raise PermissionError(errno.EACCES, "Permission denied", "a.jpg")
         except OSError:

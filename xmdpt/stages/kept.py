@@ -17,7 +17,7 @@ from xmdpt.support.arguments import BadInput
 from xmdpt.support.files import finished_work
 from xmdpt.support.owner import sole_owner
 
-PLACES = ("models", "data/cache", "data/samples")
+PLACES = ("models", "data", "data/cache", "data/samples")
 """Where the outputs of stages lie that take long."""
 
 
