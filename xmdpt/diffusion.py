@@ -6,6 +6,7 @@ It has T = 1000 steps and linear betas from 1e-4 to 2e-2.
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler, DDIMSchedulerOutput
