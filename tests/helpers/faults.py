@@ -44,7 +44,7 @@ Stage = Callable[[Path, Path, Callable[[int], None]], None]
 
 def make_world(root: Path) -> None:
     """Everything that the stages start from."""
-    settings = {"checkpoints": {"early": 6, "main": STEPS}, "batch_size": 4}
+    settings = {"checkpoints": {"ablation": 6, "main": STEPS}, "batch_size": 4}
     write_project(root, {"base_b": {"title": "B"}}, save_every=SAVE_EVERY, **settings)
     params = root / "params.yaml"
     content = params.read_text()
