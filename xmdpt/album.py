@@ -61,6 +61,7 @@ class How:
     source_units: Units | None = None
     pose_units: Units | None = None
     mark: bool = True
+    any_source: bool = False
 
 
 class Readings:
@@ -77,7 +78,8 @@ class Readings:
 
         def read() -> Framed:
             subject = Subject(path, units=how.source_units, crop=how.crop)
-            return read_source(subject, self._finder, how.rescale, how.remove_background)
+            asked = (how.rescale, how.remove_background, how.any_source)
+            return read_source(subject, self._finder, *asked)
 
         return self._once(self._sources, path, read)
 

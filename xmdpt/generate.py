@@ -97,6 +97,7 @@ def generate(
     device: str | torch.device | None = None,
     finder: PeopleFinder | None = None,
     say: Callable[[str], None] = print,
+    any_source: bool = False,
 ) -> Drawn:
     """Draw the person of `source` in the pose of `pose`: `load_pipeline`, `prepare`, `draw`.
 
@@ -105,7 +106,7 @@ def generate(
     """
     finder = finder or PeopleFinder()
     pipe = load_pipeline(weights, device)  # first, so that a wrong name fails before detection
-    prepared = prepare(source, pose, finder, rescale, remove_background, say)
+    prepared = prepare(source, pose, finder, rescale, remove_background, say, any_source)
     return draw(pipe, prepared, seeds, ranking, preset, num_inference_steps, guidance_scale)
 
 
@@ -116,12 +117,14 @@ def prepare(
     rescale: bool = False,
     remove_background: bool = False,
     say: Callable[[str], None] = print,
+    any_source: bool = False,
 ) -> Prepared:
     """Read and frame both; `say` is told which joints of the pose are missing.
 
-    With `rescale` the pose takes the source's limb lengths (`rescale_pose`). Raises PhotoError.
+    With `rescale` the pose takes the source's limb lengths (`rescale_pose`), and with `any_source`
+    a source may be of one colour, or a skeleton. Raises PhotoError.
     """
-    person = read_source(source, finder, rescale, remove_background)
+    person = read_source(source, finder, rescale, remove_background, any_source)
     target = read_pose(pose, finder)
     for remark in (*person.remarks, *target.remarks):
         say(f"note: {remark}")
@@ -131,14 +134,19 @@ def prepare(
 
 
 def read_source(
-    source: Subject, finder: PeopleFinder, want_keypoints: bool, remove_background: bool
+    source: Subject,
+    finder: PeopleFinder,
+    want_keypoints: bool,
+    remove_background: bool,
+    any_source: bool = False,
 ) -> Framed:
     """Read and frame the person to draw; PhotoError where it is no photo of one."""
     if not source.is_photo:
         raise PhotoError(f"{source.path}: the source must be a photo, not key points")
     person = read_photo_subject(source, finder, want_keypoints, remove_background)
     assert person.picture is not None, "it is a photo"
-    check_source(squash(person.picture, 128), source.path)
+    if not any_source:
+        check_source(squash(person.picture, 128), source.path)
     return person
 
 
@@ -226,6 +234,7 @@ def sample(
                 guidance_scale=guidance_scale,
                 generator=[torch.Generator().manual_seed(seed) for _, seed in chunk],
                 callback_on_step_end=step,
+                any_source=True,  # `prepare` has looked
             )[0]
         except (ConfigError, PresetError) as error:  # the first: a token encoder is missing
             raise PhotoError(str(error)) from None

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import xmdpt.model  # from_pretrained finds its class only among imported modules
 from xmdpt.config import MIN_STEPS, ConfigError, Objective
-from xmdpt.diffusion import guidance_weight, guide, make_scheduler
+from xmdpt.diffusion import check_scheduler, guidance_weight, guide, make_scheduler
 from xmdpt.features.cache import sample_latent
 from xmdpt.features.encoders import Kind, make_encoder
 from xmdpt.flow import make_flow_scheduler
@@ -167,6 +167,7 @@ class XMDPTPipeline(DiffusionPipeline):
         generator: Generators = None,
         num_images_per_prompt: int = 1,
         pose_finder: PoseFinder | None = None,
+        any_source: bool = False,
     ) -> Tensor:
         """The condition vectors (B, D), B poses times images; a single source is encoded once."""
         device, size = self._execution_device, self.size
@@ -174,7 +175,7 @@ class XMDPTPipeline(DiffusionPipeline):
         if not sources or not poses:
             raise ValueError(f"{'pose' if sources else 'source'}: an empty list")
         photos = np.stack([read_picture(photo, size) for photo in sources])
-        for photo in photos:
+        for photo in [] if any_source else photos:
             check_source(photo, "source")
         skeletons = np.stack([draw_pose(item, size, pose_finder) for item in poses])
         count = len(skeletons) * num_images_per_prompt
@@ -258,6 +259,7 @@ class XMDPTPipeline(DiffusionPipeline):
 
         `timesteps`, from high to low, take the place of the scheduler's own.
         """
+        check_scheduler(self.scheduler)
         if timesteps is None:
             self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
         else:
@@ -333,6 +335,7 @@ class XMDPTPipeline(DiffusionPipeline):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         pose_finder: PoseFinder | None = None,
         preset: Preset = "exact",
+        any_source: bool = False,
     ) -> ImagePipelineOutput | tuple[Images]:
         """Draw the person of `source` in each `pose`.
 
@@ -348,6 +351,7 @@ class XMDPTPipeline(DiffusionPipeline):
             num_inference_steps: by default the preset's.
             preset: "exact", the paper's 50 steps, or "fast", see `xmdpt.presets`.
             pose_finder: finds the joints if poses are photos, see `photos.subjects.find_pose`.
+            any_source: takes sources of one colour, and drawn skeletons, which are else refused.
 
         Raises ValueError for bad arguments. The pictures of one pose follow each other.
         """
@@ -359,7 +363,7 @@ class XMDPTPipeline(DiffusionPipeline):
         with self._planned(preset, num_inference_steps) as chosen:
             self._check(chosen.steps, num_images_per_prompt, output_type, names)
             condition = self.encode_condition(
-                source, pose, generator, num_images_per_prompt, pose_finder
+                source, pose, generator, num_images_per_prompt, pose_finder, any_source
             )
             latents = self.denoise(
                 condition,

@@ -244,12 +244,17 @@ def _note(folder: Path, shard: int) -> Path:
 
 
 def _finished(folder: Path, shard: int) -> bool:
+    """Whether a shard is there as it was written; a damaged one is named, and made again."""
     note, path = _note(folder, shard), folder / shard_name(shard)
-    return (
-        note.exists()
-        and path.exists()
-        and path.stat().st_size == json.loads(note.read_text())["bytes"]
-    )
+    if not (note.exists() and path.exists()):
+        return False
+    try:
+        whole = file_digest(path) == json.loads(note.read_text())["sha256"]
+    except (ValueError, KeyError, TypeError):  # the note itself is damaged
+        whole = False
+    if not whole:
+        print(f"{path}: damaged since it was written; made again", file=sys.stderr)
+    return bool(whole)
 
 
 def _write_shards(

@@ -226,6 +226,7 @@ def render_dataset(
     seed: int = 0,
     first_identity: int = 0,
     workers: int | None = None,
+    keep: bool = False,
 ) -> None:
     """Render a data set to the folder `root`; after an interruption, the next call resumes.
 
@@ -235,6 +236,7 @@ def render_dataset(
         height: of a picture, in pixels.
         first_identity: number of the first person; other ranges give other people.
         workers: number of processes, by default one per core.
+        keep: see `xmdpt.support.files.resumable_dir`.
 
     Raises ValueError for an argument out of range, and DataError if `root` holds something other
     than rendered people.
@@ -254,6 +256,6 @@ def render_dataset(
         "people-1", identities, test_identities, views, height, samples_per_pixel, seed,
         first_identity,
     )  # fmt: skip
-    with resumable_dir(root, key) as partial:
+    with resumable_dir(root, key, keep=keep) as partial:
         _render_all(partial, people, views, height, samples_per_pixel, workers)
         _write_lists(partial, people[:split], people[split:], views)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -14,6 +15,7 @@ from xmdpt.data.pairs import result_name
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline, scheduler_for
 from xmdpt.support.files import atomic_path
+from xmdpt.support.hub import reason
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import keyed_generator
 
@@ -38,14 +40,14 @@ def load_run(
     for part, stage in ((vae, "vae"), (trained, f"train@{run}")):
         if not part.is_dir():
             raise ConfigError(f"{part}: missing; `dvc repro {stage}` makes it")
-    model = XMDPTTransformer2DModel.from_pretrained(trained, local_files_only=True)
+    model = _read(XMDPTTransformer2DModel, trained, f"train@{run}")
     if differ := [name for name, value in config.model if model.config[name] != value]:
         raise ConfigError(
             f"{trained}: trained with another {', '.join(differ)} than params.yaml has now; "
             f"change that back, or train again with `dvc repro train@{run}`"
         )
     pipeline = XMDPTPipeline(
-        AutoencoderKL.from_pretrained(vae, local_files_only=True),
+        _read(AutoencoderKL, vae, "vae"),
         model,
         scheduler_for(config.train.objective),
         features.source_encoder,
@@ -55,6 +57,17 @@ def load_run(
     )
     _hide_bar(pipeline)
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _read(network: Any, folder: Path, stage: str) -> Any:
+    """Load a network of diffusers; raises ConfigError for files that are not whole."""
+    try:
+        return network.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except Exception as error:  # JSON, safetensors, shapes: each has its own errors
+        raise ConfigError(
+            f"{folder}: holds no readable weights ({reason(error)}); `dvc checkout {folder}` "
+            f"brings them back, `dvc repro --force --single-item {stage}` makes them again"
+        ) from None
 
 
 def _hide_bar(pipeline: XMDPTPipeline) -> None:
