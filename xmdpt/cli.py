@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from xmdpt.commands import check, draw, measure, report, runs, study
+from xmdpt.commands import check, draw, measure, report, runs, stage, study
 from xmdpt.config import ConfigError
 from xmdpt.support.arguments import BadInput
 
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(runs.info, runs.profile, runs.run, runs.train),
+    *(runs.info, runs.profile, runs.run, runs.train, stage.stage),
     *(draw.generate, check.check, draw.demo, draw.export, draw.convert),
     *(measure.survey, measure.evaluate, measure.bench),
 ):

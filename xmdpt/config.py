@@ -20,6 +20,7 @@ CostModel = Literal[
     "vae", "dinov2_giant", "dinov2_base",
 ]  # fmt: skip
 """Networks whose cost is measured (xmdpt.costs.full_size)."""
+Protocol = Literal["synthetic", "pidm", "cfld", "cfld-512", "pcdms", "patn", "leffa", "clean"]
 Precision = Literal["auto", "bf16", "fp32"]
 """auto: bf16 where the hardware makes it faster, else fp32 (xmdpt.support.precision)."""
 
@@ -150,6 +151,8 @@ class FeaturesConfig(Section):
     storage: Literal["fp32", "fp16", "bf16", "fp8"]
     """Format of stored tokens; the moments of latents are always stored in fp32."""
     batch_size: PositiveInt
+    pictures: Literal["all", "few"] = "all"
+    """few: only test people whom training watches; enough where nothing is trained."""
 
 
 class ModelConfig(Section):
@@ -208,6 +211,10 @@ class TrainConfig(Section):
     save_every: PositiveInt
     """Steps between the saved states that an interrupted run resumes from."""
     log_every: PositiveInt
+    accumulation: PositiveInt = 1
+    """Parts that a process computes its share of a batch in: less memory, the same step."""
+    processes: PositiveInt = 1
+    """Processes in which the stages `train` and `vae` train; torchrun says it elsewhere."""
 
     @property
     def steps(self) -> int:
@@ -239,8 +246,10 @@ class SampleConfig(Section):
 
 
 class EvaluateConfig(Section):
-    protocol: Literal["synthetic", "pidm", "cfld", "cfld-512", "pcdms", "patn", "leffa", "clean"]
+    protocol: Protocol
     """Whose rules score the pictures; see docs/evaluation.md."""
+    also: list[Protocol] = []
+    """Others that score them too, for a table of their own."""
 
 
 class CostsConfig(Section):
@@ -263,6 +272,8 @@ class Experiment(Section):
     """One run as its difference from the base."""
 
     title: str
+    released: str | None = None
+    """A file of published weights, which are the run's in place of a training."""
     features: dict[str, Any] = {}
     model: dict[str, Any] = {}
     train: dict[str, Any] = {}
@@ -287,6 +298,12 @@ class Config(Section):
     @property
     def training_seed(self) -> int:
         return self.seed if self.train.seed is None else self.train.seed
+
+    @property
+    def released(self) -> dict[str, str]:
+        """The runs that are not trained -> the files of their published weights."""
+        files = {run: self.experiments[run].released for run in self.runs}
+        return {run: file for run, file in files.items() if file is not None}
 
     @property
     def last_checkpoint(self) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 `files` writes files and folders whole or not at all, `git` says which commit runs, `hub` loads
 pretrained weights, `precision` chooses number formats, `random` makes keyed generators, `pictures`
-converts between uint8 and float pictures, `workers` does jobs side by side, `arguments` checks
-command-line arguments. May import `config`.
+converts between uint8 and float pictures, `workers` does jobs side by side, `shards` divides a
+stage's work among machines, `arguments` checks command-line arguments. May import `config`.
 docs/architecture.md explains how stages write their folders.
 """
