@@ -26,6 +26,8 @@ from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.train import StepReport, Trainer
 
 STATE = "state.pt"
+SAME_WEIGHTS = {"gradient_checkpointing", "save_every", "accumulation", "processes"}
+"""Settings that do not change the weights, up to rounding."""
 
 History = list[dict[str, float]]
 Kept = dict[Checkpoint, int]
@@ -126,7 +128,7 @@ def settings_key(config: Config, start: str | None) -> str:
 
     `start` is the `weights_digest` of the weights to start from.
     """
-    apart = {"seed", "resume", "gradient_checkpointing", "log_every", "save_every"}
+    apart = {"seed", "resume", "log_every", *SAME_WEIGHTS}
     resume = config.train.resume
     return fingerprint(
         config.model.model_dump(),
@@ -166,7 +168,8 @@ def _train(
         for name, step in train.checkpoints.items():
             if step == report.step:
                 if first:
-                    trainer.ema.model.save_pretrained(work / name)
+                    with trainer.watch.busy():
+                        trainer.ema.model.save_pretrained(work / name)
                 kept[name] = step
         if report.step % train.save_every == 0 or last:
             trainer.save(work / STATE, history=rows, kept=kept)
