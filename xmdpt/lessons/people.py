@@ -33,11 +33,15 @@ def lesson_people(
     `folder` (None: data/cache/lessons of the repository). The test people do not depend on `train`.
     The first call on a machine builds the body model, which takes a minute.
     """
-    settings = {"identities": train + test, "test_identities": test, "views": views}
     root = _make_once(
         Path(folder or WORK) / f"people-{test}-{train}-{views}",
         lambda place: render_dataset(
-            place, height=192, first_identity=FIRST_PERSON - train, **settings
+            place,
+            identities=train + test,
+            test_identities=test,
+            views=views,
+            height=192,
+            first_identity=FIRST_PERSON - train,
         ),
     )
     return DeepFashion(root, size)
