@@ -72,7 +72,7 @@ lock:  ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 		--no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean:  ## Delete what was made, after asking (keeps .venv/ and DVC's cache)
-	@made="$$(ls -d $(MADE) $$(find data data/index data/cache models reports -maxdepth 1 -name '.*.partial-*' \
+	@made="$$(ls -d $(MADE) $$(find data data/index data/cache models reports -maxdepth 1 -name '.*.partial-*' -o -name '.*.lock' \
 		2>/dev/null) 2>/dev/null)"; \
 	if [ -z "$$made" ]; then echo "nothing to delete"; exit 0; fi; \
 	echo "$$made" | sed 's/^/  /'; \

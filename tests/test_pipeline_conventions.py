@@ -58,6 +58,25 @@ def test_solvers_of_one_equation_agree(pipeline, kind, spacing):
     assert (made - expected).norm() < 0.1 * expected.norm()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"prediction_type": "v_prediction"}, "prediction_type is v_prediction, but the network"),
+        ({"prediction_type": "sample"}, "prediction_type is sample, but the network"),
+        ({"beta_end": 0.012}, "beta_end is 0.012, but the network was trained with 0.02"),
+        ({"beta_schedule": "scaled_linear"}, "beta_schedule is scaled_linear, but"),
+        ({"num_train_timesteps": 500}, "num_train_timesteps is 500, but"),
+        ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr is True, but"),
+        ({"trained_betas": [0.01] * 1000}, "trained_betas is .*, but"),
+    ],
+)
+def test_a_scheduler_that_does_not_fit_the_weights_is_refused(pipeline, changes, said):
+    config = pipeline.scheduler.config
+    pipeline.scheduler = EulerDiscreteScheduler.from_config(config, **changes)
+    with pytest.raises(ValueError, match=f"EulerDiscreteScheduler: {said}"):
+        draw(pipeline)
+
+
 def test_a_seed_is_one_picture_whatever_was_drawn_before(pipeline):
     """How large this scheduler wants the noise depends on the timesteps that it is set to."""
     kind = EulerDiscreteScheduler

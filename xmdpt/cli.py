@@ -1,12 +1,12 @@
 """The command line: `xmdpt COMMAND --help`."""
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
 from xmdpt.commands import check, draw, measure, report, runs, stage, study
-from xmdpt.config import ConfigError
-from xmdpt.support.arguments import BadInput
+from xmdpt.support.ends import in_one_line
 
 app = typer.Typer(
     help="X-MDPT: put a person into another pose.",
@@ -25,18 +25,11 @@ app.add_typer(study.app, name="study")
 
 def main() -> None:
     """Run the command line; bad input is one line and exit code 2."""
-    try:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal in ASCII need not stop anything
+            stream.reconfigure(errors="backslashreplace")
+    with in_one_line():
         app()
-    except (BadInput, ConfigError) as error:
-        message = str(error)
-    except OSError as error:  # a full disk, a folder that somebody removed
-        message = error.strerror or str(error).partition("\n")[0]
-        if error.filename is not None:
-            message = f"{error.filename}: {message}"
-    else:
-        return
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 if __name__ == "__main__":

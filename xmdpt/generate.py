@@ -93,6 +93,7 @@ def generate(
     device: str | torch.device | None = None,
     finder: PeopleFinder | None = None,
     say: Callable[[str], None] = print,
+    any_source: bool = False,
 ) -> Drawn:
     """Draw the person of `source` in the pose of `pose`: `load_pipeline`, `prepare`, `draw`.
 
@@ -100,7 +101,7 @@ def generate(
     """
     finder = finder or PeopleFinder()
     pipe = load_pipeline(weights, device)  # first, so that a wrong name fails before detection
-    prepared = prepare(source, pose, finder, rescale, remove_background, say)
+    prepared = prepare(source, pose, finder, rescale, remove_background, say, any_source)
     return draw(pipe, prepared, seeds, ranking, num_inference_steps, guidance_scale)
 
 
@@ -111,10 +112,12 @@ def prepare(
     rescale: bool = False,
     remove_background: bool = False,
     say: Callable[[str], None] = print,
+    any_source: bool = False,
 ) -> Prepared:
     """Read and frame both; `say` is told which joints of the pose are missing.
 
-    With `rescale` the pose takes the source's limb lengths (`rescale_pose`). Raises PhotoError.
+    With `rescale` the pose takes the source's limb lengths (`rescale_pose`), and with `any_source`
+    a source may be of one colour, or a skeleton. Raises PhotoError.
     """
     if not source.is_photo:
         raise PhotoError(f"{source.path}: the source must be a photo, not key points")
@@ -126,7 +129,8 @@ def prepare(
         say(f"note: {remark}")
     points = target.keypoints
     assert person.picture is not None and points is not None, "both were asked for"
-    check_source(squash(person.picture, 128), source.path)
+    if not any_source:
+        check_source(squash(person.picture, 128), source.path)
     if rescale:
         assert person.keypoints is not None, "they were asked for"
         try:
@@ -175,6 +179,7 @@ def draw(
                 guidance_scale=guidance_scale,
                 generator=[torch.Generator().manual_seed(seed) for seed in chunk],
                 callback_on_step_end=step,
+                any_source=True,  # `prepare` has looked
             )[0]
         except ConfigError as error:  # a token encoder is missing
             raise PhotoError(str(error)) from None

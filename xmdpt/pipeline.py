@@ -19,7 +19,14 @@ from torch import Tensor
 
 import xmdpt.model  # from_pretrained finds its class only among imported modules
 from xmdpt.config import MIN_STEPS, ConfigError, Objective
-from xmdpt.diffusion import guidance_weight, guide, make_scheduler
+from xmdpt.diffusion import (
+    BETA_END,
+    BETA_START,
+    NUM_TIMESTEPS,
+    guidance_weight,
+    guide,
+    make_scheduler,
+)
 from xmdpt.features.cache import sample_latent
 from xmdpt.features.encoders import Kind, make_encoder
 from xmdpt.flow import make_flow_scheduler
@@ -36,6 +43,31 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 def scheduler_for(objective: Objective) -> Any:
     """Return the sampler of a network that was trained with this objective."""
     return make_flow_scheduler() if objective == "flow" else make_scheduler()
+
+
+def check_scheduler(scheduler: Any) -> None:
+    """Raise ValueError where a sampler takes the network's output for something else than it is.
+
+    It predicts noise that was added by the authors' schedule, or the velocity of a flow.
+    """
+    settings, name = scheduler.config, type(scheduler).__name__
+    kind = settings.get("prediction_type", "epsilon")
+    if kind == "flow_prediction":
+        return
+    if kind != "epsilon":
+        raise ValueError(
+            f"{name}: prediction_type is {kind}, but the network predicts noise: create it by "
+            "from_config(pipeline.scheduler.config)"
+        )
+    trained = {"num_train_timesteps": NUM_TIMESTEPS, "beta_start": BETA_START}
+    trained |= {"beta_end": BETA_END, "beta_schedule": "linear"}
+    off = {"trained_betas": None, "rescale_betas_zero_snr": False}
+    for setting, value in (trained | off).items():
+        if (found := settings.get(setting, value)) != value:
+            raise ValueError(
+                f"{name}: {setting} is {found}, but the network was trained with {value}: create "
+                "it by from_config(pipeline.scheduler.config)"
+            )
 
 
 class XMDPTPipeline(DiffusionPipeline):
@@ -157,6 +189,7 @@ class XMDPTPipeline(DiffusionPipeline):
         generator: Generators = None,
         num_images_per_prompt: int = 1,
         pose_finder: PoseFinder | None = None,
+        any_source: bool = False,
     ) -> Tensor:
         """The condition vectors (B, D), B poses times images; a single source is encoded once."""
         device, size = self._execution_device, self.size
@@ -164,7 +197,7 @@ class XMDPTPipeline(DiffusionPipeline):
         if not sources or not poses:
             raise ValueError(f"{'pose' if sources else 'source'}: an empty list")
         photos = np.stack([read_picture(photo, size) for photo in sources])
-        for photo in photos:
+        for photo in [] if any_source else photos:
             check_source(photo, "source")
         skeletons = np.stack([draw_pose(item, size, pose_finder) for item in poses])
         count = len(skeletons) * num_images_per_prompt
@@ -244,6 +277,7 @@ class XMDPTPipeline(DiffusionPipeline):
         eta: float = 0.0,
     ) -> Tensor:
         """From standard normal noise to scaled latents (B, C, H, W)."""
+        check_scheduler(self.scheduler)
         self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
         latents = latents * self.scheduler.init_noise_sigma  # which depends on the timesteps
         arguments, learns_variance = self._step_arguments(generator, eta), self._learns_variance()
@@ -304,6 +338,7 @@ class XMDPTPipeline(DiffusionPipeline):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         pose_finder: PoseFinder | None = None,
+        any_source: bool = False,
     ) -> ImagePipelineOutput | tuple[Images]:
         """Draw the person of `source` in each `pose`.
 
@@ -317,6 +352,7 @@ class XMDPTPipeline(DiffusionPipeline):
             eta: of DDIM. latents: noise (B, C, H, W) to start from.
             output_type: "pil"; "np" (B, H, W, 3) or "pt" (B, 3, H, W) in [0, 1]; or "latent".
             pose_finder: finds the joints if poses are photos, see `photos.subjects.find_pose`.
+            any_source: takes sources of one colour, and drawn skeletons, which are else refused.
 
         Raises ValueError for bad arguments. The pictures of one pose follow each other.
         """
@@ -327,7 +363,7 @@ class XMDPTPipeline(DiffusionPipeline):
         if not (math.isfinite(guidance_scale) and math.isfinite(guidance_power)):
             raise ValueError("guidance_scale and guidance_power must be finite numbers")
         condition = self.encode_condition(
-            source, pose, generator, num_images_per_prompt, pose_finder
+            source, pose, generator, num_images_per_prompt, pose_finder, any_source
         )
         config = self.transformer.config
         shape = (len(condition), config.in_channels, config.sample_size, config.sample_size)

@@ -63,6 +63,13 @@ def panels(picture, path):
     Image.fromarray(np.hstack([picture, picture])).save(path)
 
 
+def square_panels(picture, path):
+    """Two panels that together make a square: what was drawn, beside another picture."""
+    other = np.random.default_rng(0).integers(0, 256, picture.shape, dtype=np.uint8)
+    both = Image.fromarray(np.hstack([other, picture]))
+    both.resize((HEIGHT, HEIGHT)).save(path)
+
+
 def lying(picture, path):
     Image.fromarray(np.rot90(picture).copy()).save(path)
 
@@ -106,6 +113,7 @@ def test_other_files_of_the_same_pictures_score_the_same(change, study, tmp_path
     ("change", "message"),
     [
         (panels, r"are 176x128 \(width x height\), but their references are 88x128: strips"),
+        (square_panels, r"are 128x128 \(width x height\), but .* are 88x128: strips of several"),
         (lying, r"are 128x88 \(width x height\), but their references are 88x128"),
         (tiny, "8 of 8 results are unusable: .*is 6x6 pixels; a side needs 32 or more"),
     ],

@@ -4,13 +4,11 @@ import sys
 from pathlib import Path
 
 from xmdpt.stages.ahead import train_one
-from xmdpt.support.files import forget
 
 
 def main(run: str) -> None:
     steps: list[float] = []
     train_one(run, on_log=lambda row: steps.append(row["step"]))
-    forget(f"models/{run}")
     Path(f"{run}.steps").write_text(str(len(steps)))
 
 

@@ -281,3 +281,34 @@ def test_a_skeleton_as_a_pose_is_said_to_be_one(tmp_path):
 ])  # fmt: skip
 def test_other_pictures_are_no_skeletons(picture):
     assert read_skeleton(picture) is None
+
+
+def test_joints_in_an_array_follow_the_rule_of_all_others(tmp_path):
+    """Missing is a coordinate of -1, exactly 0 0, or a low score."""
+    points = np.c_[P0, np.full(18, 0.9)]
+    points[3, :2], points[4, :2], points[5, 2] = -1, 0, 0.05
+    np.save(tmp_path / "pose.npy", points)
+    np.savetxt(tmp_path / "pose.txt", points)
+    read = read_keypoints(tmp_path / "pose.npy")
+    assert np.flatnonzero(missing(read)).tolist() == [3, 4, 5]
+    np.testing.assert_array_equal(read, read_keypoints(tmp_path / "pose.txt"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (np.array([{"a": 1}], dtype=object), "no .npy file of numbers"),
+        (np.zeros(18), "holds float64 of shape .18,.; needs rows"),
+        (np.array([["a", "b"]]), "holds <U1"),
+    ],
+)
+def test_an_array_of_something_else_is_named(tmp_path, content, said):
+    np.save(tmp_path / "pose.npy", content)
+    with pytest.raises(PhotoError, match=f"^{tmp_path}/pose.npy: {said}"):
+        read_keypoints(tmp_path / "pose.npy")
+
+
+def test_a_file_of_another_tool_is_not_taken_for_a_broken_picture(tmp_path):
+    for given in ({"path": tmp_path / "a.xml"}, {"path": "a.png", "keypoints": tmp_path / "a.xml"}):
+        with pytest.raises(PhotoError, match=r"a\.xml: \.xml is not read; write the joints to a"):
+            Subject(**given)

@@ -7,9 +7,10 @@ from helpers.pictures import encoded
 from PIL import Image
 
 from xmdpt.data.keypoints import draw_skeleton
+from xmdpt.data.skeletons import is_skeleton
 from xmdpt.generate import prepare
 from xmdpt.photos.loading import PhotoError
-from xmdpt.photos.sources import check_source, is_skeleton
+from xmdpt.photos.sources import check_source
 from xmdpt.photos.subjects import Subject
 
 
@@ -72,3 +73,6 @@ def test_joints_of_another_canvas_are_no_place_for_a_person(tmp_path):
     source = Subject(tmp_path / "me.png", tmp_path / "me.txt")
     with pytest.raises(PhotoError, match=r"me\.png: what is cut out .* is of one colour"):
         prepare(source, Subject(tmp_path / "pose.txt"), NoFinder(), say=lambda line: None)
+    asked = {"say": lambda line: None, "any_source": True}
+    taken = prepare(source, Subject(tmp_path / "pose.txt"), NoFinder(), **asked)
+    assert (np.array(taken.picture) == 255).all()

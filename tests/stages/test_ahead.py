@@ -11,6 +11,7 @@ from helpers.repository import ROOT
 
 from xmdpt.config import ConfigError
 from xmdpt.stages.ahead import stale_runs, train_ahead
+from xmdpt.stages.kept import drop_recorded
 
 WEIGHTS = "main/diffusion_pytorch_model.safetensors"
 GRAPH = {
@@ -51,6 +52,7 @@ def test_the_graph_finds_what_was_trained_ahead(project):
     for run, weights in ahead.items():
         assert (project / f"{run}.steps").read_text() == "0", "nothing was left to train"
         assert (project / "models" / run / WEIGHTS).read_bytes() == weights
+    drop_recorded(project)
     assert not [*project.glob("models/.*partial*")], "no state is left behind"
     assert stale_runs() == [] and [*train_ahead(2)] == []
 

@@ -4,9 +4,11 @@ import copy
 
 import pytest
 import torch
+from huggingface_hub import constants
 from torch import nn
 
-from xmdpt.support.hub import package_weights, reason, weights_key
+from xmdpt.config import ConfigError
+from xmdpt.support.hub import load_pretrained, package_weights, reason, weights_key
 
 
 @pytest.fixture
@@ -48,6 +50,23 @@ def test_a_key_names_weights_exactly(network):
 def test_a_reason_is_the_first_sentence():
     assert reason(OSError("no\nnetwork. Try again.")) == "no network"
     assert reason(EOFError()) == "EOFError"
+
+
+def test_without_a_network_a_missing_model_is_named_within_seconds(tmp_path, monkeypatch, capsys):
+    """Nothing answers at this port; the hub's library alone would try again and again."""
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    asked = []
+
+    def load(name):
+        asked.append(constants.HF_HUB_OFFLINE)
+        raise OSError("not in the cache")
+
+    with pytest.raises(ConfigError, match="detector: some/model is not a local folder"):
+        load_pretrained(load, "some/model", "detector")
+    assert asked == [True]
+    assert capsys.readouterr().err == "no answer from http://127.0.0.1:9: using what is on disk\n"
 
 
 def test_a_missing_package_is_named():

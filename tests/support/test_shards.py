@@ -61,8 +61,15 @@ def test_what_is_damaged_is_made_again(tmp_path, capsys, damage):
     write(tmp_path, 3)
     path.unlink() if damage == "gone" else path.write_text("y" if "same" in damage else "longer")
     assert pieces_left(tmp_path, PIECES) == {0: "a", 1: "b", 2: "c", 4: "e"}
-    assert f"{path}: missing or changed since it was made" in capsys.readouterr().err
+    assert f"{path}: missing or damaged since it was written" in capsys.readouterr().err
     assert not path.exists(), "so that whoever asks for the file alone makes it too"
+
+
+def test_a_damaged_note_is_none(tmp_path):
+    path = write(tmp_path, 0)
+    (tmp_path / "00000.json").write_text('{"a.txt": ')
+    assert pieces_left(tmp_path, PIECES[:1]) == {0: "a"}
+    assert path.exists() and not (tmp_path / "00000.json").exists()
 
 
 def test_shards_leave_each_others_half_written_files_alone(tmp_path):

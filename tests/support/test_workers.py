@@ -2,10 +2,14 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
+import time
 from functools import partial
 
 from helpers.jobs import note_process
+from helpers.repository import ROOT
 
 from xmdpt.support import workers
 from xmdpt.support.workers import Place, default_workers, side_by_side
@@ -39,3 +43,29 @@ def test_gpus_are_taken_in_turn_and_cores_one_each(monkeypatch):
         (0, None, 1), (1, None, 1), (0, None, 1),
     ]  # fmt: skip
     assert workers._places(2)[0].threads == 2
+
+
+def test_a_notice_goes_to_the_jobs_and_no_more_begin(tmp_path):
+    """The first two save and end; the third never begins."""
+    code = f"""
+from functools import partial
+from pathlib import Path
+from helpers.jobs import save_at_notice
+from xmdpt.support.ends import in_one_line
+from xmdpt.support.workers import side_by_side
+if __name__ == "__main__":
+    with in_one_line():
+        print(dict(side_by_side(partial(save_at_notice, folder=Path({str(tmp_path)!r})), "abc", 2)))
+"""
+    script = tmp_path / "jobs.py"
+    script.write_text(code)
+    env = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    parent = subprocess.Popen([sys.executable, script], env=env, stderr=subprocess.PIPE, text=True)
+    while len([*tmp_path.glob("?.begun")]) < 2:
+        assert parent.poll() is None
+        time.sleep(0.1)
+    parent.terminate()
+    said = parent.communicate(timeout=300)[1]
+    assert parent.returncode == 75, said
+    assert said.count("stopped: saved; the same command goes on") == 2
+    assert sorted(path.name for path in tmp_path.glob("*.saved")) == ["a.saved", "b.saved"]

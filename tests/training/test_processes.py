@@ -19,7 +19,6 @@ from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.features.cache import FeatureCache
 from xmdpt.features.rows import SHARED
-from xmdpt.support.files import forget
 from xmdpt.training.errors import TrainingError
 from xmdpt.training.run import build_model
 from xmdpt.training.run_stage import train_stage
@@ -173,7 +172,6 @@ def test_the_stage_starts_its_processes_and_shows_what_they_log(project, one, mo
     assert logged == [*range(1, STEPS + 1)] == history["step"].tolist()
     expected, moved = one
     assert (weights(project, "models/base_b") - expected).norm() < 1e-3 * moved
-    forget("models/base_b")
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Whole runs: checkpoints, exact resuming, other settings on the way, where they start from."""
 
+import os
 import shutil
+import signal
 
 import pandas as pd
 import pytest
@@ -8,15 +10,30 @@ import torch
 from helpers.networks import make_model
 
 from xmdpt.config import ConfigError
-from xmdpt.support.files import forget
+from xmdpt.support.notices import NOTICES, Stopped
 from xmdpt.training.run import train_run, warm_start
+from xmdpt.training.train import Trainer
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
-def stop_at_five(row):
-    if row["step"] == 5:  # after the checkpoint of step 2 and the state of step 3
-        raise KeyboardInterrupt
+def stop_at(step):
+    def on_log(row):
+        if row["step"] == step:
+            raise KeyboardInterrupt
+
+    return on_log
+
+
+stop_at_five = stop_at(5)  # after the checkpoint of step 2 and the state of step 3
+
+
+@pytest.fixture
+def heeded():
+    """After a notice a process ignores further ones; the tests' own process is not to."""
+    yield
+    for number in NOTICES:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def trained_with(config, **settings):
@@ -47,10 +64,87 @@ def test_resuming_equals_training_on(features, config, state, tmp_path):
         assert (stopped / file).read_bytes() == (whole / file).read_bytes()
 
 
-def test_a_finished_run_that_is_deleted_comes_back_until_it_is_forgotten(
-    features, config, tmp_path
+def weights_of(out):
+    return [(out / name / WEIGHTS).read_bytes() for name in ("ablation", "main")]
+
+
+@pytest.mark.parametrize("notice", NOTICES)
+@pytest.mark.parametrize("at", [1, 4])  # before the first checkpoint; between two states
+def test_a_notice_saves_the_step_and_the_same_call_goes_on(
+    features, config, tmp_path, heeded, notice, at
 ):
-    """DVC deletes the outputs of a stage that failed behind the training, before the next try."""
+    rarely = trained_with(config, save_every=6, log_every=3)
+    history = train_run(rarely, features, tmp_path / "whole")
+    steps = []
+
+    class Noticed(Trainer):
+        def _draw(self, step):
+            if step == at:
+                os.kill(os.getpid(), notice)
+            return super()._draw(step)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xmdpt.training.run.Trainer", Noticed)
+        with pytest.raises(Stopped, match=f"saved at step {at + 1} of 6"):
+            train_run(rarely, features, tmp_path / "run")
+    resumed = train_run(rarely, features, tmp_path / "run", lambda row: steps.append(row["step"]))
+    assert steps == [step for step in (3, 6) if step > at + 1]
+    pd.testing.assert_frame_equal(resumed, history)  # the rows are means of both parts
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+
+
+def test_a_damaged_state_has_an_older_to_fall_back_to(features, config, tmp_path, capsys):
+    every = trained_with(config, save_every=1)
+    train_run(every, features, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train_run(every, features, tmp_path / "run", stop_at_five)
+    (work,) = tmp_path.glob(".run.partial-*")
+    content = bytearray((work / "state.pt").read_bytes())
+    content[len(content) // 2] ^= 1  # one bit of a tensor
+    (work / "state.pt").write_bytes(content)
+    steps = []
+    train_run(every, features, tmp_path / "run", lambda row: steps.append(row["step"]))
+    assert steps == [4, 5, 6]
+    said = capsys.readouterr().err
+    assert f"{work}/state.pt: " in said and "going on from the state before" in said
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+
+
+def test_a_checkpoint_that_is_gone_or_changed_is_made_again_or_named(
+    features, config, state, tmp_path
+):
+    """Where the state before is of an earlier step, its checkpoint is still to come."""
+    work = state.parent
+    train_run(config, features, tmp_path / "whole")
+    weights = work / "ablation" / WEIGHTS
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"ablation: this checkpoint is .* delete .*partial"):
+        train_run(config, features, tmp_path / "run")
+    shutil.rmtree(weights.parent)
+    before = state.with_stem("state-before")
+    every = trained_with(config, save_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(every, features, tmp_path / "early", stop_at(2))
+    (early,) = tmp_path.glob(".early.partial-*/state.pt")
+    shutil.copy(early, before)  # of step 1
+    steps = []
+    train_run(config, features, tmp_path / "run", lambda row: steps.append(row["step"]))
+    assert steps == [2, 3, 4, 5, 6]
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+
+
+def test_a_state_that_lacks_something_says_what(features, config, state, tmp_path):
+    content = torch.load(state, weights_only=True)
+    del content["optimizer"]
+    torch.save(content, state)
+    with pytest.raises(ConfigError, match=r"state.pt: .* lacks optimizer; delete .*partial"):
+        train_run(config, features, tmp_path / "run")
+
+
+def test_a_finished_run_that_is_deleted_comes_back(features, config, tmp_path):
+    """DVC deletes what it could not record before the next try."""
     out = tmp_path / "run"
     history = train_run(config, features, out, keep=True)
     files = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
@@ -61,8 +155,6 @@ def test_a_finished_run_that_is_deleted_comes_back_until_it_is_forgotten(
     assert steps == [] and [row["step"] for row in found] == [*history["step"]]
     pd.testing.assert_frame_equal(again, history)
     assert {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()} == files
-    forget(out)
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_run_goes_on_from_a_state_with_other_settings(features, config, state, tmp_path):

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from xmdpt import XMDPTTransformer2DModel
-from xmdpt.cli import BadInput, app
+from xmdpt.cli import app
+from xmdpt.support.arguments import BadInput
 from xmdpt.weights.convert import (
     GOLDEN,
     CheckpointError,
@@ -49,6 +50,11 @@ def test_settings_are_read_off_the_tensors(official):
     ("change", "complaint"),
     [
         (lambda s: s.pop("blocks.1.mlp.fc1.weight"), "missing: blocks.1.mlp.fc1.weight"),
+        (lambda s: s.pop("blocks.1.attn.qkv.weight"), r"missing: blocks.1.attn.qkv.weight$"),
+        (
+            lambda s: s.pop("sideblocks_cross.0.attn.to_q.weight"),
+            r"missing: sideblocks_cross.0.attn.to_q.weight$",
+        ),
         (lambda s: s.update(surplus=torch.zeros(1)), "unknown: surplus"),
         (lambda s: s.update({"final_layer.linear.bias": torch.zeros(1)}), "of another shape"),
         (lambda s: s.pop("pos_embed"), "pos_embed"),
@@ -66,6 +72,30 @@ def test_the_authors_tensors_come_back_bit_for_bit(official):
 
 def test_golden_numbers_hold():
     verify_golden()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {f"module.{name}": tensor for name, tensor in s.items()},
+        lambda s: {f"_orig_mod.module.{name}": tensor for name, tensor in s.items()},
+        lambda s: {"state_dict": {"ema": s, "model": {}}, "step": 3},
+        lambda s: {"model": {}, "ema": s, "opt": {"lr": 1e-4}},
+        lambda s: {"model": {f"module.{name}": tensor for name, tensor in s.items()}},
+    ],
+)
+def test_weights_are_found_in_a_training_scripts_file(official, tmp_path, wrap):
+    torch.save(wrap(official), tmp_path / "wrapped.pt")
+    assert_same_tensors(read_checkpoint(tmp_path / "wrapped.pt"), official)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_becomes_the_same_numbers_in_float32(official, tmp_path, dtype):
+    half = {name: t.to(dtype) if t.is_floating_point() else t for name, t in official.items()}
+    torch.save(half, tmp_path / "half.pt")
+    read = read_checkpoint(tmp_path / "half.pt")
+    same = {name: t.float() if t.is_floating_point() else t for name, t in half.items()}
+    assert_same_tensors(read, same)
 
 
 @pytest.mark.parametrize("shift", [0.01, float("nan")])
@@ -127,9 +157,9 @@ class Code:
         (lambda p: p.write_text("<!DOCTYPE html><html>"), "web page"),
         (lambda p: p.write_bytes(pickle.dumps(Code())), "perhaps code"),
         (lambda p: torch.save({"a": Code()}, p), "perhaps code"),
-        (lambda p: torch.save({"model": {"a": torch.ones(1)}}, p), "plain state dict"),
+        (lambda p: torch.save({"net": {"a": torch.ones(1)}}, p), "plain state dict"),
         (lambda p: torch.save({"a": torch.tensor([float("nan")])}, p), "NaN"),
-        (lambda p: torch.save({"a": torch.ones(1).half()}, p), "float16"),
+        (lambda p: torch.save({"a": torch.ones(1).double()}, p), "float64"),
         (lambda p: torch.save({"a": torch.ones(1, dtype=torch.complex64)}, p), "complex64"),
         (lambda p: torch.save({1: torch.ones(1)}, p), "plain state dict"),
     ],

@@ -13,8 +13,9 @@ from helpers.people import SIZE, body
 from helpers.repository import ROOT
 from typer.testing import CliRunner
 
-from xmdpt.cli import BadInput, app
+from xmdpt.cli import app
 from xmdpt.config import ConfigError
+from xmdpt.support.arguments import BadInput
 from xmdpt.weights.export import export_pipeline, new_folder
 from xmdpt.weights.load import load_pipeline
 

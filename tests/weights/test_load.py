@@ -51,6 +51,12 @@ def test_weights_that_are_broken(folder, tmp_path, capfd):
     assert capfd.readouterr().err == "", "what is wrong is in the error alone"
 
 
+def test_a_variant_alone_is_named(tiny_vae, tmp_path):
+    make_pipeline(tiny_vae).save_pretrained(tmp_path, variant="fp16")
+    with pytest.raises(PhotoError, match="vae: holds the variant fp16 alone"):
+        load.load_pipeline(tmp_path, "cpu")
+
+
 def test_a_pipeline_that_was_trained_by_flow_matching_keeps_its_sampler(tiny_vae, tmp_path):
     made = make_pipeline(tiny_vae)
     made.scheduler = scheduler_for("flow")

@@ -14,7 +14,8 @@ ROWS = 12
 
 def check(
     pose: Annotated[
-        Path, typer.Argument(help="Joints (.txt, .csv, .json), a folder of them, or a picture.")
+        Path,
+        typer.Argument(help="Joints (.txt, .csv, .json, .npy), a folder of them, or a picture."),
     ],
     photo: Annotated[Path | None, typer.Option(help="Photo that the joints belong to.")] = None,
     out: Annotated[Path | None, typer.Option(help="Picture of the pose over its photo.")] = None,

@@ -248,7 +248,7 @@ def read_keypoint_table(path: Path) -> dict[str, np.ndarray]:
             name, ys, xs = line.rsplit(":", 2)
             points = np.array([_joint_row(xs), _joint_row(ys)]).T
             rows[canonical(name.strip())] = mark_missing(points)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             reason = str(error) if "joints" in str(error) else "write name: [y, ...]: [x, ...]"
             raise DataError(f"{path}: line {number}: {reason}") from None
     return rows

@@ -61,7 +61,7 @@ def from_rows(rows: object) -> np.ndarray:
     """Rows x y [score] of any of `LAYOUTS` -> (18, 2), -1 missing; ValueError for other things."""
     try:
         values = np.asarray(rows, dtype=np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise ValueError(f"needs {KNOWN}") from None
     if values.ndim != 2 or values.shape[1] not in (2, 3):
         raise ValueError(f"needs {KNOWN}; has shape {values.shape}")

@@ -1,4 +1,4 @@
-"""Joints read back from a drawn skeleton picture, by its colours."""
+"""Drawn skeleton pictures: which are some, and their joints, read back by the colours."""
 
 import itertools
 
@@ -16,10 +16,33 @@ TOLERANCE = 5
 """Levels by which a colour may be off: more, and limbs over discs look like other joints."""
 BLACK, MOST_BLACK, SHOWN = 40, 0.6, 0.5
 """A skeleton is black up to this level, in this share of it, and shows this share of its limbs."""
+BRIGHT, SATURATED, HUES = 64, 0.9, 8
+"""Of what is not black: from which level it counts, the share of pure colours, hues out of 12."""
 LONG = 16
 """Pixels from which a limb is seen between the discs at its ends."""
 WINDOW, STEPS = 12, range(-3, 4)
 """Pixels around a joint that are compared with a drawing, and by how much it is moved."""
+
+
+def _is_mostly_black(picture: np.ndarray) -> bool:
+    return bool((picture.max(axis=2) <= BLACK).mean() >= MOST_BLACK)
+
+
+def is_skeleton(picture: np.ndarray) -> bool:
+    """Whether uint8 (H, W, 3) is a skeleton as OpenPose draws it: a rainbow of limbs on black.
+
+    Scaled or blurred ones are told too, whose joints `read_skeleton` cannot read.
+    """
+    most, least = picture.max(axis=2).astype(int), picture.min(axis=2).astype(int)
+    bright = most >= BRIGHT
+    if not _is_mostly_black(picture) or not bright.any():
+        return False
+    pure = bright & (2 * least <= most)
+    red, green, blue = np.moveaxis(picture[pure].astype(int), -1, 0)
+    angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
+    sectors = np.bincount(((angle / (2 * np.pi) % 1) * 12).astype(int) % 12, minlength=12)
+    enough = sectors >= 0.01 * pure.sum()
+    return bool(pure.sum() >= SATURATED * bright.sum() and enough.sum() >= HUES)
 
 
 def read_skeleton(picture: np.ndarray) -> np.ndarray | None:
@@ -28,7 +51,7 @@ def read_skeleton(picture: np.ndarray) -> np.ndarray | None:
     Both orders of the colours are tried, that of `draw_skeleton` and the reverse, ControlNet's.
     None if the picture is no skeleton.
     """
-    if (picture.max(axis=2) <= BLACK).mean() < MOST_BLACK:
+    if not _is_mostly_black(picture):
         return None
     orders = (picture, np.ascontiguousarray(picture[..., ::-1]))
     read = [_read_joints(one) for one in orders]

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from xmdpt.data.images import DataError, decode_picture, read_bytes
 from xmdpt.data.pairs import spread
@@ -22,6 +23,8 @@ LEAST_PAD = 0.05
 SQUASHED_PAD = 38 / 256
 """Of the width, on either side: that of DeepFashion's pictures padded from 176 to 256 columns."""
 MOST_LOOKED = 500
+MOST_COMPARED, HALF_FITS = 50, 0.5
+"""Squares compared with their references, and the part of the error that a half then has."""
 Bars = tuple[str, float, float]
 """`white` or `black`, and the share of the width that is so at the left and at the right."""
 
@@ -113,14 +116,35 @@ def _check_shape(matches: Sequence[Match], size: Size, references: References) -
         references.require(target).size() for target in {match.target: 0 for match in matches}
     ]
     times = float(np.median([width / height * high / wide for high, wide in shapes]))
-    if abs(width / height - 1) <= SQUARE or 1 / PANELS < times < PANELS:
-        return
     high, wide = shapes[0]
+    if abs(width / height - 1) <= SQUARE:
+        if not _are_panels(matches, references):
+            return
+    elif 1 / PANELS < times < PANELS:
+        return
     raise DataError(
         f"results in {matches[0].result.parent} are {width}x{height} (width x height), but their "
         f"references are {wide}x{high}: strips of several pictures, or lying? Cut out the "
         "generated ones and turn them upright, or score them squashed with --any-shape"
     )
+
+
+def _are_panels(matches: Sequence[Match], references: References) -> bool:
+    """Whether one half of each square shows its reference much better than the whole does."""
+    chosen = spread(matches, MOST_COMPARED)
+    halves = 0
+    for match in chosen:
+        picture = decode_picture(read_bytes(match.result), match.result)
+        truth = _small(Image.fromarray(references.require(match.target).read()))
+        middle, (width, height) = picture.width // 2, picture.size
+        parts = [(0, 0, width, height), (0, 0, middle, height), (middle, 0, width, height)]
+        whole, *sides = (np.abs(_small(picture.crop(part)) - truth).mean() for part in parts)
+        halves += min(sides) < HALF_FITS * whole
+    return 2 * halves > len(chosen)
+
+
+def _small(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture.resize((32, 32), Image.Resampling.BOX), dtype=float)
 
 
 def _padding(matches: Sequence[Match], looks: Sequence[Look], references: References) -> str:

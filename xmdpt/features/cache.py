@@ -29,6 +29,11 @@ from xmdpt.data.deepfashion import DataError
 from xmdpt.support.files import file_digest
 from xmdpt.support.random import keyed_generator
 
+ENTRIES = (
+    "names", "key", "scaling_factor", "stored", "nbytes", "source_encoder", "shapes", "shards",
+    "shard_size",
+)  # fmt: skip
+"""What index.json holds."""
 REMEDY = "make the features again: dvc repro --force --single-item features"
 
 
@@ -45,12 +50,7 @@ class FeatureCache:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        try:
-            index: dict[str, Any] = json.loads((self.folder / "index.json").read_text())
-        except FileNotFoundError:
-            raise DataError(
-                f"{self.folder}/index.json: no such file; the stage `features` writes it"
-            ) from None
+        index = self._index()
         self.names: list[str] = index["names"]
         self.rows = {name: row for row, name in enumerate(self.names)}
         self.key: str = index["key"]
@@ -66,6 +66,18 @@ class FeatureCache:
         self._tensors = cache(self._open)
         for shard, entry in enumerate(self._shards):
             self._check_length(self.folder / shard_name(shard), entry["bytes"])
+
+    def _index(self) -> dict[str, Any]:
+        path = self.folder / "index.json"
+        try:
+            index: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file; the stage `features` writes it") from None
+        except ValueError:
+            raise DataError(f"{path}: empty, or not whole; {REMEDY}") from None
+        if missing := [entry for entry in ENTRIES if entry not in index]:
+            raise DataError(f"{path}: lacks {', '.join(missing)}; {REMEDY}")
+        return index
 
     @staticmethod
     def _check_length(path: Path, expected: int) -> None:

@@ -228,6 +228,7 @@ def render_dataset(
     seed: int = 0,
     first_identity: int = 0,
     workers: int | None = None,
+    keep: bool = False,
     shard: Shard | None = None,
 ) -> None:
     """Render a data set to the folder `root`; after an interruption, the next call resumes.
@@ -238,6 +239,7 @@ def render_dataset(
         height: of a picture, in pixels.
         first_identity: number of the first person; other ranges give other people.
         workers: number of processes, by default one per core.
+        keep: see `xmdpt.support.files.resumable_dir`.
         shard: renders this share of the people alone; the call without one finishes `root`.
 
     Raises ValueError for an argument out of range, and DataError if `root` holds something other
@@ -266,6 +268,6 @@ def render_dataset(
     if shard is not None:
         render_missing(shared_folder(root, key))
         return
-    with resumable_dir(root, key, scratch=NOTES) as partial:
+    with resumable_dir(root, key, keep=keep, scratch=NOTES) as partial:
         render_missing(partial)
         _write_lists(partial, people[:split], people[split:], views)

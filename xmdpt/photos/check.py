@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xmdpt.data.keypoints import draw_skeleton, joint_names, missing
+from xmdpt.data.keypoints import JOINT_SCORE, draw_skeleton, joint_names, missing
 from xmdpt.photos.framing import Frame, squash
 from xmdpt.photos.joints import SUFFIXES
 from xmdpt.photos.loading import PhotoError, load_photo
@@ -23,6 +23,7 @@ from xmdpt.photos.subjects import (
 
 SIDE = 256
 """Height of both panels, and side of the square that the network sees."""
+HOW = f" (a coordinate of -1, both 0, or a score below {JOINT_SCORE})"
 SHOWN = 0.3
 """How much of the photo is seen through the skeleton."""
 
@@ -100,7 +101,8 @@ def _in_words(
         f"{name}: units: {units}" + f" of a {photo.width}x{photo.height} photo" * subject.is_photo,
         f"{name}: person: from {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f}",
         f"{name}: frame that the network sees, squashed to a square: {cut}",
-        f"{name}: {len(there)} of 18 joints; missing: {joint_names(absent) or 'none'}",
+        f"{name}: {len(there)} of 18 joints; missing{HOW * absent.any()}: "
+        f"{joint_names(absent) or 'none'}",
         *(f"note: {remark}" for remark in framed.remarks),
     ]
 

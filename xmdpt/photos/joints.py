@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,19 @@ from xmdpt.data.keypoints import (
     missing,
     why_no_pose,
 )
+from xmdpt.data.layouts import from_rows
 from xmdpt.photos.formats import people_in, rows_of_text
 from xmdpt.photos.framing import Box, keypoints_box
 from xmdpt.photos.loading import PhotoError
 
 MAX_COORDINATE = 1e6
-SUFFIXES = (".txt", ".csv", ".json")
+MALFORMED = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError,
+)  # fmt: skip
+"""What content of another shape leads Python and NumPy to, numbers too large for a float too."""
+SUFFIXES = (".txt", ".csv", ".json", ".npy")
+OTHER_TABLES = (".xml", ".yaml", ".yml", ".npz", ".mat", ".pkl", ".h5", ".tsv")
+"""Endings under which other tools keep joints, and which are no pictures either."""
 
 
 def read_keypoints(
@@ -32,7 +40,7 @@ def read_keypoints(
     """Read and check the joints of one person: (18, 2) in pixels, -1 missing.
 
     Args:
-        path: text with a row x y [score] for each joint, or JSON of any tool that
+        path: text or a .npy array with a row x y [score] for each joint, or JSON of any tool that
             `xmdpt.photos.formats` knows.
         size: (H, W) of the photo that they belong to, if any.
         units: by default pixels; annotations without a photo are returned in pixels of a picture
@@ -44,20 +52,16 @@ def read_keypoints(
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # editors on Windows write a byte order mark
+        content = path.read_bytes()
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such key point file") from None
-    except UnicodeDecodeError:
-        raise PhotoError(
-            f"{path}: is not text; key points are {', '.join(SUFFIXES)} files"
-        ) from None
     except OSError as error:
         raise PhotoError(f"{path}: not a readable key point file ({error.strerror})") from None
     try:
-        keypoints = _parse(text, path, size, person, flag)
+        keypoints = _parse(content, path, size, person, flag)
     except PhotoError:
         raise
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise PhotoError(f"{path}: {' '.join(str(error).split())}") from None
     if units == "annotation":
         size = size or (256, 176)
@@ -67,18 +71,35 @@ def read_keypoints(
 
 
 def _parse(
-    text: str, path: Path, size: tuple[int, int] | None, person: int | None, flag: str
+    content: bytes, path: Path, size: tuple[int, int] | None, person: int | None, flag: str
 ) -> np.ndarray:
+    if path.suffix.lower() == ".npy":
+        return from_rows(_array(content).tolist())
+    try:
+        text = content.decode("utf-8-sig")  # editors on Windows write a byte order mark
+    except UnicodeDecodeError:
+        raise ValueError(f"is not text; key points are {', '.join(SUFFIXES)} files") from None
     if path.suffix.lower() != ".json":
         return rows_of_text(text)
     try:
-        content = json.loads(text)
+        tree = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON ({error}); copy it again") from None
     # People without any joint do not count, in the numbering either.
-    everyone = [pose for pose in people_in(content, size) if not missing(pose).all()]
+    everyone = [pose for pose in people_in(tree, size) if not missing(pose).all()]
     people = [(keypoints_box(keypoints), None) for keypoints in everyone]
     return everyone[choose(people, person, str(path), flag)]
+
+
+def _array(content: bytes) -> np.ndarray:
+    """The array in a .npy file; ValueError for another file, and for one that holds objects."""
+    try:
+        array: np.ndarray = np.load(BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError):
+        raise ValueError("no .npy file of numbers; save rows x y [score] by numpy.save") from None
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise ValueError(f"holds {array.dtype} of shape {array.shape}; needs rows x y [score]")
+    return array
 
 
 def check_keypoints(

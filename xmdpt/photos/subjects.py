@@ -54,6 +54,12 @@ class Subject:
     flag: str = "person"
 
     def __post_init__(self) -> None:
+        for path in filter(None, (self.path, self.keypoints)):
+            if path.suffix.lower() in joints.OTHER_TABLES:
+                raise PhotoError(
+                    f"{path}: {path.suffix} is not read; write the joints to a .txt file, a row "
+                    "x y [score] each, missing ones as -1 -1"
+                )
         if self.is_photo and self.keypoints is None and self.units == "annotation":
             raise PhotoError(f"{self.path}: units apply to joints in a file; give that file too")
 

@@ -1,6 +1,7 @@
 """Running the graph's notebooks, and reporting on them.
 
-`notebook.py` executes a notebook as a stage, `profiles.py` activates settings, `tracking.py` logs
+`notebook.py` executes a notebook as a stage in the kernel of `kernel.py`, `kept.py` clears up what
+DVC has recorded, `profiles.py` activates settings, `tracking.py` logs
 to W&B, which `account.py` finds or does without, `exhibit_log.py` logs what the paper's notebooks
 made, and `sync.py` sends later what was logged offline. `report.py` and `pages.py` make the report
 page, `wandb_report.py` builds and `publish.py` writes and sends a W&B report, from `templates.py`.

@@ -2,19 +2,15 @@
 
 import netrc
 import os
-import ssl
 import sys
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from xmdpt.config import ConfigError
+from xmdpt.support.network import PATIENCE, answers
 
 MODES = ("online", "offline", "disabled", "shared", "run", "dryrun")
 """What wandb takes for `WANDB_MODE`; the first three are worth knowing."""
-PATIENCE = 4.0  # seconds to wait for a first answer
 
 
 def address() -> str:
@@ -47,25 +43,8 @@ def logged_in() -> bool:
 
 
 def reachable(seconds: float = PATIENCE) -> bool:
-    """Whether anything answers at `address()` in time, through a proxy where one is set."""
-    answered = threading.Event()
-
-    def ask() -> None:
-        request = urllib.request.Request(address(), method="HEAD")
-        try:
-            urllib.request.urlopen(request, timeout=seconds).close()
-        except urllib.error.HTTPError:
-            pass  # an answer, whatever it says
-        except OSError as error:
-            if not isinstance(getattr(error, "reason", None), ssl.SSLError):
-                return  # an unknown certificate is an answer too: wandb has its own
-        answered.set()
-
-    # A name server that does not answer heeds no time limit: let it be, and go on.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(seconds)
-    return answered.is_set()
+    """Whether anything answers at `address()` in time."""
+    return answers(address(), seconds)
 
 
 def obstacle() -> str | None:

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import yaml
 
 from xmdpt.config import Loader, load_config
 from xmdpt.stages.account import asked_mode
+from xmdpt.stages.kept import drop_recorded
 from xmdpt.support.arguments import BadInput, check_file
 from xmdpt.support.files import atomic_path
+from xmdpt.support.notices import Stopped
 
 PARAMETERS = "parameters"
 INJECTED = "injected-parameters"
@@ -33,12 +36,13 @@ ENVIRONMENT = {
     # A python3 kernel registered elsewhere on the machine must not win over this environment's.
     "JUPYTER_PREFER_ENV_PATH": "1",
 }
-# Else each kernel warns that it talks to us over TCP, and some that we shut them down.
-KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # What the user gave cannot be used: the message says all, a traceback would hide it.
-INPUT_ERRORS = {"ConfigError", "DataError", "MissingWeights", "PhotoError"}
+INPUT_ERRORS = {
+    "BadInput", "ConfigError", "DamagedState", "DataError", "DiskError", "MissingWeights",
+    "PhotoError",
+}  # fmt: skip
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -81,8 +85,13 @@ def declared_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
                     value = ast.literal_eval(node.value)
                     names = [target.id for target in targets if isinstance(target, ast.Name)]
                     declared |= dict.fromkeys(names, value)
-        except (SyntaxError, ValueError):
-            raise BadInput("the `parameters` cell may only assign literal values") from None
+        except SyntaxError as error:
+            raise BadInput(f"the `parameters` cell: line {error.lineno}: {error.msg}") from None
+        except ValueError:
+            raise BadInput(
+                "the `parameters` cell may only assign literal values, unlike "
+                f"`{ast.unparse(node)}`; compute it in the next cell"
+            ) from None
     return declared
 
 
@@ -186,49 +195,103 @@ def normalise(notebook: nbformat.NotebookNode, keep_stderr: bool = False) -> nbf
     return notebook
 
 
-def _report_failure(error: Any, notebook: Path, output: Path) -> None:
-    traceback = "\n".join(error.traceback)
+@dataclass(frozen=True)
+class _Failure:
+    """The error that a cell ended with."""
+
+    cell: int | None
+    name: str
+    message: str
+    traceback: list[str]
+
+
+def _failure_in(notebook: nbformat.NotebookNode) -> _Failure | None:
+    """The first error among the outputs; papermill lets `sys.exit(0)` pass for a success."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                number = cell.execution_count
+                return _Failure(number, output.ename, output.evalue, output.traceback)
+    return None
+
+
+def _note_death(notebook: nbformat.NotebookNode) -> None:
+    """Say in the last cell that was executed that the kernel died there."""
+    begun = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    if begun:
+        died = nbformat.v4.new_output(
+            "error", ename=KernelDied.__name__, evalue="the kernel died in this cell", traceback=[]
+        )
+        begun[-1].outputs.append(died)
+
+
+def _report_failure(failure: _Failure, notebook: Path, output: Path) -> None:
+    traceback = "\n".join(failure.traceback)
     print(traceback if sys.stderr.isatty() else ANSI.sub("", traceback), file=sys.stderr)
-    print(f"{notebook}: cell [{error.exec_count}] failed, see {output}", file=sys.stderr)
+    print(f"{notebook}: cell [{failure.cell}] failed, see {output}", file=sys.stderr)
+
+
+def _papermill(notebook: Path, output: Path, values: dict[str, Any], root: Path) -> bool:
+    """Execute a notebook, saving it cell by cell as `output`; False where the kernel died."""
+    import papermill  # a second of imports that a wrong command line need not wait for
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    from xmdpt.stages.kernel import ARGUMENTS, StageKernel
+
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            parameters=values,
+            kernel_name="python3",
+            kernel_manager_class=StageKernel,
+            language="python",
+            progress_bar=False,
+            request_save_on_cell_execute=True,
+            autosave_cell_every=0,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+            start_timeout=300,
+            extra_arguments=ARGUMENTS,
+            cwd=root,
+        )
+    except PapermillExecutionError:
+        pass  # the notebook holds the error
+    except DeadKernelError:
+        return False
+    return True
 
 
 def execute(notebook: Path, output: Path, values: dict[str, Any], root: Path) -> bool:
     """Execute `notebook` in `root`, keep it normalised as `output`; False where a cell failed.
 
-    Raises BadInput where a cell failed because of what the user gave.
+    Raises BadInput where a cell failed because of what the user gave, KernelDied, and Stopped
+    where a scheduler's notice ended it. The notebook is kept all the same.
     """
-    import papermill  # a second of imports that a wrong command line need not wait for
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
     os.environ.update(ENVIRONMENT, WANDB_NOTEBOOK_NAME=str(notebook))
     if not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"  # a bar in a log file is a thousand lines
-    failure: PapermillExecutionError | None = None
-    with atomic_path(output) as partial:
-        try:
-            papermill.execute_notebook(
-                str(notebook),
-                str(partial),
-                parameters=values,
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                request_save_on_cell_execute=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
-                start_timeout=300,
-                extra_arguments=KERNEL_ARGUMENTS,
-                cwd=root,
-            )
-        except PapermillExecutionError as error:
-            failure = error
-        except DeadKernelError:
-            raise KernelDied(f"{notebook}: the kernel died; out of memory?") from None
-        executed = normalise(nbformat.read(partial, as_version=4), keep_stderr=failure is not None)
-        nbformat.write(executed, partial)
-    if failure is not None and failure.ename in INPUT_ERRORS:
-        raise BadInput(failure.evalue)
+    from xmdpt.stages.kernel import passing_on_notices
+
+    with passing_on_notices():
+        with atomic_path(output) as partial:
+            alive = _papermill(notebook, partial, values, root)
+            executed = nbformat.read(partial, as_version=4)
+            if not alive:
+                _note_death(executed)
+            failure = _failure_in(executed)
+            nbformat.write(normalise(executed, keep_stderr=failure is not None), partial)
+        if not alive:
+            raise KernelDied(f"{notebook}: the kernel died; out of memory? See {output}")
+    if failure is not None and failure.name == Stopped.__name__:
+        raise Stopped(failure.message)
+    if failure is not None and failure.name in INPUT_ERRORS:
+        raise BadInput(failure.message)
     if failure is not None:
         _report_failure(failure, notebook, output)
     return failure is None
@@ -242,13 +305,14 @@ def run_notebook(notebook: Path, output: Path, settings: list[str]) -> bool:
     if output.suffix != ".ipynb" or output.resolve() == notebook.resolve():
         raise BadInput(f"--output {output}: name another .ipynb for the executed notebook")
     root = find_root(notebook.resolve().parent)
+    drop_recorded(root)
     config = load_config(root / values.get("params", "params.yaml"), run=values.get("run"))
     runs, start = [*config.runs], time.monotonic()
     left = len(runs) - 1 - runs.index(values["run"]) if values.get("run") in runs else None
     if left is not None:
         print(f"{values['run']}: run {len(runs) - left} of {len(runs)}", file=sys.stderr)
     succeeded = execute(notebook.resolve(), output.resolve(), values, root)
-    if left:
+    if left and succeeded:
         minutes = (time.monotonic() - start) / 60
         runs_left = f"{left} run{'s' * (left > 1)} left"
         took = f"took {minutes:.1f} min; {runs_left} for this stage"

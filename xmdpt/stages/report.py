@@ -14,6 +14,7 @@ from PIL import Image
 from xmdpt.config import Config, load_config
 from xmdpt.metrics.labels import BASELINES, FEW, FEW_ABOUT, LIMITS, METRICS, best_values
 from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits
+from xmdpt.stages.kept import drop_recorded
 from xmdpt.stages.pages import write_pages
 from xmdpt.stages.templates import template
 from xmdpt.support.files import atomic_path
@@ -238,6 +239,7 @@ def write_report(root: str | Path = ".") -> Path:
     Raises `ConfigError` where params.yaml cannot be used.
     """
     config = load_config(Path(root) / "params.yaml")  # before anything is written
+    drop_recorded(Path(root))
     reports = Path(root) / "reports"
     output = reports / "index.html"
     pages = write_pages(reports / "notebooks", reports / "pages")

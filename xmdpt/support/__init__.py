@@ -1,8 +1,11 @@
 """Small tools without a subject of their own, for every room above.
 
-`files` writes files and folders whole or not at all, `git` says which commit runs, `hub` loads
-pretrained weights, `precision` chooses number formats, `random` makes keyed generators, `pictures`
-converts between uint8 and float pictures, `workers` does jobs side by side, `shards` divides a
-stage's work among machines, `arguments` checks command-line arguments. May import `config`.
+`files` writes files and folders whole or not at all, of which `owner` lets one process at a time
+work on one, `disk` says why it could not, `notices` catches what a scheduler sends, `ends` ends a
+process in one line, `git` says which commit runs, `network` says whether a server answers, `hub`
+loads pretrained weights, `precision` chooses number formats, `random` makes keyed generators,
+`pictures` converts between uint8 and float pictures, `workers` does jobs side by side, `shards`
+divides a stage's work among machines, `arguments` checks command-line arguments. May import
+`config`.
 docs/architecture.md explains how stages write their folders.
 """

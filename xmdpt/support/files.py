@@ -8,6 +8,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from xmdpt.support.disk import disk_errors
+from xmdpt.support.owner import sole_owner
 
 
 def fingerprint(*parts: object) -> str:
@@ -46,21 +50,55 @@ def decode_text(content: bytes) -> str:
 
 _PARTIAL = ".partial-"
 """Part of the hidden name of an unfinished file or folder."""
+_WHOLE = "-whole"
+_FINISHED = ".finished"
+"""In a working folder that is kept: the names of the files that went out, a line each."""
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling to write to; it becomes `path` only if the block succeeds."""
+    """Yield a temporary sibling to write to; it becomes `path` only if the block succeeds.
+
+    Raises DiskError where it cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}{_PARTIAL}{os.getpid()}{path.suffix}")
     try:
-        yield partial
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())  # else a power cut may leave the new name on an empty file
-        os.replace(partial, path)
+        with disk_errors(path, partial):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            _put(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_files(folder: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder to write to; its files then go to `folder`, each of them whole.
+
+    For libraries that write a folder of files themselves. Raises DiskError as `atomic_path` does.
+    """
+    folder = Path(folder)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".", dir=folder) as name:
+            made = Path(name)
+            yield made
+            for partial in sorted(path for path in made.rglob("*") if path.is_file()):
+                path = folder / partial.relative_to(made)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _put(partial, path)
+
+
+def _put(partial: Path, path: Path) -> None:
+    """Rename a finished file, once it would survive a power cut."""
+    _sync(partial)  # else the new name may be on an empty file
+    os.replace(partial, path)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_json(path: str | Path, value: object) -> None:
@@ -74,9 +112,6 @@ def working_path(path: str | Path, key: str) -> Path:
     return Path(path).with_name(f".{Path(path).name}{_PARTIAL}{key}")
 
 
-_kept: dict[Path, Path] = {}
-
-
 @contextmanager
 def resumable_dir(
     path: str | Path, key: str, *, keep: bool = False, scratch: str = ""
@@ -84,35 +119,73 @@ def resumable_dir(
     """Yield a working folder beside `path` that replaces it when the block succeeds.
 
     An interrupted block leaves the working folder, and the next call with the same `key` (see
-    `fingerprint`) goes on from there; half-written files of a killed process are deleted, so only
-    one process may work on it at a time. Folders left under other keys are reported but stay: they
-    may hold days of work. Files that match `scratch` are needed only to resume and are left out of
-    `path`. With `keep`, the working folder stays until `forget`, its files hard-linked to `path`:
-    if the stage fails after the block, DVC deletes its outputs, and the work would be lost.
+    `fingerprint`) goes on from there, without what is half-written; the block itself checks what
+    else it finds. Folders left under other keys are reported but stay: they may hold days of work.
+    Files that match `scratch` are needed only to resume and are left out of `path`. With `keep`,
+    the working folder stays, its files hard-linked to `path`: DVC deletes the outputs of a stage
+    that failed, or that it could not record, and the same call then finds the work finished.
+    `xmdpt.stages.kept` deletes it.
+
+    Raises BadInput where another process is at work on `path`, and DiskError where it cannot be
+    written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = working_path(path, key)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with sole_owner(path):
+            _look_around(path, partial)
+            partial.mkdir(exist_ok=True)
+            _delete_half_written(partial)
+            yield partial
+            _finish(path, partial, keep, scratch)
+
+
+def finished_work(parent: Path) -> Iterator[tuple[Path, Path, list[str]]]:
+    """Each working folder in `parent` that was kept when its output was finished.
+
+    Yields it, the output, and the names of the output's files.
+    """
+    for note in sorted(parent.glob(f".*{_PARTIAL}*/{_FINISHED}")):
+        name = note.parent.name[1:].rpartition(_PARTIAL)[0]
+        yield note.parent, parent / name, note.read_text(encoding="utf-8").splitlines()
+
+
+def _look_around(path: Path, partial: Path) -> None:
+    """Say what other settings left, and delete copies that a process did not finish."""
+    for copy in path.parent.glob(f".{path.name}{_PARTIAL}*{_WHOLE}"):
+        shutil.rmtree(copy)
     for other in sorted(path.parent.glob(f".{path.name}{_PARTIAL}*")):
         if other != partial:
-            print(f"{other}: unfinished work with other settings; delete it if not needed")
-    partial.mkdir(exist_ok=True)
-    for half in partial.rglob(f".*{_PARTIAL}*"):  # of a process that was killed
-        if half.is_file():
-            half.unlink()
-    yield partial
-    whole = partial
-    if keep:
-        whole = path.with_name(f"{partial.name}-whole")
-        shutil.rmtree(whole, ignore_errors=True)
-        shutil.copytree(partial, whole, ignore=shutil.ignore_patterns(scratch), copy_function=_link)
-        _kept[path.absolute()] = partial
-    else:
-        for file in partial.glob(scratch) if scratch else ():
-            file.unlink()
+            state = "finished" if (other / _FINISHED).exists() else "unfinished"
+            print(f"{other}: {state} work with other settings; delete it if not needed")
+
+
+def _delete_half_written(folder: Path) -> None:
+    """Delete what a process that died had not finished: its hidden files, ours and libraries'."""
+    for hidden in [*folder.rglob(".*")]:
+        if hidden.is_dir():
+            shutil.rmtree(hidden)
+        else:
+            hidden.unlink(missing_ok=True)
+
+
+def _finish(path: Path, partial: Path, keep: bool, scratch: str) -> None:
+    """Let the files of the working folder become `path`; what resumes stays until they have."""
+    whole = partial.with_name(f"{partial.name}{_WHOLE}")
+    ignored = shutil.ignore_patterns(".*", *([scratch] if scratch else []))
+    shutil.copytree(partial, whole, ignore=ignored, copy_function=_link)
+    made = [file for file in sorted(whole.rglob("*")) if file.is_file()]
+    for file in made:
+        _sync(file)
     if path.exists():
         shutil.rmtree(path)
     os.replace(whole, path)
+    if keep:
+        names = "".join(f"{file.relative_to(whole).as_posix()}\n" for file in made)
+        (partial / _FINISHED).write_text(names, encoding="utf-8")
+    else:
+        shutil.rmtree(partial)
 
 
 def _link(source: str, target: str) -> None:
@@ -120,9 +193,3 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:  # the file system has no hard links
         shutil.copy2(source, target)
-
-
-def forget(path: str | Path) -> None:
-    """Delete the folder that `resumable_dir` kept for `path`, if any; call it last in a stage."""
-    if partial := _kept.pop(Path(path).absolute(), None):
-        shutil.rmtree(partial)

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from xmdpt.config import ConfigError
+from xmdpt.support.network import answers
 
 Loaded = TypeVar("Loaded")
 
@@ -27,6 +29,13 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
 
 
+def _spare_retries() -> None:
+    """Without a network, look only at what is on disk: the hub's library would try for minutes."""
+    if not constants.HF_HUB_OFFLINE and not answers(constants.ENDPOINT):
+        print(f"no answer from {constants.ENDPOINT}: using what is on disk", file=sys.stderr)
+        constants.HF_HUB_OFFLINE = True
+
+
 def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> Loaded:
     """Call `load(name)`, where `name` is a folder with config.json or a hub repository.
 
@@ -37,6 +46,8 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
         raise ConfigError(f"{setting}: no folder {name}; put the weights there or choose others")
     if local and not (Path(name) / "config.json").is_file():
         raise ConfigError(f"{setting}: {name} holds no config.json, so it is no network")
+    if not local:
+        _spare_retries()
     try:
         return load(name)
     except ConfigError:

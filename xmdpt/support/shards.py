@@ -94,18 +94,20 @@ def made_by(folder: Path, number: int) -> dict[str, Made]:
 
 def _is_whole(folder: Path, number: int) -> bool:
     """Whether a piece is finished; what has changed since is deleted, and its note with it."""
-    if not _note(folder, number).exists():
+    note = _note(folder, number)
+    if not note.exists():
         return False
-    damaged = [
-        folder / name
-        for name, made in made_by(folder, number).items()
-        if not (folder / name).is_file() or file_digest(folder / name) != made["sha256"]
-    ]
-    for path in damaged:
-        print(f"{path}: missing or changed since it was made; made again", file=sys.stderr)
-        path.unlink(missing_ok=True)
-        _note(folder, number).unlink(missing_ok=True)
-    return not damaged
+    try:
+        noted = {folder / name: made["sha256"] for name, made in made_by(folder, number).items()}
+    except (ValueError, KeyError, TypeError, AttributeError):  # the note itself is damaged
+        note.unlink()
+        return False
+    for path, digest in noted.items():
+        if not path.is_file() or file_digest(path) != digest:
+            print(f"{path}: missing or damaged since it was written; made again", file=sys.stderr)
+            path.unlink(missing_ok=True)
+            note.unlink(missing_ok=True)
+    return note.exists()
 
 
 def pieces_left(folder: Path, pieces: Sequence[T], shard: Shard | None = None) -> dict[int, T]:

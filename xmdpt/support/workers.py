@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import TypeVar
 
+from xmdpt.support.ends import in_one_line
+from xmdpt.support.notices import Stopped, notices
 from xmdpt.support.precision import gpu_count
 
 J = TypeVar("J")
@@ -57,7 +60,8 @@ def default_workers() -> int:
 
 def _at(work: Callable[[J], object], job: J, place: Place) -> None:
     place.take()
-    work(job)
+    with in_one_line():
+        work(job)
 
 
 def side_by_side(
@@ -67,20 +71,36 @@ def side_by_side(
 
     A job has a process of its own, so that nothing of one (compiled code above all) weighs on the
     next, and on a CPU one thread: two trainings on two cores are faster than one on both. `work`
-    and the jobs must be picklable. What a failed job raised is on stderr.
+    and the jobs must be picklable. What a failed job raised is on stderr. A scheduler's notice is
+    passed on to the jobs at work; when they have ended, Stopped is raised.
     """
     places: SimpleQueue[Place] = SimpleQueue()
     for place in _places(workers):
         places.put(place)
+    running: set[BaseProcess] = set()
 
-    def in_process(job: J) -> tuple[J, bool]:
-        place = places.get()
-        process = get_context("spawn").Process(target=_at, args=(work, job, place))
-        process.start()
-        process.join()
-        places.put(place)
-        return job, process.exitcode == 0
+    def pass_on(number: int) -> None:
+        for process in [*running]:
+            process.terminate()
 
-    with ThreadPoolExecutor(workers) as pool:
+    with notices(pass_on) as asked, ThreadPoolExecutor(workers) as pool:
+
+        def in_process(job: J) -> tuple[J, bool]:
+            if asked():
+                return job, False
+            place = places.get()
+            process = get_context("spawn").Process(target=_at, args=(work, job, place))
+            process.start()
+            running.add(process)
+            if asked():  # since the last look
+                process.terminate()
+            process.join()
+            running.discard(process)
+            places.put(place)
+            return job, process.exitcode == 0
+
         for future in as_completed([pool.submit(in_process, job) for job in jobs]):
-            yield future.result()
+            if not asked():
+                yield future.result()
+    if asked():
+        raise Stopped("the jobs at work have ended, and what they saved is kept")

@@ -2,9 +2,9 @@
 
 `train` holds the steps (Section 3.3 of the paper), `run` a whole run with its checkpoints, `vae`
 the autoencoder, `pretrain` the small weights that ship, `released` takes published ones instead.
-`run_stage` and `vae_stage` train for the graph, in several `processes` if asked; `device`, `ema`
-and `errors` serve both trainers, and `watch` ends processes together. `invariance` watches the
-condition vector along the way. Beyond the paper: `alignment` (a loss on early tokens) and
+`run_stage` and `vae_stage` train for the graph, in several `processes` if asked; `device`, `ema`,
+`states` and `errors` serve both trainers, and `watch` ends processes together. `invariance` watches
+the condition vector along the way. Beyond the paper: `alignment` (a loss on early tokens) and
 `equivariance` (of the autoencoder). May import `metrics`, `pipeline` and the floors below.
 Explained in docs/experiments.md, docs/recipe.md and docs/many-machines.md.
 """

@@ -58,6 +58,14 @@ def mean_of_all(chosen: Accelerator, value: Tensor) -> Tensor:
     return mean
 
 
+def any_of(chosen: Accelerator, flag: bool) -> bool:
+    """Whether the flag is up in any process; all of them must ask, in the same place."""
+    if chosen.num_processes == 1:
+        return flag
+    flags: Tensor = chosen.gather(torch.tensor([int(flag)], device=chosen.device))
+    return bool(flags.any())
+
+
 def adamw(
     parameters: Iterable[nn.Parameter],
     learning_rate: float,

@@ -26,7 +26,8 @@ from xmdpt.people.dataset import render_dataset
 from xmdpt.pipeline import XMDPTPipeline, scheduler_for
 from xmdpt.support.files import fingerprint, resumable_dir, write_json
 from xmdpt.training.run import settings_key, train_run, weights_digest
-from xmdpt.training.vae import SAME_WEIGHTS, STATE, load_vae, train_vae, vae_key
+from xmdpt.training.states import STATES
+from xmdpt.training.vae import SAME_WEIGHTS, load_vae, train_vae, vae_key
 
 NOTE = "weights.json"
 """A file beside the parts: digests of the weights that the round began with, and of its result."""
@@ -106,7 +107,7 @@ def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
         names = data.pictures("train")
         vae = load_vae(config.vae, config.data.size, config.seed)
         key = vae_key(config.vae, vae, data, names, config.seed)
-        with resumable_dir(folder, key, scratch=STATE) as work:
+        with resumable_dir(folder, key, scratch=STATES) as work:
             bar = tqdm(total=config.vae.steps, desc="vae")
 
             def read(index: int) -> np.ndarray:

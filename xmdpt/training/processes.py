@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from xmdpt.support.notices import Stopped, notices
 from xmdpt.training.errors import TrainingError
 
 MARK = "report: "
@@ -22,7 +23,8 @@ def report(*values: object) -> None:
 def in_processes(count: int, module: str, *words: str) -> Iterator[Any]:
     """Run `module` with these words under torchrun on this machine; yield what it reports.
 
-    Raises TrainingError with the reason if one of the processes fails.
+    Raises TrainingError with the reason if one of the processes fails. A scheduler's notice is
+    passed on to them, and Stopped raised once they have saved and ended.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(count), "-m", module, *words]
@@ -31,19 +33,24 @@ def in_processes(count: int, module: str, *words: str) -> Iterator[Any]:
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment(count)
         )
         assert started.stdout is not None, "it is a pipe"
-        try:
-            for line in started.stdout:
-                if line.startswith(MARK):
-                    yield json.loads(line.removeprefix(MARK))
-                else:
-                    print(line, end="")
-        finally:
-            if sys.exception() is not None:  # this process is interrupted: they end with it
-                started.terminate()
-            failed = started.wait()
-        if failed:
+        with notices(lambda number: started.terminate()) as asked:
+            try:
+                for line in started.stdout:
+                    if line.startswith(MARK):
+                        yield json.loads(line.removeprefix(MARK))
+                    else:
+                        print(line, end="")
+            finally:
+                if sys.exception() is not None:  # this process is interrupted: they end with it
+                    started.terminate()
+                failed = started.wait()
             errors.seek(0)
-            raise TrainingError(f"{count} processes: {_reason(errors.read().splitlines())}")
+            lines = errors.read().splitlines()
+            if failed and asked():
+                raise Stopped(_said(lines, "stopped: ") or "what was saved before is kept")
+            if failed:
+                reason = _said(lines, "error: ") or "\n".join(lines[-30:])
+                raise TrainingError(f"{count} processes: {reason}")
 
 
 def _environment(count: int) -> dict[str, str]:
@@ -52,7 +59,7 @@ def _environment(count: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(threads)} | dict(os.environ)
 
 
-def _reason(lines: Sequence[str]) -> str:
-    """The error that one of our processes named, else torchrun's last words."""
-    ours = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return ours[0] if ours else "\n".join(lines[-30:])
+def _said(lines: Sequence[str], mark: str) -> str | None:
+    """What the first of our processes said that ended itself in one line; else None."""
+    ours = [line.removeprefix(mark) for line in lines if line.startswith(mark)]
+    return ours[0].partition("; the same command")[0] if ours else None

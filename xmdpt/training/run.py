@@ -3,7 +3,9 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,16 +18,19 @@ from xmdpt.features.cache import FeatureCache, PairBatches
 from xmdpt.features.encoders import make_encoder
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.support.files import (
+    atomic_files,
     atomic_path,
     file_digest,
     fingerprint,
     resumable_dir,
     working_path,
 )
+from xmdpt.support.notices import Stopped, notices, stop_if
+from xmdpt.training.device import any_of
 from xmdpt.training.invariance import InvarianceProbe
+from xmdpt.training.states import STATE, STATES, DamagedState, load_newest
 from xmdpt.training.train import StepReport, Trainer
 
-STATE = "state.pt"
 SAME_WEIGHTS = {"gradient_checkpointing", "save_every", "accumulation", "processes"}
 """Settings that do not change the weights, up to rounding."""
 
@@ -96,26 +101,43 @@ def _copy_checkpoints(config: Config, state: Path, kept: Kept, work: Path) -> No
         shutil.copytree(state.parent / name, work / name, dirs_exist_ok=True)
 
 
-def _start(trainer: Trainer, config: Config, work: Path) -> tuple[History, Kept]:
-    """Resume from the state in `work`, else `train.resume`; return history and checkpoints so far.
+def _digests(checkpoint: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a checkpoint's folder; empty where there is none."""
+    return {path.name: file_digest(path) for path in sorted(checkpoint.glob("[!.]*"))}
 
-    Raises ConfigError for a checkpoint whose step has passed without it being kept.
-    """
-    state = work / STATE
-    if not state.exists():
-        if config.train.resume is None:
-            return [], {}
-        state = Path(config.train.resume)
+
+def _load(trainer: Trainer, state: Path) -> dict[str, Any]:
+    """Load a state; DamagedState where a checkpoint of its run is not what was saved."""
     about = trainer.load(state)
-    if state.parent != work and trainer.accelerator.is_main_process:
-        _copy_checkpoints(config, state, about["kept"], work)
+    for name, digests in about.get("digests", {}).items():
+        if _digests(state.parent / name) != digests:
+            raise DamagedState(f"{state.parent / name}: this checkpoint is missing or damaged")
+    return about
+
+
+def _start(trainer: Trainer, config: Config, work: Path) -> tuple[History, Kept, list[StepReport]]:
+    """Resume from a state in `work`, else `train.resume`.
+
+    Returns the history, the checkpoints so far, and the steps since the history's last row. Raises
+    ConfigError for a checkpoint whose step has passed without it being kept, and where no state in
+    `work` is whole.
+    """
+    about = load_newest(work, partial(_load, trainer))
+    if about is None:
+        if config.train.resume is None:
+            return [], {}, []
+        state = Path(config.train.resume)
+        about = trainer.load(state)
+        if trainer.accelerator.is_main_process:
+            _copy_checkpoints(config, state, about["kept"], work)
     for name, step in config.train.checkpoints.items():
         if step <= trainer.step and name not in about["kept"]:
             raise ConfigError(
                 f"train.checkpoints.{name}: train.resume continues from step {trainer.step}, but "
                 f"nothing was kept at {step}; set it to a later step"
             )
-    return about["history"], about["kept"]
+    window = [StepReport(*row) for row in about.get("window", [])]
+    return about["history"], about["kept"], window
 
 
 def weights_digest(folder: str | None) -> str | None:
@@ -139,6 +161,21 @@ def settings_key(config: Config, start: str | None) -> str:
     )
 
 
+def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:
+    with trainer.watch.busy(), atomic_files(folder) as partial_folder:
+        trainer.ema.model.save_pretrained(partial_folder)
+
+
+def _save(
+    trainer: Trainer, work: Path, rows: History, kept: Kept, window: list[StepReport]
+) -> None:
+    """Save the state, with the digests of the checkpoints that belong to it."""
+    if trainer.accelerator.is_main_process:
+        digests = {name: _digests(work / name) for name in kept}
+        steps = [(report.step, report.losses, report.grad_norm) for report in window]
+        trainer.save(work / STATE, history=rows, kept=kept, digests=digests, window=steps)
+
+
 def _train(
     trainer: Trainer,
     probe: InvarianceProbe,
@@ -149,30 +186,34 @@ def _train(
 ) -> History:
     """Train to the end, from the state in `work` if there is one, and return the history.
 
-    Of several processes the first alone watches, writes and reports.
+    Of several processes the first alone watches, writes and reports. Raises Stopped at a
+    scheduler's notice, once the step is done and the state saved.
     """
     train = config.train
-    rows, kept = _start(trainer, config, work)
+    rows, kept, window = _start(trainer, config, work)
     first = trainer.accelerator.is_main_process
     for row in rows if first else ():
         on_found(row)
-    window: list[StepReport] = []
-    for report in trainer.run(train.steps):
-        last = report.step == train.steps
-        window.append(report)
-        if report.step % train.log_every == 0 or last:
-            if first:
-                rows.append(_mean_rows(window) | probe(trainer.ema.model))
-                on_log(rows[-1])
-            window = []
-        for name, step in train.checkpoints.items():
-            if step == report.step:
+    began = trainer.step
+    with notices(stop_if(lambda: trainer.step == began)) as asked:
+        for report in trainer.run(train.steps):
+            last = report.step == train.steps
+            window.append(report)
+            if report.step % train.log_every == 0 or last:
                 if first:
-                    with trainer.watch.busy():
-                        trainer.ema.model.save_pretrained(work / name)
-                kept[name] = step
-        if report.step % train.save_every == 0 or last:
-            trainer.save(work / STATE, history=rows, kept=kept)
+                    rows.append(_mean_rows(window) | probe(trainer.ema.model))
+                    on_log(rows[-1])
+                window = []
+            for name, step in train.checkpoints.items():
+                if step == report.step:
+                    kept[name] = step
+                    if first:
+                        _keep_checkpoint(trainer, work / name)
+            stop = any_of(trainer.accelerator, asked())
+            if report.step % train.save_every == 0 or last or stop:
+                _save(trainer, work, rows, kept, window)
+            if stop:
+                raise Stopped(f"saved at step {report.step} of {train.steps}")
     return rows
 
 
@@ -184,7 +225,7 @@ def _working_folder(trainer: Trainer, out: Path, key: str, keep: bool) -> Iterat
     """
     wait = trainer.accelerator.wait_for_everyone
     if trainer.accelerator.is_main_process:
-        with resumable_dir(out, key, keep=keep, scratch=STATE) as work:
+        with resumable_dir(out, key, keep=keep, scratch=STATES) as work:
             wait()
             yield work
     else:
@@ -229,6 +270,6 @@ def train_run(
     with _working_folder(trainer, Path(out), key, keep) as work:
         history = pd.DataFrame(_train(trainer, probe, config, work, on_log, on_found))
         if trainer.accelerator.is_main_process:
-            with atomic_path(work / "history.tsv") as partial:
-                history.to_csv(partial, sep="\t", index=False, float_format="%.6g")
+            with atomic_path(work / "history.tsv") as table:
+                history.to_csv(table, sep="\t", index=False, float_format="%.6g")
     return history

@@ -11,6 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from xmdpt.config import Config, load_config
+from xmdpt.support.arguments import one_line
+from xmdpt.support.ends import in_one_line
+from xmdpt.training.errors import TrainingError
 from xmdpt.training.processes import in_processes, report
 from xmdpt.training.run import train_run
 
@@ -48,4 +51,5 @@ def main(run: str, params: str, features: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with in_one_line(), one_line(TrainingError):
+        main(*sys.argv[1:])

@@ -1,7 +1,6 @@
 """Training of X-MDPT (Section 3.3, Eq. 5): randomness is keyed by (seed, step), resuming exact."""
 
 import math
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,6 @@ from xmdpt.diffusion import NUM_TIMESTEPS, min_snr_weight, training_losses
 from xmdpt.features.cache import PairBatches
 from xmdpt.flow import draw_flow_timesteps, flow_losses
 from xmdpt.model import XMDPTTransformer2DModel
-from xmdpt.support.files import atomic_path
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import autocast, resolve
 from xmdpt.support.random import batch_indices, keyed_generator
@@ -28,9 +26,13 @@ from xmdpt.training.alignment import SHARE, PoseAlignment
 from xmdpt.training.device import accelerator, adamw, set_learning_rate, share_of
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
+from xmdpt.training.states import read_state, save_state
 from xmdpt.training.watch import Watch
 
 Batch = dict[str, Tensor]
+
+NEEDED = {"step", "precision", "settings", "model", "ema", "optimizer"}
+"""What every state holds."""
 
 READERS = 4
 """Batches that are read in parallel while a GPU trains on the one before."""
@@ -176,19 +178,17 @@ class Trainer:
         }
         if self.alignment is not None:
             state["alignment"] = self.alignment.state_dict()
-        with self.watch.busy(), atomic_path(path) as partial:
-            torch.save(state, partial)
+        with self.watch.busy():
+            save_state(path, state)
 
     def load(self, path: Path) -> dict[str, Any]:
         """Resume from a state that `save` wrote and return it; `auto` precision keeps the state's.
 
-        Raises ConfigError for a file that is no state, or that of a different model.
+        Raises DamagedState for a file that is no whole state, ConfigError for that of a different
+        model.
         """
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            found = state["settings"]
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError):
-            raise ConfigError(f"{path}: not a training state, or an incomplete one") from None
+        state = read_state(path, NEEDED)
+        found = state["settings"]
         own = _settings(self.model)
         if differ := sorted(name for name in own if own[name] != found.get(name)):
             raise ConfigError(

@@ -17,14 +17,16 @@ from xmdpt.config import VAEConfig
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.metrics.images import psnr, ssim
 from xmdpt.metrics.perceptual import STLPIPS, make_perceptual
-from xmdpt.support.files import atomic_path, fingerprint
+from xmdpt.support.files import atomic_files, fingerprint
 from xmdpt.support.hub import load_pretrained, weights_key
+from xmdpt.support.notices import Stopped, notices, stop_if
 from xmdpt.support.pictures import to_signed, to_uint8
 from xmdpt.support.precision import autocast, resolve
 from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.device import (
     accelerator,
     adamw,
+    any_of,
     mean_of_all,
     set_learning_rate,
     share_of,
@@ -32,10 +34,12 @@ from xmdpt.training.device import (
 from xmdpt.training.ema import EMA
 from xmdpt.training.equivariance import draw_transform, transform
 from xmdpt.training.errors import TrainingError
+from xmdpt.training.states import STATE, load_newest, read_state, save_state
 from xmdpt.training.watch import Watch
 
 READERS = 8
-STATE = "state.pt"
+NEEDED = {"step", "precision", "vae", "ema", "optimizer"}
+"""What every state holds."""
 SAME_WEIGHTS = {"save_every", "gradient_checkpointing"}
 """Settings that do not change the weights, up to rounding."""
 
@@ -169,6 +173,8 @@ class VAEProgress:
 
     step: int
     losses: dict[str, float]
+    found: bool = False
+    """Whether an earlier call made the step."""
 
 
 class VAETrainer:
@@ -194,6 +200,7 @@ class VAETrainer:
         self.precision = resolve(device, config.precision)
         self.vae: AutoencoderKL = vae.to(device)
         self.step = 0
+        self.history: list[dict[str, float]] = []
         module = Reconstruction(vae, config)
         self.trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
         optimizer = adamw(self.trained, config.learning_rate)
@@ -213,14 +220,18 @@ class VAETrainer:
             "vae": self.vae.state_dict(),
             "ema": self.ema.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "history": self.history,
         }
-        with self.watch.busy(), atomic_path(path) as partial_path:
-            torch.save(state, partial_path)
+        with self.watch.busy():
+            save_state(path, state)
 
     def load(self, path: Path) -> None:
-        """Resume from a state that `save` wrote; `auto` precision keeps the state's."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.step = state["step"]
+        """Resume from a state that `save` wrote; `auto` precision keeps the state's.
+
+        Raises DamagedState for a file that is no whole state.
+        """
+        state = read_state(path, NEEDED)
+        self.step, self.history = state["step"], state.get("history", [])
         if self.config.precision == "auto":
             self.precision = state["precision"]
         self.vae.load_state_dict(state["vae"])
@@ -267,6 +278,7 @@ class VAETrainer:
         self.optimizer.step()
         self.ema.update(self.vae)
         self.step += 1
+        self.history.append(values)
         return VAEProgress(self.step, values)
 
     def run(self, steps: int) -> Iterator[VAEProgress]:
@@ -308,20 +320,28 @@ def train_vae(
     """Train on `count` pictures, uint8 (H, W, 3), which `read(index)` returns; save into `work`.
 
     Yields the losses of each step. At the end `vae` holds the averaged weights, and `work` is their
-    diffusers folder. A state that an interrupted call left in `work` (`STATE`) is resumed, with the
-    same result. Without `config.train_encoder` only the decoder changes, so existing latents stay
-    valid; with it, the scaling factor is set so that latents have unit variance. Of several
-    processes (torchrun) each trains on its share of a batch, and the first writes.
+    diffusers folder. A state that an interrupted call left in `work` is resumed, with the same
+    result and the same steps yielded, those of before as `found`. At a scheduler's notice the state
+    is saved and Stopped raised. Without `config.train_encoder` only the decoder changes, so
+    existing latents stay valid; with it, the scaling factor is set so that latents have unit
+    variance. Of several processes (torchrun) each trains on its share of a batch, and the first
+    writes.
     """
     trainer = VAETrainer(vae, read, count, config, seed)
-    state = work / STATE
-    if state.exists():
-        trainer.load(state)
-    for progress in trainer.run(config.steps):
-        if progress.step % config.save_every == 0 or progress.step == config.steps:
-            trainer.save(state)
-        yield progress
+    load_newest(work, trainer.load)
+    began = trainer.step
+    for step, losses in enumerate(trainer.history, trainer.step - len(trainer.history) + 1):
+        yield VAEProgress(step, losses, found=True)
+    with notices(stop_if(lambda: trainer.step == began)) as asked:
+        for progress in trainer.run(config.steps):
+            last, stop = progress.step == config.steps, any_of(trainer.accelerator, asked())
+            if progress.step % config.save_every == 0 or last or stop:
+                trainer.save(work / STATE)
+            yield progress
+            if stop:
+                raise Stopped(f"saved at step {progress.step} of {config.steps}")
     trainer.finish()
     if trainer.accelerator.is_main_process:
-        vae.save_pretrained(work)
+        with atomic_files(work) as folder:
+            vae.save_pretrained(folder)
     trainer.accelerator.wait_for_everyone()

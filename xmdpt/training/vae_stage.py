@@ -13,6 +13,9 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from xmdpt.config import Config, load_config
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.support.arguments import one_line
+from xmdpt.support.ends import in_one_line
+from xmdpt.training.errors import TrainingError
 from xmdpt.training.processes import in_processes, report
 from xmdpt.training.vae import VAEProgress, load_vae, train_vae
 
@@ -29,13 +32,15 @@ def vae_stage(
 
     Raises TrainingError as `in_processes` does.
     """
-    if config.train.processes > 1:
-        for step, losses in in_processes(
-            config.train.processes, __name__, str(params), str(folder)
-        ):
-            yield VAEProgress(step, losses)
-    read = _reader(data, names)
-    yield from train_vae(vae, read, len(names), config.vae, config.seed, folder)
+    training = train_vae(vae, _reader(data, names), len(names), config.vae, config.seed, folder)
+    if config.train.processes == 1:
+        yield from training
+        return
+    words = (str(params), str(folder))
+    for step, losses, found in in_processes(config.train.processes, __name__, *words):
+        yield VAEProgress(step, losses, found)
+    for _ in training:  # finished: of its steps nothing is left but to be found
+        pass
 
 
 def _reader(data: DeepFashion, names: Sequence[str]) -> Callable[[int], np.ndarray]:
@@ -51,8 +56,9 @@ def main(params: str, folder: str) -> None:
     steps = train_vae(vae, _reader(data, names), len(names), config.vae, config.seed, Path(folder))
     for progress in steps:
         if os.environ["RANK"] == "0":
-            report(progress.step, progress.losses)
+            report(progress.step, progress.losses, progress.found)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with in_one_line(), one_line(TrainingError):
+        main(*sys.argv[1:])

@@ -52,6 +52,11 @@ _RENAMES = (
     (r"\.rel_pos_bias\.relative_position_bias_table$", ".position_bias.table"),
 )
 _INTEGERS = (torch.int32, torch.int64)
+_HALF = (torch.float16, torch.bfloat16)
+_ENTRIES = ("state_dict", "ema", "model_ema", "model")
+"""Where training scripts keep weights in their files; of averaged and last ones, the averaged."""
+_WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+")
+"""What parallel training and compilation put before the names."""
 _TABLE_SUFFIX = ".relative_position_bias_table"
 _INDEX_SUFFIX = ".relative_position_index"
 _OWN_INDEX = "blocks.0.attn.position_bias.index"  # the same in all blocks
@@ -137,7 +142,7 @@ def from_official(
         ),
     }
     complaints = [
-        f"{what}: {', '.join(_official_name(name) for name in names[:5])}"
+        f"{what}: {', '.join([*dict.fromkeys(map(_name_in_file, names))][:5])}"
         for what, names in wrong.items()
         if names
     ]
@@ -185,6 +190,13 @@ def _official_name(name: str) -> str:
     return name
 
 
+def _name_in_file(name: str) -> str:
+    """Of a tensor that may be one of the two that `_split_qkv` makes of one."""
+    if "mipnet.blocks.cross." not in name:
+        name = re.sub(r"\.attn\.to_(q|kv)\.", ".attn.qkv.", name)
+    return _official_name(name)
+
+
 def _load(path: Path) -> object:
     """Unpickle a file that may hold nothing but tensors; raises CheckpointError."""
     try:
@@ -213,21 +225,37 @@ def _load(path: Path) -> object:
         ) from None
 
 
+def _unwrapped(content: object) -> object:
+    """The tensors in a training script's dictionary, without what wrappers put before names."""
+    for entry in _ENTRIES:
+        if isinstance(content, dict) and isinstance(content.get(entry), dict):
+            content = content[entry]
+    if not isinstance(content, dict):
+        return content
+    return {
+        _WRAPPERS.sub("", name) if isinstance(name, str) else name: value
+        for name, value in content.items()
+    }
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """Return the tensors of a published file, without running anything in it.
 
-    Raises CheckpointError, one line, for a file that is missing, cut off, of another kind or holds
-    code, and for tensors that are not finite float32 numbers or integers.
+    Half precision becomes float32, which holds the same numbers. Raises CheckpointError, one line,
+    for a file that is missing, cut off, of another kind or holds code, and for tensors that are not
+    finite numbers of 16 or 32 bits or integers.
     """
     path = Path(path)
-    state = _load(path)
+    state = _unwrapped(_load(path))
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
         raise CheckpointError(f"{path}: is not a plain state dict; take the authors' ema_*.pt")
     for name, tensor in state.items():
+        if tensor.dtype in _HALF:
+            tensor = state[name] = tensor.float()
         if tensor.dtype not in (torch.float32, *_INTEGERS):
-            raise CheckpointError(f"{path}: {name} is {tensor.dtype}, not torch.float32")
+            raise CheckpointError(f"{path}: {name} is {tensor.dtype}, not of 16 or 32 bits")
         if not tensor.isfinite().all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
     return state

@@ -9,6 +9,7 @@ import diffusers
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.utils import logging as logs
+from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
 
 from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.model import XMDPTTransformer2DModel
@@ -38,6 +39,7 @@ def load_pipeline(
     logs.disable_progress_bar()  # loading is quick, and drawing has its own
     logs.set_verbosity(logging.CRITICAL)  # errors are reported below, once
     try:
+        _refuse_variants(chosen)
         if (chosen / "pipeline_xmdpt.py").is_file():
             pipe = _from_export(chosen)
         elif (chosen / "model_index.json").is_file():
@@ -60,6 +62,18 @@ def load_pipeline(
         logs.set_verbosity(verbosity)
         if bars:
             logs.enable_progress_bar()
+
+
+def _refuse_variants(folder: Path) -> None:
+    """Raise PhotoError, which names them, where a network is there in variants alone."""
+    for part in ("vae", "transformer"):
+        names = [path.name for path in sorted((folder / part).glob("*.*.safetensors"))]
+        if names and not (folder / part / SAFETENSORS_WEIGHTS_NAME).is_file():
+            variants = ", ".join(dict.fromkeys(name.split(".")[1] for name in names))
+            raise PhotoError(
+                f"{folder / part}: holds the variant {variants} alone; load it by "
+                "XMDPTPipeline.from_pretrained(folder, variant=...), and save_pretrained it anew"
+            )
 
 
 def _require_whole(pipe: XMDPTPipeline) -> None:

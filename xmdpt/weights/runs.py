@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -15,6 +16,7 @@ from xmdpt.data.pairs import result_name, spread
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline, scheduler_for
 from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir
+from xmdpt.support.hub import reason
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import keyed_generator
 from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_folder
@@ -44,14 +46,14 @@ def load_run(
     trained = Path(models) / run / checkpoint
     _require(vae, "vae")
     _require(trained, f"train@{run}")
-    model = XMDPTTransformer2DModel.from_pretrained(trained, local_files_only=True)
+    model = _read(XMDPTTransformer2DModel, trained, f"train@{run}")
     if differ := [name for name, value in config.model if model.config[name] != value]:
         raise ConfigError(
             f"{trained}: trained with another {', '.join(differ)} than params.yaml has now; "
             f"change that back, or train again with `dvc repro train@{run}`"
         )
     pipeline = XMDPTPipeline(
-        AutoencoderKL.from_pretrained(vae, local_files_only=True),
+        _read(AutoencoderKL, vae, "vae"),
         model,
         scheduler_for(config.train.objective),
         features.source_encoder,
@@ -66,6 +68,17 @@ def load_run(
 def _require(folder: Path, stage: str) -> None:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: missing; `dvc repro {stage}` makes it")
+
+
+def _read(network: Any, folder: Path, stage: str) -> Any:
+    """Load a network of diffusers; raises ConfigError for files that are not whole."""
+    try:
+        return network.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except Exception as error:  # JSON, safetensors, shapes: each has its own errors
+        raise ConfigError(
+            f"{folder}: holds no readable weights ({reason(error)}); `dvc checkout {folder}` "
+            f"brings them back, `dvc repro --force --single-item {stage}` makes them again"
+        ) from None
 
 
 def _hide_bar(pipeline: XMDPTPipeline) -> None:
@@ -157,8 +170,8 @@ def draw_run(config: Config, run: str, data: DeepFashion, shard: Shard | None = 
     """Draw the test pairs of a run's checkpoints, into a folder each below `SAMPLES`/`run`.
 
     Returns the pairs (source, target) of each. An interrupted call resumes with the missing
-    batches, until `xmdpt.support.files.forget`. With `shard` this share alone is drawn, and the
-    folder is left to the call without one. Raises ConfigError as `load_run` does.
+    batches. With `shard` this share alone is drawn, and the folder is left to the call without one.
+    Raises ConfigError as `load_run` does.
     """
     drawn = {
         str(name): spread(data.pairs("test"), count)

@@ -1,0 +1,21 @@
+"""Faults at random moments, one of each; docs/reliability.md tells of many."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers.repository import ROOT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill", "notice", "two", "flip", "full", "read-only"])
+def test_nothing_is_lost_and_nothing_is_silently_wrong(fault):
+    """A fault once in each stage; what cannot be mounted here is left out, and that is said."""
+    command = [sys.executable, ROOT / "benchmarks/faults.py", "--trials", "1", "--faults", fault]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"left out, since nothing can be mounted here: {fault}" in done.stdout or (
+        done.stdout.count("| 1 | 1 | 0 |") == 4
+    )

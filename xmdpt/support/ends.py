@@ -1,0 +1,27 @@
+"""How a process ends: what went wrong in one line, and an exit code that says what to do."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from xmdpt.config import ConfigError
+from xmdpt.support.arguments import BadInput
+from xmdpt.support.notices import EXIT_CODE, Stopped
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """End the process with exit code 2 at bad input, and with 75 at a scheduler's notice."""
+    code = 2
+    try:
+        yield
+        return
+    except Stopped as notice:
+        message, code = f"stopped: {notice}; the same command goes on", EXIT_CODE
+    except (BadInput, ConfigError) as error:
+        message = f"error: {error}"
+    except OSError as error:  # a full disk, a folder that somebody removed
+        reason = error.strerror or str(error).partition("\n")[0]
+        message = f"error: {error.filename}: {reason}" if error.filename else f"error: {reason}"
+    print(message, file=sys.stderr)
+    sys.exit(code)
