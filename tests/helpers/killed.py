@@ -1,7 +1,7 @@
 """`torchrun -m helpers.killed OUT STEP [KIND RANK]`: trains base_b, one process of which ends.
 
-At the step, process RANK (0) is killed, or stopped, or its main thread sleeps; `OUT`.time says
-when.
+At the step, process RANK (0) is killed, or stopped, or its main thread sleeps, or it gets a
+scheduler's notice; `OUT`.time says when.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from xmdpt.config import load_config
 from xmdpt.features.rows import SHARED
+from xmdpt.support.ends import in_one_line
 from xmdpt.training import train
 from xmdpt.training.run import train_run
 
@@ -19,6 +20,7 @@ ENDS = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "sleep": lambda: time.sleep(600),
+    "notice": lambda: os.kill(os.getpid(), signal.SIGTERM),
 }
 
 
@@ -32,7 +34,8 @@ def main(out: str, step: int, kind: str = "kill", rank: str = "0") -> None:
         return draw(*arguments, **others)
 
     train.draw_batch = draw_until
-    train_run(load_config(run="base_b"), SHARED, out)
+    with in_one_line():
+        train_run(load_config(run="base_b"), SHARED, out)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,19 @@ def test_a_process_that_is_gone_or_hangs_ends_the_others_within_a_minute(project
 
 
 @pytest.mark.slow
+def test_a_notice_to_one_process_saves_and_ends_all(project, one):
+    """Of one step, whichever process was told; the others learn of it after the step."""
+    done = torchrun(project, 2, "helpers.killed", "noticed", "20", "notice", "1")
+    assert done.returncode != 0
+    assert done.stderr.count("stopped: saved at step 21 of 50") == 2
+    steps = pd.read_csv(project / "one/history.tsv", sep="\t")["step"].tolist()
+    train(project, "noticed", 2)
+    assert pd.read_csv(project / "noticed/history.tsv", sep="\t")["step"].tolist() == steps
+    expected, moved = one
+    assert (weights(project, "noticed") - expected).norm() < 1e-3 * moved
+
+
+@pytest.mark.slow
 def test_source_tokens_on_the_fly_in_several_processes(tmp_path):
     settings = {"checkpoints": {"main": 8}, "batch_size": 4, "save_every": 4}
     project = write_project(tmp_path, {"base_b": {"title": "B"}}, **settings)

@@ -213,6 +213,7 @@ def _train(
             if report.step % train.save_every == 0 or last or stop:
                 _save(trainer, work, rows, kept, window)
             if stop:
+                trainer.accelerator.wait_for_everyone()  # the first has saved: now all may end
                 raise Stopped(f"saved at step {report.step} of {train.steps}")
     return rows
 

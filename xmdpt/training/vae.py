@@ -339,6 +339,7 @@ def train_vae(
                 trainer.save(work / STATE)
             yield progress
             if stop:
+                trainer.accelerator.wait_for_everyone()  # the first has saved: now all may end
                 raise Stopped(f"saved at step {progress.step} of {config.steps}")
     trainer.finish()
     if trainer.accelerator.is_main_process:
