@@ -179,7 +179,10 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
     if any("few" in row for run in done for row in results.rows(run).values()):
         parts.append(f"{FEW_ABOUT}.")
     if any(run in results.config.released for run in done):
-        parts.append("Weights: the authors' published ones, which nobody trained here.")
+        parts.append(
+            "Weights: the authors' published ones, which nobody trained here; for S, B and L their "
+            "README gives FID 7.42, 6.72 and 6.60."
+        )
     if starts := sorted({train.init for train in training.values() if train.init is not None}):
         scratch = [run for run, train in training.items() if train.init is None]
         parts.append(
