@@ -201,7 +201,8 @@ def _train(
             window.append(report)
             if report.step % train.log_every == 0 or last:
                 if first:
-                    rows.append(_mean_rows(window) | probe(trainer.ema.model))
+                    with trainer.watch.busy():
+                        rows.append(_mean_rows(window) | probe(trainer.ema.model))
                     on_log(rows[-1])
                 window = []
             for name, step in train.checkpoints.items():

@@ -64,7 +64,7 @@ class Watch:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """While it writes a file, a process may be behind for long."""
+        """While it writes or measures what the others do not, a process may be behind for long."""
         note, self._note = self._note, BUSY
         yield
         self._note = note
