@@ -6,6 +6,7 @@ It has T = 1000 steps and linear betas from 1e-4 to 2e-2.
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler, DDIMSchedulerOutput
@@ -204,3 +205,33 @@ def make_scheduler() -> XMDPTScheduler:
         timestep_spacing="linspace",
     )
     return scheduler
+
+
+def check_scheduler(scheduler: Any) -> None:
+    """Raise ValueError where a sampler takes the network's output for something else than it is.
+
+    It predicts noise that was added by the authors' schedule, or the velocity of a flow.
+    """
+    settings, name = scheduler.config, type(scheduler).__name__
+    kind = settings.get("prediction_type", "epsilon")
+    if kind == "flow_prediction":
+        return
+    if kind != "epsilon":
+        raise ValueError(
+            f"{name}: prediction_type is {kind}, but the network predicts noise: create it by "
+            "from_config(pipeline.scheduler.config)"
+        )
+    trained: dict[str, Any] = {
+        "num_train_timesteps": NUM_TIMESTEPS,
+        "beta_start": BETA_START,
+        "beta_end": BETA_END,
+        "beta_schedule": "linear",
+        "trained_betas": None,
+        "rescale_betas_zero_snr": False,
+    }
+    for setting, value in trained.items():
+        if (found := settings.get(setting, value)) != value:
+            raise ValueError(
+                f"{name}: {setting} is {found}, but the network was trained with {value}: create "
+                "it by from_config(pipeline.scheduler.config)"
+            )

@@ -19,14 +19,7 @@ from torch import Tensor
 
 import xmdpt.model  # from_pretrained finds its class only among imported modules
 from xmdpt.config import MIN_STEPS, ConfigError, Objective
-from xmdpt.diffusion import (
-    BETA_END,
-    BETA_START,
-    NUM_TIMESTEPS,
-    guidance_weight,
-    guide,
-    make_scheduler,
-)
+from xmdpt.diffusion import check_scheduler, guidance_weight, guide, make_scheduler
 from xmdpt.features.cache import sample_latent
 from xmdpt.features.encoders import Kind, make_encoder
 from xmdpt.flow import make_flow_scheduler
@@ -43,31 +36,6 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 def scheduler_for(objective: Objective) -> Any:
     """Return the sampler of a network that was trained with this objective."""
     return make_flow_scheduler() if objective == "flow" else make_scheduler()
-
-
-def check_scheduler(scheduler: Any) -> None:
-    """Raise ValueError where a sampler takes the network's output for something else than it is.
-
-    It predicts noise that was added by the authors' schedule, or the velocity of a flow.
-    """
-    settings, name = scheduler.config, type(scheduler).__name__
-    kind = settings.get("prediction_type", "epsilon")
-    if kind == "flow_prediction":
-        return
-    if kind != "epsilon":
-        raise ValueError(
-            f"{name}: prediction_type is {kind}, but the network predicts noise: create it by "
-            "from_config(pipeline.scheduler.config)"
-        )
-    trained = {"num_train_timesteps": NUM_TIMESTEPS, "beta_start": BETA_START}
-    trained |= {"beta_end": BETA_END, "beta_schedule": "linear"}
-    off = {"trained_betas": None, "rescale_betas_zero_snr": False}
-    for setting, value in (trained | off).items():
-        if (found := settings.get(setting, value)) != value:
-            raise ValueError(
-                f"{name}: {setting} is {found}, but the network was trained with {value}: create "
-                "it by from_config(pipeline.scheduler.config)"
-            )
 
 
 class XMDPTPipeline(DiffusionPipeline):

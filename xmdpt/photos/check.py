@@ -101,7 +101,7 @@ def _in_words(
         f"{name}: units: {units}" + f" of a {photo.width}x{photo.height} photo" * subject.is_photo,
         f"{name}: person: from {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f}",
         f"{name}: frame that the network sees, squashed to a square: {cut}",
-        f"{name}: {len(there)} of 18 joints; missing{HOW * absent.any()}: "
+        f"{name}: {len(there)} of 18 joints; missing{HOW * bool(absent.any())}: "
         f"{joint_names(absent) or 'none'}",
         *(f"note: {remark}" for remark in framed.remarks),
     ]

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NOTICES = (signal.SIGTERM, signal.SIGUSR1)
+NOTICES = tuple(  # Windows has no SIGUSR1
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
 EXIT_CODE = 75
 """EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on later."""
 
