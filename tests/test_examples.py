@@ -1,4 +1,4 @@
-"""The scripts for SLURM: what they ask to be run, with stand-ins for its commands and for Python."""
+"""The scripts for SLURM: what they ask to be run, with stand-ins for its commands."""
 
 import os
 import signal
