@@ -1,4 +1,4 @@
-"""Faults put into the stages at tiny size, and a table of what was lost: docs/reliability.md.
+"""Faults put into the stages at tiny size, and a table of what was lost: docs/reproduce/reliability.md.
 
     python benchmarks/faults.py --trials 30 --out build/faults.md
 

@@ -1,4 +1,4 @@
-"""Faults at random moments, one of each; docs/reliability.md tells of many."""
+"""Faults at random moments, one of each; docs/reproduce/reliability.md tells of many."""
 
 import os
 import subprocess

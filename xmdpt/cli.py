@@ -5,7 +5,17 @@ from io import TextIOWrapper
 
 import typer
 
-from xmdpt.commands import check, distill, draw, generate, measure, report, runs, study
+from xmdpt.commands import (
+    check,
+    distill,
+    draw,
+    generate,
+    measure,
+    report,
+    runs,
+    stage,
+    study,
+)
 from xmdpt.support.ends import in_one_line
 
 app = typer.Typer(
@@ -14,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(runs.info, runs.profile, runs.run, runs.train),
+    *(runs.info, runs.profile, runs.run, runs.train, stage.stage),
     *(generate.generate, check.check, draw.demo, draw.export, draw.convert),
     *(measure.survey, measure.evaluate, measure.bench),
 ):

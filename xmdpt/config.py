@@ -20,6 +20,8 @@ CostModel = Literal[
     "x_mdpt_s", "x_mdpt_b", "x_mdpt_l", "pixel_unet", "latent_unet",
     "vae", "dinov2_giant", "dinov2_base",
 ]  # fmt: skip
+"""Networks whose cost is measured (xmdpt.costs.full_size)."""
+Protocol = Literal["synthetic", "pidm", "cfld", "cfld-512", "pcdms", "patn", "leffa", "clean"]
 Precision = Literal["auto", "bf16", "fp32"]
 
 
@@ -165,6 +167,8 @@ class FeaturesConfig(Section):
     """Format of stored tokens; the moments of latents are always stored in fp32."""
     batch_size: PositiveInt
     """Pictures that are encoded at once."""
+    pictures: Literal["all", "few"] = "all"
+    """few: only test people whom training watches; enough where nothing is trained."""
 
 
 class ModelConfig(Section):
@@ -225,6 +229,10 @@ class TrainConfig(TrainerConfig):
     """Compile a step's forward and backward pass with torch.compile; needs a C++ compiler."""
     log_every: PositiveInt
     """Steps between the lines of the history."""
+    accumulation: PositiveInt = 1
+    """Parts that a process computes its share of a batch in: less memory, the same step."""
+    processes: PositiveInt = 1
+    """Processes in which the stages `train` and `vae` train; torchrun says it elsewhere."""
 
     @property
     def steps(self) -> int:
@@ -261,8 +269,10 @@ class SampleConfig(Section):
 
 
 class EvaluateConfig(Section):
-    protocol: Literal["synthetic", "pidm", "cfld", "cfld-512", "pcdms", "patn", "leffa", "clean"]
+    protocol: Protocol
     """Whose rules score the pictures; see docs/evaluate.md."""
+    also: list[Protocol] = []
+    """Others that score them too, for a table of their own."""
 
 
 class CostsConfig(Section):
@@ -289,6 +299,8 @@ class Experiment(Section):
 
     title: str
     """Its name in tables."""
+    released: str | None = None
+    """A file of published weights, which are the run's in place of a training."""
     features: dict[str, Any] = {}
     model: dict[str, Any] = {}
     train: dict[str, Any] = {}
@@ -315,6 +327,12 @@ class Config(Section):
     @property
     def training_seed(self) -> int:
         return self.seed if self.train.seed is None else self.train.seed
+
+    @property
+    def released(self) -> dict[str, str]:
+        """The runs that are not trained -> the files of their published weights."""
+        files = {run: self.experiments[run].released for run in self.runs}
+        return {run: file for run, file in files.items() if file is not None}
 
     @property
     def last_checkpoint(self) -> Checkpoint:

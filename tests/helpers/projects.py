@@ -28,10 +28,14 @@ def write_project(root: Path, experiments: dict[str, Any], **train: Any) -> Path
     }  # fmt: skip
     tree["runs"], tree["experiments"] = [*experiments], experiments
     (root / "params.yaml").write_text(yaml.safe_dump(tree))
-    vae = make_vae(64, scaling_factor=0.5)
-    vae.save_pretrained(root / "models/vae")
+    make_vae(64, scaling_factor=0.5).save_pretrained(root / "models/vae")
+    make_features(root)
+    return root
+
+
+def make_features(root: Path) -> None:
+    """Cache the features that the settings ask for."""
     config, data = load_config(root / "params.yaml"), DeepFashion(root / "data/people", 64)
     names = data.pictures("train") + data.pictures("test")
-    encoders = Encoders.load(vae, config.features)
+    encoders = Encoders.load(make_vae(64, scaling_factor=0.5), config.features)
     cache_features(root / SHARED, names, data, encoders, config.features, iter)
-    return root

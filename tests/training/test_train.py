@@ -8,9 +8,12 @@ import torch
 from helpers.networks import assert_same_tensors, make_model
 
 from xmdpt.config import ConfigError
-from xmdpt.training.device import accelerator
 from xmdpt.training.ema import EMA
 from xmdpt.training.train import TrainingError, TrainingModule, draw_batch
+
+
+def flat(model):
+    return torch.cat([value.detach().flatten().clone() for value in model.parameters()])
 
 
 @pytest.mark.parametrize(
@@ -100,16 +103,28 @@ def test_ema_is_the_weighted_sum_of_all_weights():
     assert ema.model.weight.item() == pytest.approx(expected)
 
 
-def test_a_batch_that_processes_cannot_share_equally_is_refused(trainer, monkeypatch):
-    monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
-    with pytest.raises(ConfigError, match="4 pairs cannot be divided equally among 3 processes"):
-        trainer()
+@pytest.mark.parametrize(("parts", "said"), [(3, "2 processes of 3 parts"), (1, "3 processes;")])
+def test_a_batch_that_cannot_be_divided_equally_is_refused(trainer, monkeypatch, parts, said):
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 2 if parts > 1 else 3)
+    with pytest.raises(ConfigError, match=f"4 cannot be divided equally among {said}"):
+        trainer(accumulation=parts)
 
 
-def test_the_autoencoder_is_trained_in_one_process(monkeypatch):
-    monkeypatch.setattr("accelerate.Accelerator.num_processes", 2)
-    with pytest.raises(TrainingError, match="started in 2 processes"):
-        accelerator()
+def test_a_batch_in_parts_is_the_same_step(trainer):
+    """Up to the order of sums."""
+    start = flat(trainer().model)
+    ends = {}
+    for parts in (1, 2, 4):
+        made = trainer(accumulation=parts, precision="fp32")
+        ends[parts] = [*made.run(6)], flat(made.model)
+    reports, one = ends[1]
+    for parts in (2, 4):
+        others, weights = ends[parts]
+        assert (weights - one).norm() < 1e-3 * (one - start).norm()
+        assert not torch.equal(weights, one), "the sums were taken in another order"
+        for a, b in zip(reports, others, strict=True):
+            assert a.losses == pytest.approx(b.losses, rel=1e-3)
+            assert a.grad_norm == pytest.approx(b.grad_norm, rel=1e-3)
 
 
 def test_settings_of_accelerate_would_override_ours(trainer, monkeypatch):

@@ -28,8 +28,8 @@ def generate(
     pose: Annotated[
         list[Path],
         typer.Option(
-            help="Photo of the pose, or its joints (.txt, .csv, .json, .npy); again, or a folder, for "
-            "more."
+            help="Photo of the pose, or its joints (.txt, .csv, .json, .npy); again, or a folder, "
+            "for more."
         ),
     ] = [],  # noqa: B006
     table: Annotated[

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
 from typing import TypedDict, TypeVar
@@ -40,10 +41,12 @@ from xmdpt.evaluation.results import (
     match_results,
     training_pictures,
 )
+from xmdpt.evaluation.shards import RowStore, score_batches
 from xmdpt.metrics.frechet import frechet_distance, frechet_infinity, kernel_distance
 from xmdpt.metrics.images import psnr, sharpness, silhouette_iou, ssim
 from xmdpt.metrics.labels import LABELS
-from xmdpt.support.hub import MissingWeights
+from xmdpt.support.files import file_digest, fingerprint
+from xmdpt.support.hub import MissingWeights, weights_key
 from xmdpt.support.precision import full_float32
 
 BATCH = 32  # pairs in memory at a time
@@ -190,6 +193,7 @@ def _score_batch(
     own: Size,
     networks: Mapping[str, PerceptualNetwork],
     device: str,
+    generated_dir: Path,
     pool: ThreadPoolExecutor,
 ) -> pd.DataFrame:
     """Return the rows of `evaluate_pairs` for one batch."""
@@ -205,6 +209,7 @@ def _score_batch(
         if one.name in networks:
             sides = (results, truths)
             table[one.name] = _perceptual(networks[one.name], sides, one, own, device, pool)
+    table["result"] = [path.relative_to(generated_dir).as_posix() for path in table["result"]]
     return table
 
 
@@ -225,13 +230,16 @@ def evaluate_pairs(
     weights: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
+    store: RowStore | None = None,
 ) -> pd.DataFrame:
     """Score every result against its reference: one row per pair, sorted by target, then source.
 
     Columns: `result` (path in the folder), `person`, `source`, `target`, then the protocol's
     metrics of single pictures; rows of a dropped batch have no perceptual distance. `only` limits
     the (source, target) pairs; `weights` is a folder to look for networks in first; `any_shape` is
-    as for `inspect`. Raises DataError if no result has a reference, and as `inspect` does.
+    as for `inspect`. With `store`, the rows of finished batches are kept there for other processes,
+    and the table has its share alone. Raises DataError if no result has a reference, and as
+    `inspect` does.
     """
     rules, device = get_protocol(protocol), _device(device)
     matches = match_results(generated_dir, reference_dir)
@@ -243,18 +251,35 @@ def evaluate_pairs(
     _warn_if_squashed(matches, rules, own)
     references = _references(reference_dir, matches[0], rules, own)
     networks = _perceptual_networks(rules, weights, device)
-    tables = []
     bar = tqdm(total=len(matches), desc="pairs", unit="pair", disable=not progress or None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
-        for batch in batches(matches, BATCH):
-            tables.append(_score_batch(batch, references, rules, own, networks, device, pool))
+        place = Path(generated_dir)
+
+        def score(batch: Sequence[Match]) -> pd.DataFrame:
+            rows = _score_batch(batch, references, rules, own, networks, device, place, pool)
             bar.update(len(batch))
-    table = pd.concat(tables, ignore_index=True)
-    table["result"] = [path.relative_to(generated_dir).as_posix() for path in table["result"]]
+            return rows
+
+        key = "" if store is None else _rows_key(matches, references, rules, own, networks)
+        tables = score_batches([*batches(matches, BATCH)], score, store, key)
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*LABELS])
     for one in rules.perceptual:
-        if one.name in networks:
+        if one.name in networks and len(table) == len(matches):
             _blank_dropped(table, one)
     return table
+
+
+def _rows_key(
+    matches: Sequence[Match],
+    references: References,
+    rules: Protocol,
+    own: Size,
+    networks: Mapping[str, PerceptualNetwork],
+) -> str:
+    """Return a key for all that the rows of these pairs depend on."""
+    truths = {match.target: references.require(match.target).digest() for match in matches}
+    results = [[file_digest(match.result), match.source, match.target] for match in matches]
+    return fingerprint(results, truths, asdict(rules), own, weights_key(networks.values()))
 
 
 def training_statistics(

@@ -21,6 +21,7 @@ from xmdpt.evaluation.features import Statistics
 from xmdpt.evaluation.preparation import follows_results
 from xmdpt.evaluation.protocols import PIDM, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import Pair, kept
+from xmdpt.evaluation.shards import RowStore
 from xmdpt.metrics.intervals import bootstrap_interval
 from xmdpt.metrics.labels import FEW, FEW_ABOUT, LABELS, METRICS, best_values, comparable
 
@@ -67,15 +68,44 @@ class TrainingStatistics:
 
 
 def _pidm_pixels(
-    folder: Path, reference_dir: Path, only: Collection[Pair] | None, any_shape: bool
+    folder: Path,
+    reference_dir: Path,
+    only: Collection[Pair] | None,
+    any_shape: bool,
+    store: RowStore | None,
 ) -> pd.DataFrame:
     """Return SSIM and PSNR at PIDM's 256x256, as columns ssim_pidm and psnr_pidm."""
     rules = replace(PIDM, perceptual=())
     with warnings.catch_warnings(action="ignore"):  # results are resized on purpose
         pairs = evaluate_pairs(
-            folder, reference_dir, rules, only=only, any_shape=any_shape, progress=False
+            folder,
+            reference_dir,
+            rules,
+            only=only,
+            any_shape=any_shape,
+            progress=False,
+            store=store,
         )
-    return pairs[["ssim", "psnr"]].add_suffix("_pidm")
+    return pairs.reindex(columns=["ssim", "psnr"]).add_suffix("_pidm")  # a share may be empty
+
+
+def _pair_rows(
+    folder: Path,
+    reference_dir: Path,
+    rules: Protocol,
+    only: Collection[Pair] | None,
+    enlarged: bool,
+    any_shape: bool,
+    store: RowStore | None,
+    **options: Unpack[Options],
+) -> pd.DataFrame:
+    """Return the table of `evaluate_pairs`, `enlarged` by PIDM's columns."""
+    pairs = evaluate_pairs(
+        folder, reference_dir, rules, only=only, any_shape=any_shape, store=store, **options
+    )
+    if enlarged:
+        pairs = pairs.join(_pidm_pixels(folder, reference_dir, only, any_shape, store))
+    return pairs
 
 
 def score_folder(
@@ -87,6 +117,7 @@ def score_folder(
     *,
     enlarged: bool = False,
     any_shape: bool = False,
+    store: RowStore | None = None,
     **options: Unpack[Options],
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score one result folder under the protocol of `train`: metric -> value, `low` and `high`.
@@ -98,9 +129,7 @@ def score_folder(
     give the same bytes. The second result is the table of `evaluate_pairs`.
     """
     rules = train.rules
-    pairs = evaluate_pairs(folder, reference_dir, rules, only=only, any_shape=any_shape, **options)
-    if enlarged:
-        pairs = pairs.join(_pidm_pixels(folder, reference_dir, only, any_shape))
+    pairs = _pair_rows(folder, reference_dir, rules, only, enlarged, any_shape, store, **options)
     statistics = train.at(result_size(folder / pairs["result"][0]))
     values = evaluate(folder, reference_dir, statistics, rules, pairs=pairs, **options)
     metrics = [column for column in pairs.columns if column not in LABELS]
@@ -136,6 +165,7 @@ def summarise(
     seed: int,
     *,
     cache_dir: str | Path | None = None,
+    store: RowStore | None = None,
     progress: bool = True,
 ) -> tuple[Scores, pd.DataFrame]:
     """Score result folders, given by name, under one protocol: name -> metric -> value.
@@ -144,7 +174,8 @@ def summarise(
     and `high` hold 95 % bootstrap intervals over people for metrics of single pictures. A folder
     named `truth` only gets distances to the training pictures, whose statistics are cached in
     `cache_dir`. The second result has a row per pair, rounded too, with the folder's name as
-    `row`. Raises MissingWeights, before scoring anything, if a network has no weights.
+    `row`. Rows that `score_shard` left in `store` are taken from there. Raises MissingWeights,
+    before scoring anything, if a network has no weights.
     """
     rules = get_protocol(protocol)
     check_networks(rules)
@@ -153,7 +184,13 @@ def summarise(
     scores, tables = {}, []
     for name, folder in folders.items():
         scores[name], pairs = score_folder(
-            Path(folder), Path(reference_dir), train, seed, enlarged=enlarged, progress=progress
+            Path(folder),
+            Path(reference_dir),
+            train,
+            seed,
+            enlarged=enlarged,
+            store=store,
+            progress=progress,
         )
         tables.append(pairs.assign(row=name))
     if "truth" in scores:  # it equals its references, so the other metrics say nothing
@@ -161,6 +198,20 @@ def summarise(
         single = {*tables[0].columns, "low", "high"}
         scores["truth"] = {key: row[key] for key in row.keys() - single}
     return scores, _round_table(pd.concat(tables, ignore_index=True))
+
+
+def score_shard(
+    folders: Iterable[Path], reference_dir: str | Path, protocol: str, store: RowStore
+) -> None:
+    """Score the pairs of a shard for `summarise`, which alone computes distances of collections.
+
+    Raises MissingWeights, before scoring anything, if a network has no weights.
+    """
+    rules = get_protocol(protocol)
+    check_networks(rules)
+    enlarged = rules.name != PIDM.name
+    for folder in folders:
+        _pair_rows(folder, Path(reference_dir), rules, None, enlarged, False, store)
 
 
 def paired_gains(

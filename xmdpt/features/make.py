@@ -1,12 +1,11 @@
 """Features of every picture and of its mirror image, computed once, on all available GPUs.
 
-The pictures are split into shards (`xmdpt.features.cache` describes their contents). A shard is
-written under a temporary name and renamed, and then a small file beside it records that it is
-finished. So a killed run resumes with the missing shards, and several processes can divide the
-shards among themselves without communicating.
+The pictures are split into files of `SHARD_SIZE` (`xmdpt.features.cache` describes their contents).
+A file is written under a temporary name and renamed, and then a note beside it records that it is
+finished. So a killed run resumes with the missing files, and several processes, or machines, can
+divide them among themselves without communicating: `xmdpt.support.shards`.
 """
 
-import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,10 +26,11 @@ from xmdpt.config import FeaturesConfig, Precision
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.cache import FeatureCache, shard_name
 from xmdpt.features.encoders import Kind, TokenEncoder, make_encoder
-from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir, write_json
+from xmdpt.support.files import atomic_path, fingerprint, resumable_dir, write_json
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import full_float32, gpu_count
+from xmdpt.support.shards import NOTES, Shard, made_by, note_done, pieces_left, shared_folder
 
 if TYPE_CHECKING:  # a second of imports, and whoever has a VAE has made them
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -238,25 +238,6 @@ def encode_shard(
 # All shards
 
 
-def _note(folder: Path, shard: int) -> Path:
-    """The file that marks a shard as finished; it holds its length and checksum."""
-    return folder / f"{shard:05d}.json"
-
-
-def _finished(folder: Path, shard: int) -> bool:
-    """Whether a shard is there as it was written; a damaged one is named, and made again."""
-    note, path = _note(folder, shard), folder / shard_name(shard)
-    if not (note.exists() and path.exists()):
-        return False
-    try:
-        whole = file_digest(path) == json.loads(note.read_text())["sha256"]
-    except (ValueError, KeyError, TypeError):  # the note itself is damaged
-        whole = False
-    if not whole:
-        print(f"{path}: damaged since it was written; made again", file=sys.stderr)
-    return bool(whole)
-
-
 def _write_shards(
     rank: int,
     count: int,
@@ -270,17 +251,17 @@ def _write_shards(
     """Write the share of process `rank` out of `count`; each uses its own GPU."""
     if count > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // count))
-    gpu = torch.cuda.is_available()
-    encoders = encoders.to(torch.device("cuda", rank) if gpu else torch.device("cpu"))
-    mine = [*shards][rank::count]
-    for shard in progress(mine):
+    if torch.cuda.is_available():
+        encoders = encoders.to(torch.device("cuda", rank) if count > 1 else torch.device("cuda"))
+    else:
+        encoders = encoders.to(torch.device("cpu"))
+    for number in progress(Shard(rank, count).of([*shards])):
         with full_float32():
-            stored = encode_shard(shards[shard], data, encoders, settings)
-        path = folder / shard_name(shard)
+            stored = encode_shard(shards[number], data, encoders, settings)
+        path = folder / shard_name(number)
         with atomic_path(path) as partial:
             save_file(stored, partial)
-        note = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-        write_json(_note(folder, shard), note)
+        note_done(folder, number, [path])
 
 
 Work = tuple[Path, Mapping[int, Sequence[str]], DeepFashion, Encoders, FeaturesConfig, Progress]
@@ -307,7 +288,7 @@ def _key(
 ) -> str:
     """Hex digits that identify all that the features depend on: files, weights and settings."""
     files = [[name, data.digest(name)] for name in names]
-    return fingerprint(files, data.size, encoders.key, settings.model_dump())
+    return fingerprint(files, data.size, encoders.key, settings.model_dump(exclude={"pictures"}))
 
 
 def _is_there(folder: Path, key: str) -> bool:
@@ -328,10 +309,11 @@ def cache_features(
     shard_size: int = SHARD_SIZE,
     processes: int | None = None,
     keep: bool = False,
+    shard: Shard | None = None,
 ) -> None:
     """Write the features of the pictures `names` to `folder`, with one process per GPU.
 
-    Prints the size first. After an interruption, the next call resumes with the missing shards;
+    Prints the size first. After an interruption, the next call resumes with the missing files;
     where the very same features are there, nothing is done.
 
     Args:
@@ -339,9 +321,10 @@ def cache_features(
         progress: must be picklable where there are several processes.
         processes: overrides the number of GPUs.
         keep: see `xmdpt.support.files.resumable_dir`.
+        shard: writes this share alone, and leaves `folder` to the call without one.
 
     Raises DataError where the disk is too small, and for a picture whose features are not finite;
-    finished shards are kept.
+    finished files are kept.
     """
     shapes = encoders.shapes(data.size)
     sizes = cache_bytes(shapes, settings, len(names))
@@ -350,15 +333,21 @@ def cache_features(
         return
     listed = ", ".join(f"{name} {_readable(size)}" for name, size in sizes.items())
     print(f"features of {len(names)} pictures: {listed}; {_readable(sum(sizes.values()))} in all")
-    shards = dict(enumerate(names[i : i + shard_size] for i in range(0, len(names), shard_size)))
-    key_of_shards = fingerprint(key, shard_size)
-    with resumable_dir(folder, key_of_shards, keep=keep, scratch="[0-9]*.json") as work:
-        missing = {shard: part for shard, part in shards.items() if not _finished(work, shard)}
-        left = sum(map(len, missing.values()))
-        _check_disk(work, shapes, settings, left, len(names))
+    parts = [names[i : i + shard_size] for i in range(0, len(names), shard_size)]
+
+    def write_missing(work: Path) -> None:
+        missing = pieces_left(work, parts, shard)
+        _check_disk(work, shapes, settings, sum(map(len, missing.values())), len(names))
         if missing:
             count = processes or gpu_count() or 1
             _launch(min(count, len(missing)), work, missing, data, encoders, settings, progress)
+
+    key_of_work = fingerprint(key, shard_size)
+    if shard is not None:
+        write_missing(shared_folder(folder, key_of_work))
+        return
+    with resumable_dir(folder, key_of_work, keep=keep, scratch=NOTES) as work:
+        write_missing(work)
         index = {
             "names": list(names),
             "key": key,
@@ -368,6 +357,6 @@ def cache_features(
             "shapes": shapes,
             "source_encoder": source_encoder_arguments(settings),
             "shard_size": shard_size,
-            "shards": [json.loads(_note(work, shard).read_text()) for shard in shards],
+            "shards": [made_by(work, number)[shard_name(number)] for number in range(len(parts))],
         }
         write_json(work / "index.json", index)

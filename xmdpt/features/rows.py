@@ -4,8 +4,9 @@ from pathlib import Path
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-from xmdpt.config import ConfigError, load_config
+from xmdpt.config import Config, ConfigError, load_config
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import views_of_people
 from xmdpt.features.cache import FeatureCache
 from xmdpt.features.make import Encoders, cache_features
 
@@ -13,6 +14,13 @@ SHARED = Path("data/cache/features")
 """What the stage `features` makes."""
 OWN = Path("data/cache/row_features")
 """A folder for each run that has other encoders than its profile."""
+
+
+def names_to_cache(config: Config, data: DeepFashion) -> list[str]:
+    """The pictures whose features `features.pictures` asks for, training pictures first."""
+    if config.features.pictures == "few":
+        return [name for views in views_of_people(data.pictures("test")) for name in views]
+    return data.pictures("train") + data.pictures("test")
 
 
 def require_features() -> None:

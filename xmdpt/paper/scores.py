@@ -178,6 +178,11 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
         parts.append("No number on rendered people compares with theirs.")
     if any("few" in row for run in done for row in results.rows(run).values()):
         parts.append(f"{FEW_ABOUT}.")
+    if any(run in results.config.released for run in done):
+        parts.append(
+            "Weights: the authors' published ones, which nobody trained here; for S, B and L their "
+            "README gives FID 7.42, 6.72 and 6.60."
+        )
     if starts := sorted({train.init for train in training.values() if train.init is not None}):
         scratch = [run for run, train in training.items() if train.init is None]
         parts.append(
@@ -196,6 +201,9 @@ def training_in_words(results: Results, runs: Sequence[str]) -> str:
     for run in (run for run in runs if run in results.config.runs):
         train = results.of_run(run).train
         steps = " and ".join(f"{count:,}" for count in sorted(train.checkpoints.values()))
+        if run in results.config.released:
+            parts.append(f"{results.config.experiments[run].title} {steps} by the authors")
+            continue
         start = "from scratch" if train.init is None else "from the weights of train.init"
         if train.resume is not None:
             start += ", in part with other settings (train.resume)"

@@ -28,13 +28,14 @@ from xmdpt.data.stores import DataError
 from xmdpt.people import bodies, looks, studio
 from xmdpt.people.looks import Identity, identity
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
+from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_folder
 
 __all__ = ["Identity", "identity", "render_dataset", "render_person"]
 
 TEST_SOURCES = ("01_1_front", "01_7_additional")
 CHUNK = 16  # people whose bodies are computed in one batch
-Job = tuple[Identity, bodies.Shape, list[int]]
-"""A person, the body at rest, and the numbers of the views to render."""
+Job = tuple[int, Identity, bodies.Shape]
+"""The number of a piece, the person in it, and the body at rest."""
 
 
 class Photographer:
@@ -125,45 +126,46 @@ def _start_worker(template: bodies.BodyTemplate) -> None:
     _worker = Photographer(template)
 
 
-def _work(root: Path, job: Job, height: int, samples: int) -> int:
-    """Render one person's views in a worker process; returns how many."""
+def _missing(root: Path, person: Identity, views: int) -> list[int]:
+    """The numbers of the person's views that are still to be rendered."""
+    return [view for view in range(views) if not (root / _paths(person, view)[0]).exists()]
+
+
+def _work(root: Path, job: Job, views: int, height: int, samples: int) -> int:
+    """Render a person's missing views in a worker process, and note the person as done.
+
+    Returns how many views were rendered.
+    """
     assert _worker is not None, "`_start_worker` makes it"
-    person, shape, views = job
-    for number, picture, points in _worker.pictures(person, shape, views, height, samples):
+    piece, person, shape = job
+    left = _missing(root, person, views)
+    for number, picture, points in _worker.pictures(person, shape, left, height, samples):
         image, pose = (root / p for p in _paths(person, number))
         with atomic_path(pose) as partial:
             np.savetxt(partial, points, fmt="%.3f")
         with atomic_path(image) as partial:  # last: a picture on disk is a finished one
             Image.fromarray(picture).save(partial, quality=95, subsampling=0)
-    return len(views)
+    note_done(root, piece, [root / p for view in range(views) for p in _paths(person, view)])
+    return len(left)
 
 
-def _unfinished(root: Path, people: list[Identity], views: int) -> list[tuple[Identity, list[int]]]:
-    """The people who have views still to render, and the numbers of these."""
-    left = [
-        [view for view in range(views) if not (root / _paths(person, view)[0]).exists()]
-        for person in people
-    ]
-    return [(person, rest) for person, rest in zip(people, left, strict=True) if rest]
-
-
-def _jobs(todo: list[tuple[Identity, list[int]]]) -> Iterator[Job]:
+def _jobs(todo: dict[int, Identity]) -> Iterator[Job]:
     """Yield jobs, computing bodies a chunk at a time."""
-    for start in range(0, len(todo), CHUNK):
-        chunk = todo[start : start + CHUNK]
-        shapes = bodies.rest_shapes([person.shape for person, _ in chunk])
-        for (person, left), (rest, heads) in zip(chunk, shapes, strict=True):
-            yield person, (rest.astype(np.float32), heads), left
+    pieces = [*todo.items()]
+    for start in range(0, len(pieces), CHUNK):
+        chunk = pieces[start : start + CHUNK]
+        shapes = bodies.rest_shapes([person.shape for _, person in chunk])
+        for (piece, person), (rest, heads) in zip(chunk, shapes, strict=True):
+            yield piece, person, (rest.astype(np.float32), heads)
 
 
 def _render_all(
-    root: Path, people: list[Identity], views: int, height: int, samples: int, workers: int
+    root: Path, todo: dict[int, Identity], views: int, height: int, samples: int, workers: int
 ) -> None:
-    """Render what is missing with `workers` processes, each with at most three jobs waiting."""
+    """Render the people `todo` with `workers` processes, each with at most three jobs waiting."""
     template = bodies.load_template()
-    todo, total = _unfinished(root, people, views), len(people) * views
-    finished = total - sum(len(left) for _, left in todo)
-    bar = tqdm(total=total, initial=finished, desc="rendering people", unit="picture")
+    total = sum(len(_missing(root, person, views)) for person in todo.values())
+    bar = tqdm(total=total, desc="rendering people", unit="picture")
     with (
         bar,
         ProcessPoolExecutor(
@@ -172,7 +174,7 @@ def _render_all(
     ):
         waiting: set[Future[int]] = set()
         for job in _jobs(todo):
-            waiting.add(pool.submit(_work, root, job, height, samples))
+            waiting.add(pool.submit(_work, root, job, views, height, samples))
             while len(waiting) >= 3 * workers:
                 done = next(as_completed(waiting))
                 waiting.remove(done)
@@ -227,6 +229,7 @@ def render_dataset(
     first_identity: int = 0,
     workers: int | None = None,
     keep: bool = False,
+    shard: Shard | None = None,
 ) -> None:
     """Render a data set to the folder `root`; after an interruption, the next call resumes.
 
@@ -237,6 +240,7 @@ def render_dataset(
         first_identity: number of the first person; other ranges give other people.
         workers: number of processes, by default one per core.
         keep: see `xmdpt.support.files.resumable_dir`.
+        shard: renders this share of the people alone; the call without one finishes `root`.
 
     Raises ValueError for an argument out of range, and DataError if `root` holds something other
     than rendered people.
@@ -256,6 +260,14 @@ def render_dataset(
         "people-1", identities, test_identities, views, height, samples_per_pixel, seed,
         first_identity,
     )  # fmt: skip
-    with resumable_dir(root, key, keep=keep) as partial:
-        _render_all(partial, people, views, height, samples_per_pixel, workers)
+
+    def render_missing(work: Path) -> None:
+        if todo := pieces_left(work, people, shard):
+            _render_all(work, todo, views, height, samples_per_pixel, workers)
+
+    if shard is not None:
+        render_missing(shared_folder(root, key))
+        return
+    with resumable_dir(root, key, keep=keep, scratch=NOTES) as partial:
+        render_missing(partial)
         _write_lists(partial, people[:split], people[split:], views)

@@ -6,9 +6,10 @@ to W&B, which `account.py` finds or does without, `exhibit_log.py` logs what the
 made, and `sync.py` sends later what was logged offline. `report.py` and `pages.py` make the report
 page, `wandb_report.py` builds and `publish.py` writes and sends a W&B report, from `templates.py`.
 `info.py` says what is here and what is missing, `ahead.py` trains several runs at a time,
-`alone.py` one outside the graph. May import `paper`, `training`, `evaluation`, `weights` and the
-floors below. docs/understand/architecture.md has the files that stages write,
-docs/extend/experiments.md how runs are configured, docs/reproduce/wandb.md what W&B shows of them.
+`alone.py` one outside the graph, `shards.py` does one machine's share of a stage. May import
+`paper`, `training`, `evaluation`, `weights` and the floors below. docs/understand/architecture.md
+has the files that stages write, docs/extend/experiments.md how runs are configured,
+docs/reproduce/wandb.md what W&B shows of them.
 """
 
 import sys

@@ -20,13 +20,15 @@ OnLog = Callable[[dict[str, float]], None]
 
 
 def stale_runs() -> list[str]:
-    """The runs of params.yaml that `dvc repro` would train, in order."""
+    """The runs of params.yaml that `dvc repro` would train in one process, in order."""
     command = [sys.executable, "-m", "dvc", "status", "--json", "train"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise ConfigError(f"dvc status: {done.stderr.strip()}")
     stale = json.loads(done.stdout)
-    return [run for run in load_config().runs if f"train@{run}" in stale]
+    config = load_config()
+    alone = [run for run in config.runs if load_config(run=run).train.processes == 1]
+    return [run for run in alone if f"train@{run}" in stale and run not in config.released]
 
 
 def train_one(run: str, on_log: OnLog = lambda row: None) -> None:

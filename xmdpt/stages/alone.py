@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from xmdpt.config import Loader, load_config
+from xmdpt.config import ConfigError, Loader, load_config
 from xmdpt.features.rows import features_of, require_features
 from xmdpt.support.arguments import BadInput
 from xmdpt.training.device import accelerator, share_of
@@ -35,14 +35,18 @@ def train_alone(run: str, out: Path, settings: list[str], params: str = "params.
     processes. Raises ConfigError where the features are missing.
     """
     config = load_config(params, run, read_settings(settings))
+    if released := config.experiments[run].released:
+        raise ConfigError(f"{run}: is not trained: its weights are published, {released}")
     require_features()
-    chosen = accelerator(several=True)
-    own = share_of(chosen, config.train.batch_size)
+    chosen = accelerator()
+    parts = config.train.accumulation
+    own = share_of(chosen, config.train.batch_size, parts)
     first = chosen.is_main_process
     if first:
         print(
             f"{run}: {config.train.steps:,} steps of {config.train.batch_size} pairs, "
-            f"{own.stop - own.start} in each of {chosen.num_processes} processes; learning rate "
+            f"{own.stop - own.start} in each of {chosen.num_processes} processes"
+            f"{f', {parts} parts one after the other' if parts > 1 else ''}; learning rate "
             f"{config.train.learning_rate:g}",
             file=sys.stderr,
         )

@@ -57,7 +57,8 @@ def put_in_place(name: str, force: bool = False) -> None:
     profiles = find_profiles()
     if name not in profiles:
         raise ConfigError(f"no profile '{name}'; there are: {', '.join(profiles)}")
-    data = load_config(profiles[name]).data
+    config = load_config(profiles[name])
+    data = config.data
     if PARAMS.exists() and active_profile(profiles) is None:
         if not force:
             raise ConfigError(
@@ -75,3 +76,8 @@ def put_in_place(name: str, force: bool = False) -> None:
             f"first fill {data.raw}, which is not there: `xmdpt survey {data.raw}` says with what, "
             "and where to get it"
         )
+    if config.released:
+        from xmdpt.weights.released import missing_files  # seconds of imports, for one profile
+
+        for line in missing_files(config):
+            print(line)

@@ -25,6 +25,7 @@ OURS = {"ablation", "main", "after"}
 SHARED = {"method", "layers", "width", "heads", "guidance"}  # the paper's and ours alike
 VAE_ROWS = {"before": "as it started", "after": "after its training"}
 NOTEBOOKS = {
+    "00_released": "convert published weights",
     "01_prepare_data": "prepare the people",
     "02_finetune_vae": "fine-tune the autoencoder",
     "03_cache_features": "cache features",

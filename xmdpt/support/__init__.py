@@ -4,7 +4,7 @@
 work on one, `disk` says why it could not, `notices` catches what a scheduler sends, `ends` ends a
 process in one line, `git` says which commit runs, `network` says whether a server answers, `hub`
 loads pretrained weights, `precision` chooses number formats, `random` makes keyed generators,
-`pictures` converts between uint8 and float pictures, `workers` does jobs side by side, `arguments`
-checks command-line arguments. May import `config`.
-docs/understand/architecture.md explains how stages write their folders.
+`pictures` converts between uint8 and float pictures, `workers` does jobs side by side, `shards`
+divides a stage's work among machines, `arguments` checks command-line arguments. May import
+`config`. docs/understand/architecture.md explains how stages write their folders.
 """

@@ -1,9 +1,10 @@
 """Training: from cached features to checkpoints, and from pictures to an autoencoder.
 
 `train` holds the steps (Section 3.3 of the paper), `run` a whole run with its checkpoints, `vae`
-the autoencoder, `pretrain` the small weights that ship. `device`, `ema`, `states` and `errors`
-serve both trainers; `invariance` watches the condition vector along the way. Beyond the paper:
-`alignment` (a loss on early tokens), `equivariance` (of the autoencoder) and `timesteps` (of few
-steps). May import `metrics`, `pipeline` and the floors below. Explained in
-docs/reproduce/machines.md and docs/results/recipe.md.
+the autoencoder, `pretrain` the small weights that ship, `released` takes published ones instead.
+`run_stage` and `vae_stage` train for the graph, in several `processes` if asked; `device`, `ema`,
+`states` and `errors` serve both trainers, and `watch` ends processes together. `invariance` watches
+the condition vector along the way. Beyond the paper: `alignment` (a loss on early tokens),
+`equivariance` (of the autoencoder) and `timesteps` (of few steps). May import `metrics`, `pipeline`
+and the floors below. Explained in docs/reproduce/machines.md and docs/results/recipe.md.
 """

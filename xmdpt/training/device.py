@@ -7,21 +7,19 @@ from datetime import timedelta
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
-from torch import nn
+from torch import Tensor, nn
 
 from xmdpt.config import ConfigError, TrainConfig, VAEConfig
-from xmdpt.training.errors import TrainingError
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others: they may be compiling, or writing a checkpoint."""
 
 
-def accelerator(several: bool = False) -> Accelerator:
+def accelerator() -> Accelerator:
     """Return this process's device, without Accelerate's mixed precision, which is process-wide.
 
-    `several` allows several processes, started by torchrun. Apple's GPUs are not used: they lack
-    float64, which the variational bound needs. Raises TrainingError if there are several processes
-    where one alone is supported, and ConfigError for settings of Accelerate's own, which would
+    Several processes are started by torchrun. Apple's GPUs are not used: they lack float64, which
+    the variational bound needs. Raises ConfigError for settings of Accelerate's own, which would
     override ours.
     """
     if names := sorted(name for name in os.environ if name.startswith("ACCELERATE_")):
@@ -29,29 +27,43 @@ def accelerator(several: bool = False) -> Accelerator:
             f"{', '.join(names)}: set in the environment, which would override params.yaml; unset "
             "them, and start several processes by torchrun, not by accelerate launch"
         )
-    chosen = Accelerator(
+    return Accelerator(
         mixed_precision="no",
         cpu=not torch.cuda.is_available(),
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
-    if chosen.num_processes > 1 and not several:
-        raise TrainingError(
-            f"started in {chosen.num_processes} processes, but the autoencoder is trained in one: "
-            "start it without torchrun"
-        )
-    return chosen
 
 
-def share_of(chosen: Accelerator, batch_size: int) -> slice:
-    """The part of the global batch that this process computes; raises ConfigError if unequal."""
+def share_of(chosen: Accelerator, batch_size: int, accumulation: int = 1) -> slice:
+    """The part of the global batch that this process computes, in `accumulation` parts.
+
+    Raises ConfigError if they would not all be equal: the mean over equal parts is that over all.
+    """
     processes = chosen.num_processes
-    if batch_size % processes:
+    if batch_size % (processes * accumulation):
+        parts = f" of {accumulation} parts each" if accumulation > 1 else ""
         raise ConfigError(
-            f"train.batch_size: {batch_size} pairs cannot be divided equally among {processes} "
-            "processes; change one of the two"
+            f"batch_size: {batch_size} cannot be divided equally among {processes} processes"
+            f"{parts}; change one of them"
         )
     own = batch_size // processes
     return slice(chosen.process_index * own, (chosen.process_index + 1) * own)
+
+
+def mean_of_all(chosen: Accelerator, value: Tensor) -> Tensor:
+    """The mean over all processes of a number that each has of its own equal share."""
+    if chosen.num_processes == 1:
+        return value
+    mean: Tensor = chosen.reduce(value.detach(), reduction="mean")
+    return mean
+
+
+def any_of(chosen: Accelerator, flag: bool) -> bool:
+    """Whether the flag is up in any process; all of them must ask, in the same place."""
+    if chosen.num_processes == 1:
+        return flag
+    flags: Tensor = chosen.gather(torch.tensor([int(flag)], device=chosen.device))
+    return bool(flags.any())
 
 
 def adamw(

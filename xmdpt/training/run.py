@@ -26,9 +26,13 @@ from xmdpt.support.files import (
     working_path,
 )
 from xmdpt.support.notices import Stopped, notices, stop_if
+from xmdpt.training.device import any_of
 from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.states import STATE, STATES, DamagedState, load_newest
 from xmdpt.training.train import StepReport, Trainer
+
+SAME_WEIGHTS = {"gradient_checkpointing", "save_every", "accumulation", "processes"}
+"""Settings that do not change the weights, up to rounding."""
 
 History = list[dict[str, float]]
 Kept = dict[Checkpoint, int]
@@ -146,7 +150,7 @@ def settings_key(config: Config, start: str | None) -> str:
 
     `start` is the `weights_digest` of the weights to start from.
     """
-    apart = {"seed", "resume", "gradient_checkpointing", "log_every", "save_every"}
+    apart = {"seed", "resume", "log_every", *SAME_WEIGHTS}
     resume = config.train.resume
     return fingerprint(
         config.model.model_dump(),
@@ -158,7 +162,7 @@ def settings_key(config: Config, start: str | None) -> str:
 
 
 def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:
-    with atomic_files(folder) as partial_folder:
+    with trainer.watch.busy(), atomic_files(folder) as partial_folder:
         trainer.ema.model.save_pretrained(partial_folder)
 
 
@@ -197,7 +201,8 @@ def _train(
             window.append(report)
             if report.step % train.log_every == 0 or last:
                 if first:
-                    rows.append(_mean_rows(window) | probe(trainer.ema.model))
+                    with trainer.watch.busy():
+                        rows.append(_mean_rows(window) | probe(trainer.ema.model))
                     on_log(rows[-1])
                 window = []
             for name, step in train.checkpoints.items():
@@ -205,10 +210,11 @@ def _train(
                     kept[name] = step
                     if first:
                         _keep_checkpoint(trainer, work / name)
-            stop = asked()
+            stop = any_of(trainer.accelerator, asked())
             if report.step % train.save_every == 0 or last or stop:
                 _save(trainer, work, rows, kept, window)
             if stop:
+                trainer.accelerator.wait_for_everyone()  # the first has saved: now all may end
                 raise Stopped(f"saved at step {report.step} of {train.steps}")
     return rows
 

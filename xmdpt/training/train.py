@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from xmdpt.training.device import accelerator, adamw, set_learning_rate, share_o
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 from xmdpt.training.states import read_state, save_state
+from xmdpt.training.watch import Watch
 
 Batch = dict[str, Tensor]
 
@@ -140,8 +142,9 @@ class Trainer:
         """Prepare; `source_encoder` makes source tokens if the cache stores photos."""
         self.config = config
         self.batches = batches
-        self.accelerator = accelerator(several=True)
-        self.part = share_of(self.accelerator, config.batch_size)
+        self.accelerator = accelerator()
+        self.watch = Watch(self.accelerator)
+        self.part = share_of(self.accelerator, config.batch_size, config.accumulation)
         device = self.accelerator.device
         self.precision = resolve(device, config.precision)
         self.source_encoder = None if source_encoder is None else source_encoder.to(device)
@@ -175,7 +178,8 @@ class Trainer:
         }
         if self.alignment is not None:
             state["alignment"] = self.alignment.state_dict()
-        save_state(path, state)
+        with self.watch.busy():
+            save_state(path, state)
 
     def load(self, path: Path) -> dict[str, Any]:
         """Resume from a state that `save` wrote and return it; `auto` precision keeps the state's.
@@ -236,14 +240,8 @@ class Trainer:
     def _train_step(self, batch: Batch) -> StepReport:
         device = self.accelerator.device
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        if self.source_encoder is not None:
-            photos = to_signed(batch.pop("source_pictures"))
-            batch["source_tokens"] = self.source_encoder(photos)
         set_learning_rate(self.optimizer, self.config, self.step)
-        with autocast(device, self.precision):
-            losses = self.module(batch)
-        total = self._objective(losses, batch["t"])
-        self.accelerator.backward(total)
+        losses = self._add_gradients(batch)
         grad_norm = self._clip()
         report = self._report(grad_norm, losses, batch["t"])
         self.optimizer.step()
@@ -251,6 +249,23 @@ class Trainer:
         self.ema.update(self.model)
         self.step += 1
         return report
+
+    def _add_gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the gradients of the process's share, part by part; return its losses (B,)."""
+        parts = split(batch, self.config.accumulation)
+        found: dict[str, list[Tensor]] = {}
+        for number, part in enumerate(parts, start=1):
+            if self.source_encoder is not None:
+                photos = to_signed(part.pop("source_pictures"))
+                part["source_tokens"] = self.source_encoder(photos)
+            last = number == len(parts)  # with which processes exchange their gradients
+            with nullcontext() if last else self.accelerator.no_sync(self.module):
+                with autocast(self.accelerator.device, self.precision):
+                    losses = self.module(part)
+                self.accelerator.backward(self._objective(losses, part["t"]) / len(parts))
+            for name, value in losses.items():
+                found.setdefault(name, []).append(value.detach())
+        return {name: torch.cat(values) for name, values in found.items()}
 
     def _clip(self) -> Tensor:
         """Clip the gradients if `grad_clip` is set; return their norm before that."""
@@ -294,8 +309,21 @@ class Trainer:
         """Train until `steps` steps are finished, yielding a report after each."""
         ahead = range(self.step, steps)
         on_cpu = self.accelerator.device.type == "cpu"  # reading ahead would only take its cores
-        for batch in map(self._draw, ahead) if on_cpu else read_ahead(self._draw, ahead):
-            yield self._train_step(batch)
+        drawn = map(self._draw, ahead) if on_cpu else read_ahead(self._draw, ahead)
+        with self.watch:
+            for batch in drawn:
+                self.watch.at(2 * self.step + 1)
+                report = self._train_step(batch)
+                self.watch.at(2 * self.step)
+                yield report
+
+
+def split(batch: Batch, count: int) -> list[Batch]:
+    """Divide a batch into `count` equal ones; `drop` (2, B) alone has its pictures second."""
+    parts = {
+        name: value.chunk(count, dim=1 if name == "drop" else 0) for name, value in batch.items()
+    }
+    return [{name: values[index] for name, values in parts.items()} for index in range(count)]
 
 
 def _settings(model: XMDPTTransformer2DModel) -> dict[str, Any]:

@@ -23,11 +23,19 @@ from xmdpt.support.notices import Stopped, notices, stop_if
 from xmdpt.support.pictures import to_signed, to_uint8
 from xmdpt.support.precision import autocast, resolve
 from xmdpt.support.random import batch_indices, keyed_generator
-from xmdpt.training.device import accelerator, adamw, set_learning_rate
+from xmdpt.training.device import (
+    accelerator,
+    adamw,
+    any_of,
+    mean_of_all,
+    set_learning_rate,
+    share_of,
+)
 from xmdpt.training.ema import EMA
 from xmdpt.training.equivariance import draw_transform, transform
 from xmdpt.training.errors import TrainingError
 from xmdpt.training.states import STATE, load_newest, read_state, save_state
+from xmdpt.training.watch import Watch
 
 READERS = 8
 NEEDED = {"step", "precision", "vae", "ema", "optimizer"}
@@ -151,12 +159,11 @@ def _crop(pictures: Tensor, crop: int, generator: torch.Generator) -> Tensor:
     return pictures.flip(-1) if torch.rand(1, generator=generator) < 0.5 else pictures
 
 
-def _permute_colours(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Shuffle red, green and blue within each picture (B, 3, H, W).
+def _permute_colours(pictures: Tensor, orders: Tensor) -> Tensor:
+    """Put red, green and blue of each picture (B, 3, H, W) in its order (B, 3).
 
     An autoencoder that only sees people's colours keeps light and warmth but loses other hues.
     """
-    orders = torch.rand(pictures.shape[:2], generator=generator).argsort(dim=1)
     return pictures.gather(1, orders[..., None, None].expand_as(pictures))
 
 
@@ -187,6 +194,8 @@ class VAETrainer:
     ) -> None:
         self.config, self.read, self.count, self.seed = config, read, count, seed
         self.accelerator = accelerator()
+        self.watch = Watch(self.accelerator)
+        self.part = share_of(self.accelerator, config.batch_size)
         device = self.accelerator.device
         self.precision = resolve(device, config.precision)
         self.vae: AutoencoderKL = vae.to(device)
@@ -202,7 +211,9 @@ class VAETrainer:
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
 
     def save(self, path: Path) -> None:
-        """Write all that resuming needs, whole or not at all."""
+        """Write all that resuming needs, whole or not at all; one process does it."""
+        if not self.accelerator.is_main_process:
+            return
         state = {
             "step": self.step,
             "precision": self.precision,
@@ -211,7 +222,8 @@ class VAETrainer:
             "optimizer": self.optimizer.state_dict(),
             "history": self.history,
         }
-        save_state(path, state)
+        with self.watch.busy():
+            save_state(path, state)
 
     def load(self, path: Path) -> None:
         """Resume from a state that `save` wrote; `auto` precision keeps the state's.
@@ -228,19 +240,20 @@ class VAETrainer:
 
     def _indices(self, step: int) -> list[int]:
         drawn = batch_indices(self.seed, step, self.config.batch_size, self.count)
-        indices: list[int] = drawn.tolist()
+        indices: list[int] = drawn[self.part].tolist()
         return indices
 
     def _draw(self, pictures: np.ndarray) -> tuple[Tensor, Tensor, float, int]:
-        """Return all that `Reconstruction` takes, for this step."""
+        """Return all that `Reconstruction` takes, for this process's share of this step."""
         generator = keyed_generator(self.seed, "vae", self.step)
         crops = _crop(to_signed(pictures), self.config.crop, generator)
         if self.config.train_encoder:
-            crops = _permute_colours(crops, generator)
+            orders = torch.rand(self.config.batch_size, 3, generator=generator)[self.part]
+            crops = _permute_colours(crops, orders.argsort(dim=1))
         factor = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
         cells = (side // factor for side in crops.shape[-2:])
-        shape = (len(crops), self.vae.config["latent_channels"], *cells)
-        noise = torch.randn(shape, generator=generator)
+        shape = (self.config.batch_size, self.vae.config["latent_channels"], *cells)
+        noise = torch.randn(shape, generator=generator)[self.part]
         factor, turns = draw_transform(self.config.equivariance, generator)
         device = self.accelerator.device
         crops = crops.contiguous(memory_format=torch.channels_last).to(device)
@@ -253,7 +266,9 @@ class VAETrainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(losses["loss"])
         norm = self.accelerator.clip_grad_norm_(self.trained, 1.0).item()
-        values = {name: value.item() for name, value in losses.items()}
+        values = {
+            name: mean_of_all(self.accelerator, value).item() for name, value in losses.items()
+        }
         if not (math.isfinite(values["loss"]) and math.isfinite(norm)):
             raise TrainingError(
                 f"step {self.step}: the loss of the autoencoder is {values['loss']}, the gradient "
@@ -268,13 +283,16 @@ class VAETrainer:
 
     def run(self, steps: int) -> Iterator[VAEProgress]:
         """Train until `steps` steps are finished, yielding the losses after each."""
-        with ThreadPoolExecutor(READERS) as readers:
+        with self.watch, ThreadPoolExecutor(READERS) as readers:
             following = readers.map(self.read, self._indices(self.step))
             while self.step < steps:
                 pictures = np.stack([*following])
                 if self.step + 1 < steps:
                     following = readers.map(self.read, self._indices(self.step + 1))
-                yield self._train_step(pictures)
+                self.watch.at(2 * self.step + 1)
+                progress = self._train_step(pictures)
+                self.watch.at(2 * self.step)
+                yield progress
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -306,7 +324,8 @@ def train_vae(
     result and the same steps yielded, those of before as `found`. At a scheduler's notice the state
     is saved and Stopped raised. Without `config.train_encoder` only the decoder changes, so
     existing latents stay valid; with it, the scaling factor is set so that latents have unit
-    variance.
+    variance. Of several processes (torchrun) each trains on its share of a batch, and the first
+    writes.
     """
     trainer = VAETrainer(vae, read, count, config, seed)
     load_newest(work, trainer.load)
@@ -315,12 +334,15 @@ def train_vae(
         yield VAEProgress(step, losses, found=True)
     with notices(stop_if(lambda: trainer.step == began)) as asked:
         for progress in trainer.run(config.steps):
-            last, stop = progress.step == config.steps, asked()
+            last, stop = progress.step == config.steps, any_of(trainer.accelerator, asked())
             if progress.step % config.save_every == 0 or last or stop:
                 trainer.save(work / STATE)
             yield progress
             if stop:
+                trainer.accelerator.wait_for_everyone()  # the first has saved: now all may end
                 raise Stopped(f"saved at step {progress.step} of {config.steps}")
     trainer.finish()
-    with atomic_files(work) as folder:
-        vae.save_pretrained(folder)
+    if trainer.accelerator.is_main_process:
+        with atomic_files(work) as folder:
+            vae.save_pretrained(folder)
+    trainer.accelerator.wait_for_everyone()

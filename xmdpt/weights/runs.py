@@ -1,4 +1,4 @@
-"""Load a finished run's pipeline, and draw all test pairs with it."""
+"""Load a finished run's pipeline, and draw its test pairs with it, alone or in shards."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -7,17 +7,24 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
+from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
 from tqdm import tqdm
 
 from xmdpt.config import Config, ConfigError, SampleConfig
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.pairs import result_name
+from xmdpt.data.pairs import result_name, spread
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline, scheduler_for
-from xmdpt.support.files import atomic_path
+from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir
 from xmdpt.support.hub import reason
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import keyed_generator
+from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_folder
+
+MODELS, SAMPLES = Path("models"), Path("data/samples")
+Pair = tuple[str, str]
+Drawn = dict[str, list[Pair]]
+"""Checkpoint -> the test pairs, (source, target), drawn from it."""
 
 
 def load_run(
@@ -37,9 +44,8 @@ def load_run(
         has = ", ".join(config.train.checkpoints)
         raise ConfigError(f"{run}: has no checkpoint {checkpoint!r} in params.yaml, only {has}")
     trained = Path(models) / run / checkpoint
-    for part, stage in ((vae, "vae"), (trained, f"train@{run}")):
-        if not part.is_dir():
-            raise ConfigError(f"{part}: missing; `dvc repro {stage}` makes it")
+    _require(vae, "vae")
+    _require(trained, f"train@{run}")
     model = _read(XMDPTTransformer2DModel, trained, f"train@{run}")
     if differ := [name for name, value in config.model if model.config[name] != value]:
         raise ConfigError(
@@ -59,6 +65,11 @@ def load_run(
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _require(folder: Path, stage: str) -> None:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: missing; `dvc repro {stage}` makes it")
+
+
 def _read(network: Any, folder: Path, stage: str) -> Any:
     """Load a network of diffusers; raises ConfigError for files that are not whole."""
     try:
@@ -74,10 +85,36 @@ def _hide_bar(pipeline: XMDPTPipeline) -> None:
     pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]  # untyped in diffusers
 
 
+def _draw(
+    pipeline: XMDPTPipeline,
+    data: DeepFashion,
+    batch: Sequence[Pair],
+    folder: Path,
+    config: SampleConfig,
+    seed: int,
+) -> list[Path]:
+    """Draw one batch of pairs, and return the files."""
+    with autocast(pipeline.device, config.precision):
+        made = pipeline(
+            source=[data.picture(source) for source, _ in batch],
+            pose=[data.skeleton(target) for _, target in batch],
+            num_inference_steps=config.num_inference_steps,
+            guidance_scale=config.guidance_scale,
+            guidance_power=config.guidance_power,
+            generator=[keyed_generator(seed, "sample", *pair) for pair in batch],
+        )
+    assert isinstance(made, ImagePipelineOutput)
+    paths = [folder / result_name(*pair) for pair in batch]
+    for path, image in zip(paths, made.images, strict=True):
+        with atomic_path(path) as partial:
+            image.save(partial)
+    return paths
+
+
 def sample_pairs(
     pipeline: XMDPTPipeline,
     data: DeepFashion,
-    pairs: Sequence[tuple[str, str]],
+    pairs: Sequence[Pair],
     folder: Path,
     config: SampleConfig,
     seed: int,
@@ -93,18 +130,60 @@ def sample_pairs(
     _hide_bar(pipeline)
     for start in progress(range(0, len(pairs), config.batch_size)):
         batch = pairs[start : start + config.batch_size]
-        if all((folder / result_name(*pair)).exists() for pair in batch):
-            continue
-        with autocast(pipeline.device, config.precision):
-            made = pipeline(
-                source=[data.picture(source) for source, _ in batch],
-                pose=[data.skeleton(target) for _, target in batch],
-                num_inference_steps=config.num_inference_steps,
-                guidance_scale=config.guidance_scale,
-                guidance_power=config.guidance_power,
-                generator=[keyed_generator(seed, "sample", *pair) for pair in batch],
-            )
-        assert isinstance(made, ImagePipelineOutput)
-        for pair, image in zip(batch, made.images, strict=True):
-            with atomic_path(folder / result_name(*pair)) as partial:
-                image.save(partial)
+        if not all((folder / result_name(*pair)).exists() for pair in batch):
+            _draw(pipeline, data, batch, folder, config, seed)
+
+
+def _key(config: Config, run: str, data: DeepFashion, drawn: Drawn) -> str:
+    """A key for all that the pictures of a run depend on."""
+    encoders = config.features.model_dump(
+        include={"source_encoder", "pose_encoder", "imagenet_normalization", "precision"}
+    )
+    folders = [MODELS / "vae", *(MODELS / run / name for name in drawn)]
+    weights = [file_digest(path / SAFETENSORS_WEIGHTS_NAME) for path in folders]
+    used = {name for pairs in drawn.values() for pair in pairs for name in pair}
+    given = {name: data.digest(name) for name in sorted(used)}
+    return fingerprint(config.sample.model_dump(), encoders, config.seed, drawn, weights, given)
+
+
+def _draw_missing(
+    config: Config, run: str, data: DeepFashion, drawn: Drawn, work: Path, shard: Shard | None
+) -> None:
+    """Draw the batches of all checkpoints that are not finished in `work`."""
+    size = config.sample.batch_size
+    pieces = [
+        (checkpoint, pairs[start : start + size])
+        for checkpoint, pairs in drawn.items()
+        for start in range(0, len(pairs), size)
+    ]
+    loaded: dict[str, XMDPTPipeline] = {}
+    for number, (checkpoint, batch) in tqdm(pieces_left(work, pieces, shard).items(), unit="batch"):
+        if checkpoint not in loaded:
+            loaded = {checkpoint: load_run(config, run, checkpoint)}  # one at a time in memory
+        files = _draw(
+            loaded[checkpoint], data, batch, work / checkpoint, config.sample, config.seed
+        )
+        note_done(work, number, files)
+
+
+def draw_run(config: Config, run: str, data: DeepFashion, shard: Shard | None = None) -> Drawn:
+    """Draw the test pairs of a run's checkpoints, into a folder each below `SAMPLES`/`run`.
+
+    Returns the pairs (source, target) of each. An interrupted call resumes with the missing
+    batches. With `shard` this share alone is drawn, and the folder is left to the call without one.
+    Raises ConfigError as `load_run` does.
+    """
+    drawn = {
+        str(name): spread(data.pairs("test"), count)
+        for name, count in config.sample.checkpoints.items()
+    }
+    _require(MODELS / "vae", "vae")
+    for checkpoint in drawn:
+        _require(MODELS / run / checkpoint, f"train@{run}")
+    key = _key(config, run, data, drawn)
+    if shard is not None:
+        _draw_missing(config, run, data, drawn, shared_folder(SAMPLES / run, key), shard)
+        return drawn
+    with resumable_dir(SAMPLES / run, key, keep=True, scratch=NOTES) as work:
+        _draw_missing(config, run, data, drawn, work, None)
+    return drawn

@@ -1,0 +1,65 @@
+"""Pairs scored in shards: the rows of each batch are kept until the stage takes them together."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from xmdpt.evaluation.results import Match
+from xmdpt.support.files import atomic_path, file_digest, fingerprint
+from xmdpt.support.shards import Shard, note_done, pieces_left
+
+Score = Callable[[Sequence[Match]], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class RowStore:
+    """A folder for the rows of scored batches, and this process's share of these; None is all."""
+
+    folder: Path
+    shard: Shard | None = None
+
+    def forget(self) -> None:
+        """Delete them: call it once what was made of them is written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def row_store(run: str, shard: Shard | None = None) -> RowStore:
+    """Where the stage `evaluate` of a run keeps its rows."""
+    return RowStore(Path("data/cache/scores") / run, shard)
+
+
+@cache
+def _code() -> str:
+    """A key for the code that scores, whose older rows must not be taken for its own."""
+    package = Path(__file__).parents[1]
+    sources = [*package.glob("evaluation/*.py"), *package.glob("metrics/*.py")]
+    return fingerprint([file_digest(path) for path in sorted(sources)])
+
+
+def _path(work: Path, number: int) -> Path:
+    return work / f"rows-{number:05d}.json"
+
+
+def score_batches(
+    batches: Sequence[Sequence[Match]], score: Score, store: RowStore | None, key: str
+) -> list[pd.DataFrame]:
+    """The rows of every batch, or with `store` of its share, where rows that are there are read.
+
+    `key` identifies all that the rows depend on but our own code.
+    """
+    if store is None:
+        return [score(batch) for batch in batches]
+    work = store.folder / fingerprint(key, _code())
+    work.mkdir(parents=True, exist_ok=True)
+    for number, batch in pieces_left(work, batches, store.shard).items():
+        path = _path(work, number)
+        with atomic_path(path) as partial:  # JSON in Python keeps floats to the bit
+            partial.write_text(json.dumps(score(batch).to_dict("list")))
+        note_done(work, number, [path])
+    own = (store.shard or Shard()).of(range(len(batches)))
+    return [pd.DataFrame(json.loads(_path(work, number).read_text())) for number in own]
