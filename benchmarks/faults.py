@@ -1,4 +1,6 @@
-"""Faults put into the stages at tiny size, and a table of what was lost: docs/reproduce/reliability.md.
+"""Faults put into the stages at tiny size, and a table of what was lost.
+
+docs/reproduce/reliability.md holds what came of it.
 
     python benchmarks/faults.py --trials 30 --out build/faults.md
 

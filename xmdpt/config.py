@@ -211,6 +211,8 @@ class TrainConfig(TrainerConfig):
     """Step counts at which the EMA weights are kept; training stops at the largest."""
     warmup_steps: int = Field(ge=0)
     """Steps of linear warm-up; the paper has 0."""
+    optimizer: Literal["adamw", "muon"]
+    """AdamW, as in the paper, or Muon for the weights of linear layers (xmdpt.training.muon)."""
     adam_beta2: float = Field(gt=0, lt=1)
     """Decay of AdamW's average of squared gradients; the paper has PyTorch's 0.999."""
     weight_decay: float = Field(ge=0)

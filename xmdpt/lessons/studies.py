@@ -111,6 +111,7 @@ def _settings(steps: int, batch_size: int) -> TrainConfig:
         learning_rate=2e-4,
         warmup_steps=0,
         decay_steps=steps // 2,
+        optimizer="adamw",
         adam_beta2=0.999,
         weight_decay=0.0,
         grad_clip=1.0,

@@ -26,6 +26,7 @@ from xmdpt.training.alignment import SHARE, PoseAlignment
 from xmdpt.training.device import accelerator, adamw, set_learning_rate, share_of
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
+from xmdpt.training.muon import MuonAndAdamW
 from xmdpt.training.states import read_state, save_state
 from xmdpt.training.watch import Watch
 
@@ -156,9 +157,7 @@ class Trainer:
         module = TrainingModule(
             model.train(), config.condition_dropout, config.objective, config.alignment > 0
         )
-        optimizer = adamw(
-            module.parameters(), config.learning_rate, config.weight_decay, config.adam_beta2
-        )
+        optimizer = _make_optimizer(module, config)
         self.alignment = module.alignment
         if config.compile:
             module.compile(dynamic=False)
@@ -200,6 +199,10 @@ class Trainer:
                 f"{path}: the state of a training with another train.alignment: make it 0, or not "
                 "0, as it was"
             )
+        if ("muon" in state["optimizer"]) != (self.config.optimizer == "muon"):
+            raise ConfigError(
+                f"{path}: the state of a training with another train.optimizer; go on with that one"
+            )
         self.step = state["step"]
         if self.config.precision == "auto":
             self.precision = state["precision"]
@@ -210,7 +213,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         for group in self.optimizer.param_groups:  # from the current settings, not the saved ones
             group["weight_decay"] = self.config.weight_decay
-            group["betas"] = (group["betas"][0], self.config.adam_beta2)
+            if "betas" in group:
+                group["betas"] = (group["betas"][0], self.config.adam_beta2)
         return state
 
     def _objective(self, losses: dict[str, Tensor], t: Tensor) -> Tensor:
@@ -324,6 +328,13 @@ def split(batch: Batch, count: int) -> list[Batch]:
         name: value.chunk(count, dim=1 if name == "drop" else 0) for name, value in batch.items()
     }
     return [{name: values[index] for name, values in parts.items()} for index in range(count)]
+
+
+def _make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    rates = (config.learning_rate, config.weight_decay, config.adam_beta2)
+    if config.optimizer == "muon":
+        return MuonAndAdamW(module, *rates)
+    return adamw(module.parameters(), *rates)
 
 
 def _settings(model: XMDPTTransformer2DModel) -> dict[str, Any]:
