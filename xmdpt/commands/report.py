@@ -11,7 +11,9 @@ from xmdpt.support.arguments import BadInput, check_file
 if TYPE_CHECKING:
     from xmdpt.stages.wandb_report import Reproduction
 
-app = typer.Typer(help="The page of a finished run; `bundle` makes one to mail, `publish` one on W&B.")
+app = typer.Typer(
+    help="The page of a finished run; `bundle` makes one to mail, `publish` one on W&B."
+)
 
 
 @app.callback(invoke_without_command=True)

@@ -45,7 +45,5 @@ def training_curves(root: Path, config: Config) -> dict[str, Any]:
         title = config.experiments[run].title
         runs.append({"name": run, "title": title, "values": values.to_dict("list")})
     shown = [key for key in LABELS if any(key in run["values"] for run in runs)]
-    quantities = [
-        {"key": key, "label": LABELS[key], "log": key not in LINEAR} for key in shown
-    ]
+    quantities = [{"key": key, "label": LABELS[key], "log": key not in LINEAR} for key in shown]
     return {"quantities": quantities, "runs": runs}

@@ -13,9 +13,7 @@ def provenance(root: Path, files: Sequence[str] = RECORDED) -> dict[str, str]:
     """The commit of the code here, digests of `files` below `root`, and the machine."""
     found = {"commit": commit_of()}
     found |= {
-        f"`{name}` (SHA-256)": file_digest(root / name)
-        for name in files
-        if (root / name).is_file()
+        f"`{name}` (SHA-256)": file_digest(root / name) for name in files if (root / name).is_file()
     }
     costs = root / "reports/costs.json"
     if costs.is_file():

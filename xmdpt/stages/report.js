@@ -209,16 +209,15 @@ const charts = [...document.querySelectorAll(".curves")].map((place) => new Curv
 document.querySelectorAll(".compare").forEach((place) => new Compare(place));
 
 dark.addEventListener("change", () => charts.forEach((chart) => chart.draw()));
+
 const closed = () => document.querySelectorAll("details.run:not([open]), details.undecided:not([open])");
-let opened = [];
-addEventListener("beforeprint", () => {
-  opened = [...closed()];
-  opened.forEach((one) => { one.open = true; });
-  onPaper = true;
+let unfolded = [];
+const paper = (on) => {
+  if (on) unfolded.push(...closed()); // browsers may announce one print twice
+  unfolded.forEach((one) => { one.open = on; });
+  if (!on) unfolded = [];
+  onPaper = on;
   charts.forEach((chart) => chart.draw());
-});
-addEventListener("afterprint", () => {
-  opened.forEach((one) => { one.open = false; });
-  onPaper = false;
-  charts.forEach((chart) => chart.draw());
-});
+};
+addEventListener("beforeprint", () => paper(true));
+addEventListener("afterprint", () => paper(false));

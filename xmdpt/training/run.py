@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
+from torch.nn.utils import get_total_norm
 
 from xmdpt.config import Checkpoint, Config, ConfigError
 from xmdpt.data.deepfashion import DeepFashion
@@ -22,6 +23,7 @@ from xmdpt.support.files import (
     resumable_dir,
     working_path,
 )
+from xmdpt.training.fixed import FixedLoss
 from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.train import StepReport, Trainer
 
@@ -137,9 +139,34 @@ def settings_key(config: Config, start: str | None) -> str:
     )
 
 
+Watch = Callable[[Trainer], dict[str, float]]
+"""What is said of a training beside its losses, at each row of the history."""
+
+
+def _watch(trainer: Trainer, cache: FeatureCache, data: DeepFashion) -> Watch:
+    """Watch the weights and the rate, and what the averaged weights do on test people.
+
+    None of it draws from the generators that the training draws from, or changes a weight.
+    """
+    patches, encoder = trainer.model.num_patches, trainer.source_encoder
+    probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
+    fixed = FixedLoss(cache, data.pairs("test"), trainer.config, patches, encoder)
+
+    def watch(trainer: Trainer) -> dict[str, float]:
+        weights = [parameter.detach() for parameter in trainer.model.parameters()]
+        state = {
+            "weight_norm": get_total_norm(weights).item(),
+            "learning_rate": float(trainer.optimizer.param_groups[0]["lr"]),
+        }
+        model = trainer.ema.model
+        return state | fixed(model, trainer.precision) | probe(model)
+
+    return watch
+
+
 def _train(
     trainer: Trainer,
-    probe: InvarianceProbe,
+    watch: Watch,
     config: Config,
     work: Path,
     on_log: Callable[[dict[str, float]], None],
@@ -160,7 +187,7 @@ def _train(
         window.append(report)
         if report.step % train.log_every == 0 or last:
             if first:
-                rows.append(_mean_rows(window) | probe(trainer.ema.model))
+                rows.append(_mean_rows(window) | watch(trainer))
                 on_log(rows[-1])
             window = []
         for name, step in train.checkpoints.items():
@@ -200,8 +227,9 @@ def train_run(
 ) -> pd.DataFrame:
     """Train `config.model` and keep its EMA weights as `out`/ablation and `out`/main.
 
-    Returns the history: mean losses over each `log_every` steps, and how similar the EMA model's
-    condition vectors of test people are then (`InvarianceProbe`). After an interruption the same
+    Returns the history: mean losses over each `log_every` steps, and then the norm of the weights,
+    the rate, the EMA model's loss on fixed test pairs (`FixedLoss`), and how similar its condition
+    vectors of test people are (`InvarianceProbe`). After an interruption the same
     call goes on from the last saved state, to the same weights; in any number of processes
     (torchrun), up to the order of sums. It gives the rows of the history up to there to `on_found`,
     and those that follow to `on_log`. `keep` is that of `resumable_dir`.
@@ -220,11 +248,11 @@ def train_run(
     on_the_fly = "source_tokens" not in cache.stored
     encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
     trainer = Trainer(model, batches, config.train, encoder)
-    probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
+    watch = _watch(trainer, cache, data)
     key = settings_key(config, weights_digest(config.train.init))
     key = fingerprint(key, cache.key, targets)
     with _working_folder(trainer, Path(out), key, keep) as work:
-        history = pd.DataFrame(_train(trainer, probe, config, work, on_log, on_found))
+        history = pd.DataFrame(_train(trainer, watch, config, work, on_log, on_found))
         if trainer.accelerator.is_main_process:
             with atomic_path(work / "history.tsv") as partial:
                 history.to_csv(partial, sep="\t", index=False, float_format="%.6g")
