@@ -41,7 +41,7 @@ def test_pictures_are_made_smaller_until_it_fits(made, monkeypatch, capsys):
 
 
 def test_what_no_picture_can_help_is_refused_and_nothing_is_written(made):
-    with pytest.raises(BadInput, match="even with small pictures, wanted less than 0.01 MB"):
+    with pytest.raises(BadInput, match=r"even with small pictures, wanted less than 0\.01 MB"):
         write_bundle(made / "a.html", {}, made, 10_000)
     assert not (made / "a.html").exists()
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from xmdpt.config import Config
 from xmdpt.paper.scores import Results
 

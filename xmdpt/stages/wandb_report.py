@@ -24,7 +24,7 @@ from xmdpt.stages.origin import provenance
 from xmdpt.stages.tracking import run_id
 from xmdpt.support.files import fingerprint
 
-LOSSES = ("loss", "mse", "masked_mse", "grad_norm")
+LOSSES = ("loss", "mse", "masked_mse", "fixed_mse", "grad_norm")
 """What the panels of training show, of the columns of a run's history."""
 
 
@@ -105,7 +105,7 @@ def _curves(found: Reproduction, title: str, runs: Sequence[str]) -> wr.PanelGri
 
 
 def _scores(found: Reproduction, title: str, runs: Sequence[str]) -> wr.PanelGrid:
-    """Scores of these runs against the samples that their training saw."""
+    """Scores of these runs against the samples that their training saw, and against their size."""
     ids = [run_id("evaluate", run, found.runs[run].model_dump()) for run in runs]
     panels = [
         wr.LinePlot(
@@ -114,6 +114,15 @@ def _scores(found: Reproduction, title: str, runs: Sequence[str]) -> wr.PanelGri
             y=[f"score/{name}"],
             title_x="samples",
             groupby=wr.Config("row"),
+        )
+        for name in found.metrics
+    ]
+    panels += [
+        wr.ScatterPlot(
+            title=f"{METRICS[name].label} by size",
+            x=wr.SummaryMetric("parameters"),
+            y=wr.SummaryMetric(f"score/{name}"),
+            log_x=True,
         )
         for name in found.metrics
     ]
