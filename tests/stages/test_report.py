@@ -62,7 +62,7 @@ def test_it_opens_with_what_is_decided_and_ends_with_the_rules(made):
     assert "1 supported, 1 cannot tell." in opening and opening.count("<img") == 1
     shown, folded = opening.split("<details")
     assert "It is faster" in shown and "Larger is better" not in shown
-    assert "1 claims are not decided" in folded and "Larger is better" in folded
+    assert "1 claim is not decided" in folded and "Larger is better" in folded
 
 
 def test_claims_of_the_study_that_no_exhibit_shows_are_listed_once(made):

@@ -29,7 +29,7 @@ def page(context: typer.Context) -> None:
         from xmdpt.stages.report import write_report
 
         asked_mode()
-        print(f"wrote {write_report(verdicts=_verdicts())}")
+        print(f"wrote {write_report(".", _verdicts())}")
         log_exhibits(load_config())
 
 
