@@ -29,7 +29,8 @@ def page(context: typer.Context) -> None:
         from xmdpt.stages.report import write_report
 
         asked_mode()
-        print(f"wrote {write_report(".", _verdicts())}")
+        written = write_report(".", _verdicts())
+        print(f"wrote {written}")
         log_exhibits(load_config())
 
 

@@ -144,7 +144,7 @@ Watch = Callable[[Trainer], dict[str, float]]
 
 
 def _watch(trainer: Trainer, cache: FeatureCache, data: DeepFashion) -> Watch:
-    """Watch the weights and the rate, and what the averaged weights do on test people.
+    """Watch the weights and the rate, and on test people the averaged weights' loss and cosines.
 
     None of it draws from the generators that the training draws from, or changes a weight.
     """
@@ -227,12 +227,10 @@ def train_run(
 ) -> pd.DataFrame:
     """Train `config.model` and keep its EMA weights as `out`/ablation and `out`/main.
 
-    Returns the history: mean losses over each `log_every` steps, and then the norm of the weights,
-    the rate, the EMA model's loss on fixed test pairs (`FixedLoss`), and how similar its condition
-    vectors of test people are (`InvarianceProbe`). After an interruption the same
-    call goes on from the last saved state, to the same weights; in any number of processes
-    (torchrun), up to the order of sums. It gives the rows of the history up to there to `on_found`,
-    and those that follow to `on_log`. `keep` is that of `resumable_dir`.
+    Returns the history: mean losses over each `log_every` steps, and what `_watch` sees then. After
+    an interruption the same call goes on from the last saved state, to the same weights; in any
+    number of processes (torchrun), up to the order of sums. It gives the rows of the history up to
+    there to `on_found`, and those that follow to `on_log`. `keep` is that of `resumable_dir`.
     """
     resume = config.train.resume
     if resume is not None and not Path(resume).is_file():
