@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xmdpt.config import TrainConfig
+from xmdpt.config import Precision, TrainConfig
 from xmdpt.data.annotations import Pair
 from xmdpt.data.pairs import spread
 from xmdpt.diffusion import NUM_TIMESTEPS
 from xmdpt.features.cache import FeatureCache, PairBatches
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.support.pictures import to_signed
-from xmdpt.support.precision import Precision, autocast
+from xmdpt.support.precision import autocast
 from xmdpt.training.train import TrainingModule, draw_batch
 
 PAIRS = 4
