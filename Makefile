@@ -13,7 +13,7 @@ STAMP := .venv/.installed
 IN_VENV := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 MADE := data/synthetic data/index data/cache/features data/cache/row_features data/cache/lessons data/cache/statistics data/cache/scores data/samples data/baselines models wandb build \
 	reports/exhibits reports/figures reports/notebooks reports/pages reports/scores \
-	reports/costs.json reports/index.html
+	reports/costs.json reports/index.html reports/bundle.html
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro study lint test test-slow docs lab pretrained lock clean
@@ -37,6 +37,7 @@ repro: setup  ## Carry out the whole graph of params.yaml, and say where the pag
 	$(IN_VENV) xmdpt train
 	$(IN_VENV) dvc repro
 	@echo "Done. Open file://$(CURDIR)/reports/index.html"
+	@echo "To mail it as one file: .venv/bin/xmdpt report bundle"
 
 study: setup  ## Carry out what the study lacks, WORKERS runs at a time, and judge (hours)
 	$(IN_VENV) xmdpt profile study

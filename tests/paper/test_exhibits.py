@@ -5,12 +5,13 @@ import io
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from xmdpt.paper.exhibits import Claim, Exhibit, read_exhibits, write_exhibit
+from xmdpt.paper.exhibits import Claim, Exhibit, read_exhibits, read_sheet, write_exhibit
 
 
 def figure() -> Figure:
@@ -47,6 +48,23 @@ def test_a_markdown_table_keeps_digits_and_leaves_gaps_empty(tmp_path):
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["method", "FID", "steps"]
     assert cells[2:] == [["PIDM", "6.3670", "1"], ["ours", "", "2"]]
+
+
+def test_a_sheet_reads_back_picture_by_picture(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (2, 3, 8, 8, 3), np.uint8)
+    rows = {"source": [*noise[0]], "ours": [noise[1][0], None, noise[1][2]]}
+    write_exhibit(exhibit("figure_7", sheet=rows), tmp_path)
+    write_exhibit(exhibit("figure_8", sheet={"source": [], "ours": []}), tmp_path)
+    first, second = read_exhibits(tmp_path)
+    assert first["sheet"] == ["source", "ours"] and second["sheet"] == []
+    found = read_sheet(first, tmp_path)
+    assert [*found] == [*rows]
+    for label, pictures in rows.items():
+        for made, read in zip(pictures, found[label], strict=True):
+            assert np.array_equal(read, np.full((8, 8, 3), 255) if made is None else made)
+    assert read_sheet(second, tmp_path) == {}
+    del first["sheet"]  # as records were before there were sheets
+    assert read_sheet(first, tmp_path) == {}
 
 
 def test_the_same_exhibit_gives_the_same_bytes(tmp_path):

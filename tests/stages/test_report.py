@@ -4,104 +4,30 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
-from pathlib import Path
 
-import nbformat
-import numpy as np
-import pandas as pd
 import pytest
-from helpers.browser import browse
+from helpers.finished import change, finished, row
 from helpers.repository import ROOT
-from matplotlib.figure import Figure
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from PIL import Image
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.metrics.labels import BASELINES, LIMITS
-from xmdpt.paper.exhibits import Claim, Exhibit, write_exhibit
-from xmdpt.stages.report import NOTEBOOKS, RUN_NOTEBOOKS, data_uri, verdict, write_report
+from xmdpt.stages.report import verdict, write_report
 
-
-def execute(path: Path, picture: Path) -> None:
-    """A notebook as if executed: prose with a formula, code, printed text, a table, a picture."""
-    table = {"text/html": "<table><tr><td>1 & 2</td></tr></table>", "text/plain": "1"}
-    image = {"image/png": data_uri(picture).split(",")[1], "text/plain": "<Figure>"}
-    outputs = [
-        new_output("stream", name="stdout", text="<0.5 & more\n"),
-        new_output("display_data", data=table),
-        new_output("display_data", data=image),
-    ]
-    text = new_markdown_cell(f"# {path.stem}\n\nThat is $x^2$.")
-    cells = [text, new_code_cell("x = 1", outputs=outputs)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(new_notebook(cells=cells), path)
-
-
-def row(offset: float) -> dict:
-    names = ("ssim", "psnr", "silhouette_iou", "st_lpips", "fd_effnet")
-    values = {name: 0.5 + offset + i / 100 for i, name in enumerate(names)}
-    ends = {
-        "low": {k: v - 0.1 for k, v in values.items()},
-        "high": {k: v + 0.1 for k, v in values.items()},
-    }
-    return values | ends | {"count": 24.0}
+OUTSIDE = r"(src|href)=\"?(https?:)?//|url\(|@import|<script src|<link rel=.style"
+"""What asks for a file elsewhere."""
 
 
 @pytest.fixture
 def made(tmp_path):
-    """A folder as the stages of one run leave it, with noise for pictures."""
-    params = (ROOT / "profiles/synthetic.yaml").read_text()
-    alone = re.sub(r"(?m)^(runs:.*\n  - base_b\n)(  - .*\n)+", r"\1", params)
-    (tmp_path / "params.yaml").write_text(alone)
-    metrics, figures = tmp_path / "reports/metrics", tmp_path / "reports/figures"
-    full = tmp_path / "reports/scores"
-    metrics.mkdir(parents=True)
-    full.mkdir()
-    figures.mkdir()
-    names = ["copy_source", "main", "mean_picture", "nearest_pose", "reconstruction"]
-    offsets = (0, 0.1, -0.1, -0.2, 0.3)
-    scores = {name: row(offset) for name, offset in zip(names, offsets, strict=True)}
-    scores["truth"] = {"fd_effnet": 0.01, "count": 24.0, "few": {"fd_effnet": 1280}}
-    (full / "base_b.json").write_text(json.dumps(scores))
-    vae = {"before": {"psnr": 28.0, "ssim": 0.9}, "after": {"psnr": 30.0, "ssim": 0.95}}
-    (metrics / "vae.json").write_text(json.dumps(vae))
-    noise = np.random.default_rng(0)
-    for name in ("people", "vae", "train_base_b", "grid_base_b"):
-        size = (900, 1800, 3) if name == "people" else (30, 40, 3)
-        Image.fromarray(noise.integers(0, 255, size, np.uint8)).save(figures / f"{name}.png")
-    for stem in (*NOTEBOOKS, *(f"{stem}-base_b" for stem in RUN_NOTEBOOKS), "table_1"):
-        execute(tmp_path / f"reports/notebooks/{stem}.ipynb", figures / "vae.png")
-    write_exhibit(
-        Exhibit(
-            name="table_1",
-            title="Table 1. Main comparison",
-            caption="As printed.",
-            provenance="On rendered people, not DeepFashion.",
-            tables={
-                "table_1": pd.DataFrame(
-                    {"method": ["B"], "paper's FID": ["6.3671"], "our fd_effnet": ["99.1"]}
-                )
-            },
-            figures={"table_1_bars": Figure(figsize=(2, 1))},
-            claims=(Claim("Larger is better", "cannot tell", "gain 0 (-1 to 1)"),),
-        ),
-        tmp_path,
-    )
-    return tmp_path
-
-
-def change(folder: Path, old: str, new: str) -> None:
-    params = folder / "params.yaml"
-    assert old in params.read_text()
-    params.write_text(params.read_text().replace(old, new))
+    return finished(tmp_path, ["base_b"])
 
 
 def test_page_is_whole_and_asks_for_nothing_outside(made):
     page = write_report(made).read_text()
     images = re.findall(r'<img src="([^"]{20})', page)
-    assert len(images) == 5 and all(uri.startswith("data:image/") for uri in images)
-    assert "data:image/jpeg" in page, "a large picture is made smaller"
-    assert not re.search(r"(src|href)=\"?(https?:)?//|url\(|@import|<script|<link rel=.style", page)
+    assert len(images) == 6 and all(uri.startswith("data:image/") for uri in images)
+    assert '<img src="data:image/jpeg' in page, "a large picture is made smaller"
+    assert not re.search(OUTSIDE, page)
     assert "Not made yet" not in page
     for word in ("X-MDPT-B", "copy the source", "nearest pose", "after its training", "24"):
         assert word in page
@@ -109,7 +35,7 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
         'href="exhibits/table_1/table_1.csv"' in page
         and 'href="exhibits/table_1/table_1_bars.png"' in page
     )
-    assert "In sum: 1 cannot tell." in page and "trained each model once" in page
+    assert "trained each model once" in page
     assert '<td>6.3671</td><td class="ours">99.1</td>' in page
     assert 'href="pages/04_train-base_b.html"' in page and 'href="pages/table_1.html"' in page
 
@@ -127,6 +53,50 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
     assert open_tags == []
 
 
+def test_it_opens_with_what_is_decided_and_ends_with_the_rules(made):
+    page = write_report(made).read_text()
+    ids = re.findall(r'<h[23] id="([^"]*)"', page)
+    parts = ["decided", "exhibits", "table_1", "figure_7", "curves", "runs", "provenance", "rules"]
+    assert ids == parts
+    opening = page.split('id="decided"')[1].split('id="exhibits"')[0]
+    assert "1 supported, 1 cannot tell." in opening and opening.count("<img") == 1
+    shown, folded = opening.split("<details")
+    assert "It is faster" in shown and "Larger is better" not in shown
+    assert "1 claim is not decided" in folded and "Larger is better" in folded
+
+
+def test_claims_of_the_study_that_no_exhibit_shows_are_listed_once(made):
+    line = {"where": "Section 3.4", "status": "supported", "judged by": "SSIM"}
+    line |= {"claim": "Weaker is better", "gain": "+1.0 % (+0.5 to +1.5)"}
+    known = line | {"claim": "It is faster", "where": "Table 1", "status": "not run", "gain": ""}
+    path = made / "reports/exhibits/table_1/exhibit.json"
+    path.write_text(path.read_text().replace("It is faster", "It is faster (Table 1)"))
+    page = write_report(made, {"weaker": line, "faster": known}).read_text()
+    assert page.count("It is faster (Table 1)") == 1
+    assert "Weaker is better (Section 3.4)</th>" in page
+    assert "study: SSIM, gain +1.0 % (+0.5 to +1.5)" in page
+    assert "2 supported, 1 cannot tell." in page, "of the table, where the claim is known already"
+
+
+def test_once_the_study_has_verdicts_its_picture_is_at_the_top(made):
+    study = made / "reports/reference/study/verdicts.png"
+    study.parent.mkdir(parents=True)
+    shutil.copy(made / "reports/figures/vae.png", study)
+    opening = write_report(made).read_text().split('id="decided"')[1].split('id="exhibits"')[0]
+    assert "over seeds and people" in opening and opening.count("<img") == 1
+
+
+def test_curves_are_those_of_each_training(made):
+    page = write_report(made).read_text()
+    found = page.split('<div class="curves" hidden>')[1]
+    curves = json.loads(re.search(r"<script[^>]*>(.*?)</script>", found, re.S)[1])
+    assert [one["key"] for one in curves["quantities"]] == ["loss", "mse", "grad_norm"]
+    (run,) = curves["runs"]
+    assert (run["name"], run["title"]) == ("base_b", "X-MDPT-B")
+    assert run["values"]["step"] == [*range(10, 101, 10)]
+    assert run["values"]["loss"] == pytest.approx([1 / step for step in run["values"]["step"]])
+
+
 def test_pages_of_notebooks_are_whole_and_ask_for_nothing_outside(made):
     write_report(made)
     pages = sorted((made / "reports/pages").glob("*.html"))
@@ -134,7 +104,7 @@ def test_pages_of_notebooks_are_whole_and_ask_for_nothing_outside(made):
     assert [page.stem for page in pages] == [path.stem for path in executed] and pages
     page = (made / "reports/pages/table_1.html").read_text()
     assert "&lt;0.5 &amp; more" in page and "data:image/png;base64," in page
-    assert not re.search(r"(src|href)=\"?(https?:)?//|url\(|@import|<script|<link rel=.style", page)
+    assert not re.search(OUTSIDE, page) and "<script" not in page
     executed[0].unlink()
     (executed[0].parent / ".04_train.partial-7.ipynb").write_text("{")  # of a process killed
     write_report(made)
@@ -255,33 +225,3 @@ def test_a_verdict_is_clear_only_where_the_paired_difference_is():
     }
     scores["copy_source"]["count"] = 8.0  # of fewer pictures a Frechet distance is larger
     assert "fd_effnet" not in verdict(scores, "main")[0]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [1280, 375], ids=["desk", "phone"])
-def test_in_a_real_browser(made, tmp_path, width):
-    """Every picture shows, every link leads somewhere, nothing is wider than the screen."""
-    start = write_report(made).resolve()
-    with browse(tmp_path / "browser") as browser:
-        for domain in ("Page", "Network", "Runtime", "Log"):
-            browser.do(f"{domain}.enable")
-        browser.do(
-            "Emulation.setDeviceMetricsOverride",
-            width=width, height=800, deviceScaleFactor=1, mobile=width < 600,
-        )  # fmt: skip
-        for page in (start, *sorted((made / "reports/pages").glob("*.html"))):
-            browser.do("Page.navigate", url=page.as_uri())
-            browser.wait(f"location.href == '{page.as_uri()}' && document.readyState == 'complete'")
-            assert browser.value("[...document.images].every(image => image.naturalWidth > 0)")
-            assert browser.value("document.images.length") > 0
-            wide = "e.getBoundingClientRect().right > innerWidth && !e.closest('.wide')"
-            wide = f"[...document.querySelectorAll('main *')].filter(e => {wide})"
-            assert browser.value(f"{wide}.map(e => e.outerHTML.slice(0, 100))") == []
-            assert browser.value("document.documentElement.scrollWidth") <= width
-            inside = "[...document.links].filter(l => l.pathname == location.pathname && l.hash)"
-            lost = f"{inside}.map(l => decodeURIComponent(l.hash.slice(1)))"
-            assert browser.value(f"{lost}.filter(id => !document.getElementById(id))") == []
-            files = browser.value("[...document.links].map(link => link.pathname)")
-            assert files and [path for path in files if not Path(path).is_file()] == []
-    assert browser.problems == []
-    assert {url.split(":")[0] for url in browser.urls} == {"file", "data"}

@@ -1,10 +1,12 @@
 """Tracking is for looking: it works without account or network, and never fails a stage."""
 
+import os
 import subprocess
 import sys
 import time
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from helpers.wandb_server import KEY, wandb_server
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.stages import tracking
-from xmdpt.stages.tracking import run_id, track
+from xmdpt.stages.tracking import parameters_in, run_id, track
 from xmdpt.support.files import file_digest
 from xmdpt.training.train import TrainingModule
 
@@ -124,6 +126,35 @@ def test_what_is_left_is_told_beside_what_is_kept(monkeypatch, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == "2 s a step, 0:16:20 left\n3 s a step, 0:20:00 left\n"
+
+
+def test_speed_is_that_since_the_last_row(monkeypatch):
+    times = iter([100.0, 120.0, 150.0])
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: next(times))
+    tracker = tracking.Tracker()
+    first, second, third = (tracker.speed(step, 32) for step in (500, 510, 530))
+    assert {*first} == {"memory_mb"}, "before it there is nothing to compare with"
+    assert (second["step_seconds"], second["pictures_per_second"]) == (2.0, 16.0)
+    assert third["step_seconds"] == 1.5
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    assert third["memory_mb"] >= 0.99 * resident / 1e6, "the most so far is what is there, or more"
+
+
+def test_parameters_are_counted_from_the_files_heading(tmp_path):
+    model = make_model()
+    model.save_pretrained(tmp_path)
+    assert parameters_in(tmp_path) == model.num_parameters()
+
+
+def test_a_training_is_logged_with_its_speed(tmp_path):
+    with track("train", "base_b", {"seed": 0}) as tracker:
+        for step in (10, 20):
+            row = {"step": step, "loss": 1.0, "fixed_mse": 0.5, "weight_norm": 3.0}
+            tracker.log(row | tracker.speed(step, 32), step=step)
+    (folder,) = folders(tmp_path)
+    run = read_run(folder)
+    assert run.curve("fixed_mse") == {10: 0.5, 20: 0.5} and {*run.curve("memory_mb")} == {10, 20}
+    assert run.curve("step_seconds")[20] > 0 and run.curve("pictures_per_second")[20] > 0
 
 
 def test_runs_are_grouped_by_the_table_that_shows_them(monkeypatch):
@@ -238,7 +269,7 @@ def test_logging_costs_less_than_a_hundredth_of_a_step():
             begun = time.perf_counter()
             row = step()
             done = time.perf_counter()
-            tracker.log(row, step=number)
+            tracker.log(row | tracker.speed(number, 4), step=number)
             took["log"].append(time.perf_counter() - done)
             took["step"].append(done - begun)
         assert tracker._run is not None

@@ -33,7 +33,8 @@ def grids(blocks) -> dict:
         (condition,) = runs._to_model().filters["filters"]
         assert (condition["key"], condition["op"]) == ({"section": "run", "name": "name"}, "IN")
         assert (runs.entity, runs.project) == ("", ""), "the report's own project"
-        shown = [getattr(panel, "y", None) or panel.media_keys for panel in grid.panels]
+        drawn = [panel for panel in grid.panels if not isinstance(panel, wr.ScatterPlot)]
+        shown = [getattr(panel, "y", None) or panel.media_keys for panel in drawn]
         found[runs.name] = (condition["value"], [key for keys in shown for key in keys])
     return found
 
@@ -68,7 +69,7 @@ def test_panels_show_just_the_runs_of_their_table(reproduced):
     table = ("base_b", "no_mask", "mdt")
     ids, losses = found["training: Table 2(a). Parts"]
     assert ids == [run_id("train", run, runs[run]) for run in table]
-    assert losses == ["loss", "mse", "masked_mse", "grad_norm"]
+    assert losses == ["loss", "mse", "masked_mse", "fixed_mse", "grad_norm"]
     ids, scores = found["scores: Table 2(a). Parts"]
     assert ids == [run_id("evaluate", run, runs[run]) for run in table]
     assert scores == ["score/st_lpips", "score/ssim"]
@@ -84,6 +85,15 @@ def test_curves_are_grouped_by_row_against_samples(reproduced):
     lines = [plot for plot in plots if isinstance(plot, wr.LinePlot)]
     assert {plot.groupby for plot in lines} == {wr.Config("row")}
     assert {str(plot.x) for plot in lines} == {"Step", "score/samples"}
+
+
+def test_each_score_stands_against_the_size_of_its_run(reproduced):
+    grids = [b for b in build_blocks(read_reproduction(read_verdicts())) if hasattr(b, "panels")]
+    (panels,) = [one.panels for one in grids if one.runsets[0].name == "scores: all runs"]
+    drawn = [panel for panel in panels if isinstance(panel, wr.ScatterPlot)]
+    axes = [(json.loads(one._to_model().model_dump_json(by_alias=True)))["config"] for one in drawn]
+    assert {one["xAxis"] for one in axes} == {"summary:parameters"}
+    assert [one["yAxis"] for one in axes] == ["summary:score/st_lpips", "summary:score/ssim"]
 
 
 def test_the_same_findings_are_the_same_blocks_without_login(reproduced):

@@ -1,8 +1,8 @@
-"""Commands on a finished run: the page, the W&B report, and runs that were logged offline."""
+"""Commands on a finished run: its page, here or to mail, its W&B report, and offline runs."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,9 @@ from xmdpt.support.arguments import BadInput, check_file
 if TYPE_CHECKING:
     from xmdpt.stages.wandb_report import Reproduction
 
-app = typer.Typer()
+app = typer.Typer(
+    help="The page of a finished run; `bundle` makes one to mail, `publish` one on W&B."
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -20,7 +22,7 @@ def page(context: typer.Context) -> None:
 
     `publish` makes a W&B report of it, `sync` sends runs that were logged offline.
 
-    Examples: xmdpt report, xmdpt report publish, xmdpt report sync.
+    Examples: xmdpt report, xmdpt report bundle, xmdpt report publish, xmdpt report sync.
     """
     if context.invoked_subcommand is None:
         from xmdpt.config import load_config
@@ -29,8 +31,43 @@ def page(context: typer.Context) -> None:
         from xmdpt.stages.report import write_report
 
         asked_mode()
-        print(f"wrote {write_report()}")
+        written = write_report(".", _verdicts())
+        print(f"wrote {written}")
         log_exhibits(load_config())
+
+
+def _verdicts() -> dict[str, dict[str, Any]]:
+    """The lines of the study's table; none outside a clone, which has no study."""
+    from xmdpt.study.beside import PAGE, VERDICTS, read_verdicts
+
+    return read_verdicts() if (PAGE / VERDICTS).is_file() else {}
+
+
+NOTHING = "reports/exhibits: nothing made yet; `make repro` carries out the graph"
+
+
+@app.command()
+def bundle(
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("reports/bundle.html"),
+) -> None:
+    """Write the page as one file below 20 MB, to be mailed; nothing in it is fetched from outside.
+
+    Pictures are made smaller where they have to be, and the command says so.
+
+    Example: xmdpt report bundle --out results.html.
+    """
+    from xmdpt.paper.exhibits import read_exhibits
+    from xmdpt.stages.bundle import FITS, write_bundle
+
+    check_file(out)
+    if out.suffix not in (".html", ".htm"):
+        raise BadInput(f"--out {out}: must end in .html, or browsers will not open it")
+    if not read_exhibits():
+        raise BadInput(NOTHING)
+    size, fit = write_bundle(out, _verdicts())
+    print(f"wrote {out}, {size / 1e6:.1f} MB")
+    if fit != FITS[0]:
+        print(f"to fit, pictures were made smaller: at most {fit.widest} pixels wide")
 
 
 def _found() -> "Reproduction":
@@ -40,7 +77,7 @@ def _found() -> "Reproduction":
 
     found = read_reproduction(read_verdicts())
     if not found.exhibits:
-        raise BadInput("reports/exhibits: nothing made yet; `make repro` carries out the graph")
+        raise BadInput(NOTHING)
     return found
 
 

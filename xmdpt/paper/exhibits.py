@@ -2,18 +2,21 @@
 
 Each notebook of `notebooks/paper/` makes one and writes it with `write_exhibit` to
 `reports/exhibits/<name>/`: the record `exhibit.json`, tables as `.csv` and `.md`, figures as
-`.png`. The report page and the table of results are made from these folders alone.
+`.png`, and in `sheet.png` single pictures to compare. The report page and the table of results are
+made from these folders alone.
 """
 
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 
 from xmdpt.support.files import fingerprint, resumable_dir, write_json
 
@@ -40,6 +43,7 @@ EXHIBITS = (
 )
 """All exhibits, in the paper's order; some stand for several figures."""
 RECORD = "exhibit.json"
+SHEET = "sheet.png"
 
 
 def exhibit_folder(name: str, root: str | Path = ".") -> Path:
@@ -75,6 +79,9 @@ class Exhibit:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     figures: Mapping[str, "Figure"] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+    sheet: Mapping[str, Sequence[np.ndarray | None]] = field(default_factory=dict)
+    """Rows of pictures of the same pairs, uint8 (S, S, 3) or None: the page lays two of them over
+    each other."""
 
     def __post_init__(self) -> None:
         if self.name not in EXHIBITS:
@@ -107,6 +114,35 @@ def _write_table(frame: pd.DataFrame, stem: Path) -> None:
     stem.with_suffix(".md").write_text(markdown, encoding="utf-8")
 
 
+def _write_sheet(rows: Mapping[str, Sequence[np.ndarray | None]], path: Path) -> None:
+    """All pictures in one, without margins; an absent one is white."""
+    size = max(len(one) for row in rows.values() for one in row if one is not None)
+    width = max(map(len, rows.values()))
+    sheet = np.full((len(rows), size, width, size, 3), 255, np.uint8)
+    for line, pictures in zip(sheet, rows.values(), strict=True):
+        for column, picture in enumerate(pictures):
+            if picture is not None:
+                line[:, column] = picture
+    Image.fromarray(sheet.reshape(len(rows) * size, width * size, 3)).save(path)
+
+
+def read_sheet(record: Mapping[str, Any], root: str | Path = ".") -> dict[str, list[Image.Image]]:
+    """The rows of pictures of the exhibit with this record; empty where it has none."""
+    labels: list[str] = record.get("sheet", [])
+    if not labels:
+        return {}
+    with Image.open(exhibit_folder(record["name"], root) / SHEET) as sheet:
+        sheet.load()
+    size = sheet.height // len(labels)
+    return {
+        label: [
+            sheet.crop((left, row * size, left + size, (row + 1) * size))
+            for left in range(0, sheet.width, size)
+        ]
+        for row, label in enumerate(labels)
+    }
+
+
 def write_exhibit(exhibit: Exhibit, root: str | Path = ".") -> Exhibit:
     """Make the folder of an exhibit below `root` anew, whole or not at all; return the exhibit.
 
@@ -115,11 +151,15 @@ def write_exhibit(exhibit: Exhibit, root: str | Path = ".") -> Exhibit:
     record = {key: getattr(exhibit, key) for key in ("name", "title", "caption", "provenance")}
     record |= {"tables": list(exhibit.tables), "figures": list(exhibit.figures)}
     record["claims"] = [asdict(claim) for claim in exhibit.claims]
+    drawn = any(one is not None for row in exhibit.sheet.values() for one in row)
+    record["sheet"] = list(exhibit.sheet) if drawn else []
     with resumable_dir(exhibit_folder(exhibit.name, root), fingerprint(record)) as folder:
         for name, frame in exhibit.tables.items():
             _write_table(frame, folder / name)
         for name, figure in exhibit.figures.items():
             (folder / f"{name}.png").write_bytes(_png(figure, DPI))
+        if record["sheet"]:
+            _write_sheet(exhibit.sheet, folder / SHEET)
         write_json(folder / RECORD, record)
     return exhibit
 

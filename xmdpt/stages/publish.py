@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from xmdpt.paper.exhibits import exhibit_folder
 from xmdpt.stages.account import address
 from xmdpt.stages.exhibit_log import key_of
-from xmdpt.stages.report import data_uri
+from xmdpt.stages.pictures import data_uri
 from xmdpt.stages.templates import template
 from xmdpt.stages.wandb_report import Reproduction, build_blocks
 from xmdpt.support.arguments import BadInput

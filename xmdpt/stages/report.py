@@ -1,26 +1,32 @@
 """The page to read, `reports/index.html`, from what the stages left in reports/; one file, and
 beside it in `reports/pages/` the executed notebooks."""
 
-import base64
 import csv
-import io
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from PIL import Image
+from markupsafe import Markup
 
 from xmdpt.config import Config, load_config
 from xmdpt.metrics.labels import BASELINES, FEW, FEW_ABOUT, LIMITS, METRICS, best_values
-from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits
+from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits, read_sheet
+from xmdpt.stages.curves import training_curves
 from xmdpt.stages.kept import drop_recorded
+from xmdpt.stages.origin import provenance
 from xmdpt.stages.pages import write_pages
+from xmdpt.stages.pictures import PAGE, Fit, data_uri, small_uri
 from xmdpt.stages.templates import template
 from xmdpt.support.files import atomic_path
 
-LARGE = 250_000  # bytes of a PNG above which the page holds a JPEG of it
-WIDEST = 1600  # pixels
+HERE = Path(__file__).parent
+SETTINGS = "params.yaml"
+DECIDED: tuple[Status, ...] = ("supported", "not supported", "no difference")
+STUDY = Path("reports/reference/study/verdicts.png")
+"""The picture that `xmdpt study report` draws once it has verdicts."""
 OURS = {"ablation", "main", "after"}
 SHARED = {"method", "layers", "width", "heads", "guidance"}  # the paper's and ours alike
 VAE_ROWS = {"before": "as it started", "after": "after its training"}
@@ -32,21 +38,6 @@ NOTEBOOKS = {
     "06_baselines": "score baselines and limits",
 }
 RUN_NOTEBOOKS = {"04_train": "train", "05_sample": "sample", "06_evaluate": "evaluate"}
-
-
-def data_uri(path: Path) -> str | None:
-    """The picture in `path` as a data URI, smaller where it is large; None where there is none."""
-    if not path.is_file():
-        return None
-    content, kind = path.read_bytes(), "png"
-    if len(content) > LARGE:
-        picture = Image.open(io.BytesIO(content)).convert("RGB")
-        picture.thumbnail((WIDEST, 100 * WIDEST))
-        shrunk = io.BytesIO()
-        picture.save(shrunk, "JPEG", quality=88)
-        if len(shrunk.getvalue()) < len(content):
-            content, kind = shrunk.getvalue(), "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def read_scores(path: Path) -> dict[str, dict[str, Any]]:
@@ -167,8 +158,21 @@ def autoencoder_of(config: Config) -> str:
     return f"{what} fine-tuned from {config.vae.init} for {config.vae.steps} steps{rest}."
 
 
-def _run_section(root: Path, run: str) -> dict[str, Any]:
-    config = load_config(root / "params.yaml", run=run)
+@dataclass(frozen=True)
+class Page:
+    """How a page is made: what lies beside it, and how large its pictures may be."""
+
+    notebooks: frozenset[str] = frozenset()
+    """Names of executed notebooks in pages/."""
+    alone: bool = False
+    """Whether it goes without the files beside it, so that nothing can be linked to."""
+    fit: Fit = PAGE
+    verdicts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Claim of the study -> its line in the study's table."""
+
+
+def _run_section(root: Path, run: str, fit: Fit) -> dict[str, Any]:
+    config = load_config(root / SETTINGS, run=run)
     title, figures = config.experiments[run].title, root / "reports/figures"
     scores = read_scores(root / f"reports/scores/{run}.json")
     checkpoints = config.train.checkpoints.items()
@@ -179,8 +183,8 @@ def _run_section(root: Path, run: str) -> dict[str, Any]:
         "start": start_of(config),
         "table": score_table(scores, labels | BASELINES | LIMITS),
         "verdict": verdict(scores, config.last_checkpoint),
-        "grid": data_uri(figures / f"grid_{run}.png"),
-        "curves": data_uri(figures / f"train_{run}.png"),
+        "grid": data_uri(figures / f"grid_{run}.png", fit),
+        "curves": data_uri(figures / f"train_{run}.png", fit),
         "notebooks": {f"{stem}-{run}": text for stem, text in RUN_NOTEBOOKS.items()},
     }
 
@@ -193,57 +197,103 @@ def _ours(heading: list[str]) -> list[bool]:
     ]
 
 
-def _exhibit(root: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """An exhibit with its tables as rows of text and its figures as data URIs."""
+def _exhibit(root: Path, record: dict[str, Any], fit: Fit) -> dict[str, Any]:
+    """An exhibit with its tables as rows of text and its pictures as data URIs."""
     folder, tables = exhibit_folder(record["name"], root), []
     for name in record["tables"]:
         with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
             heading, *rows = csv.reader(file)
         tables.append({"name": name, "heading": heading, "rows": rows, "ours": _ours(heading)})
-    figures = {name: data_uri(folder / f"{name}.png") for name in record["figures"]}
-    return record | {"tables": tables, "figures": figures}
+    figures = {name: data_uri(folder / f"{name}.png", fit) for name in record["figures"]}
+    sheet = [
+        {"name": label, "pictures": [small_uri(picture, fit) for picture in pictures]}
+        for label, pictures in read_sheet(record, root).items()
+    ]
+    return record | {"tables": tables, "figures": figures, "sheet": sheet}
 
 
-def render(root: Path, config: Config, pages: set[str]) -> str:
-    """The page for the results below `root`; the same results give the same text.
-
-    `pages` names the executed notebooks that can be linked to.
-    """
-    exhibits = [_exhibit(root, record) for record in read_exhibits(root)]
+def _claims(
+    exhibits: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """What is claimed, with the exhibit that shows it; after them what no exhibit shows."""
     claims = [
         claim | {"exhibit": exhibit["name"]} for exhibit in exhibits for claim in exhibit["claims"]
     ]
+    shown = {claim["text"] for claim in claims}
+    for line in verdicts.values():
+        text = f"{line['claim']} ({line['where']})"
+        if text not in shown:
+            gain = f"study: {line['judged by']}, gain {line['gain']}" if line["gain"] else ""
+            claim = {"text": text, "status": line["status"], "evidence": gain, "exhibit": None}
+            claims.append(claim)
+    return claims
+
+
+def _opening(root: Path, runs: Sequence[Mapping[str, Any]], fit: Fit) -> dict[str, Any] | None:
+    """The one picture at the top: the study's, or what the first run drew; None before both."""
+    if (root / STUDY).is_file():
+        about = "What each claim's better row gains, with 95 % intervals over seeds and people."
+        return {"uri": data_uri(root / STUDY, fit), "about": about}
+    for run in runs:
+        if run["grid"]:
+            about = f"{run['title']}: source, pose, ours and truth, one test pair a column."
+            return {"uri": run["grid"], "about": about}
+    return None
+
+
+def _asset(name: str) -> Markup:
+    """A script or style of this folder, to be put into the page as it is."""
+    return Markup((HERE / name).read_text(encoding="utf-8"))
+
+
+def render(root: Path, config: Config, page: Page) -> str:
+    """The page for the results below `root`; the same results give the same text."""
+    exhibits = [_exhibit(root, record, page.fit) for record in read_exhibits(root)]
+    runs = [_run_section(root, run, page.fit) for run in config.runs]
+    claims = _claims(exhibits, page.verdicts)
     counts = Counter(claim["status"] for claim in claims)
+    metrics = {metric.label: metric for run in runs for metric in run["table"]["metrics"]}
     return template("report.html.jinja").render(
         config=config,
-        params=(root / "params.yaml").read_text(encoding="utf-8"),
+        page=page,
+        params=(root / SETTINGS).read_text(encoding="utf-8"),
         dataset=dataset_of(config),
         strangers=strangers_of(config),
         autoencoder=autoencoder_of(config),
         how_to_read=HOW_TO_READ,
         exhibits=exhibits,
-        claims=claims,
+        decided=[claim for claim in claims if claim["status"] in DECIDED],
+        undecided=[claim for claim in claims if claim["status"] not in DECIDED],
         statuses={status: counts[status] for status in get_args(Status) if counts[status]},
-        runs=[_run_section(root, run) for run in config.runs],
-        people=data_uri(root / "reports/figures/people.png"),
+        opening=_opening(root, runs, page.fit),
+        curves=training_curves(root, config),
+        runs=runs,
+        metrics=list(metrics.values()),
+        limits=any(row["kind"] == "limit" for run in runs for row in run["table"]["rows"]),
+        people=data_uri(root / "reports/figures/people.png", page.fit),
         vae=score_table(read_scores(root / "reports/metrics/vae.json"), VAE_ROWS),
-        vae_figure=data_uri(root / "reports/figures/vae.png"),
+        vae_figure=data_uri(root / "reports/figures/vae.png", page.fit),
         notebooks=NOTEBOOKS,
-        pages=pages,
+        provenance=provenance(root, [SETTINGS]),
+        asset=_asset,
     )
 
 
-def write_report(root: str | Path = ".") -> Path:
+def write_report(
+    root: str | Path = ".", verdicts: Mapping[str, Mapping[str, str]] | None = None
+) -> Path:
     """Write reports/index.html and reports/pages/ below `root` and return the former's path.
 
-    Raises `ConfigError` where params.yaml cannot be used.
+    `verdicts` are the lines of the study's table. Raises `ConfigError` where params.yaml cannot be
+    used.
     """
-    config = load_config(Path(root) / "params.yaml")  # before anything is written
+    config = load_config(Path(root) / SETTINGS)  # before anything is written
     drop_recorded(Path(root))
     reports = Path(root) / "reports"
     output = reports / "index.html"
-    pages = write_pages(reports / "notebooks", reports / "pages")
-    page = render(Path(root), config, {path.stem for path in pages})
+    notebooks = write_pages(reports / "notebooks", reports / "pages")
+    page = Page(frozenset(path.stem for path in notebooks), verdicts=verdicts or {})
+    text = render(Path(root), config, page)
     with atomic_path(output) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
     return output

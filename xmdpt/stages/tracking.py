@@ -5,6 +5,7 @@ Runs are written offline to `wandb/` unless the user is logged in (`wandb login`
 """
 
 import os
+import resource
 import sys
 import time
 import warnings
@@ -32,6 +33,7 @@ class Tracker:
     def __init__(self, run: Any = None) -> None:
         self._run = run
         self._first: tuple[int, float] | None = None
+        self._last: tuple[int, float] | None = None
 
     def _attempt(self, action: Callable[[Any], None]) -> None:
         if self._run is None:
@@ -93,6 +95,18 @@ class Tracker:
         left = timedelta(seconds=round(each * (steps - step)))
         print(f"{each:.2g} s a step, {left} left", file=sys.stderr, flush=True)
 
+    def speed(self, step: int, pictures: int) -> dict[str, float]:
+        """Seconds a step since the last call, pictures a second, and the most memory so far.
+
+        `pictures` are those of a step. The first call knows the memory alone.
+        """
+        then, self._last = self._last, (step, time.monotonic())
+        values = {"memory_mb": _peak_memory()}
+        if then is not None and step > then[0]:
+            each = (self._last[1] - then[1]) / (step - then[0])
+            values |= {"step_seconds": each, "pictures_per_second": pictures / each}
+        return values
+
     def finish(self, exit_code: int = 0) -> None:
         """End the run; `track` calls this."""
         self._attempt(lambda run: run.finish(exit_code=exit_code))
@@ -102,6 +116,27 @@ class Tracker:
 def _warn(error: BaseException) -> None:
     reason = str(error).strip().splitlines() or [type(error).__name__]
     warnings.warn(f"no longer logging to W&B: {reason[0]}", RuntimeWarning, stacklevel=2)
+
+
+def _peak_memory() -> float:
+    """The most memory in use so far, in MB: of the GPU if there is one, else of the process."""
+    torch = sys.modules.get("torch")  # who trains has imported it, and others need not wait for it
+    if torch is not None and torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated()) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def parameters_in(folder: Path) -> int:
+    """How many numbers the weights in a diffusers model folder hold, from their heading alone."""
+    from math import prod
+
+    from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
+    from safetensors import safe_open
+
+    with safe_open(folder / SAFETENSORS_WEIGHTS_NAME, "numpy") as weights:
+        names = weights.keys()
+        return sum(prod(weights.get_slice(name).get_shape()) for name in names)
 
 
 def _as_image(picture: Path | np.ndarray, caption: str = "") -> Any:

@@ -20,11 +20,11 @@ from xmdpt.metrics.labels import METRICS
 from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits
 from xmdpt.paper.scores import tables_with
 from xmdpt.stages.exhibit_log import exhibits_run, key_of
-from xmdpt.stages.tracking import RECORDED, run_id
-from xmdpt.support.files import file_digest, fingerprint
-from xmdpt.support.git import commit_of
+from xmdpt.stages.origin import provenance
+from xmdpt.stages.tracking import run_id
+from xmdpt.support.files import fingerprint
 
-LOSSES = ("loss", "mse", "masked_mse", "grad_norm")
+LOSSES = ("loss", "mse", "masked_mse", "fixed_mse", "grad_norm")
 """What the panels of training show, of the columns of a run's history."""
 
 
@@ -43,18 +43,6 @@ class Reproduction:
     """The metrics that some run was scored by."""
     provenance: Mapping[str, str]
     """What it was computed on, and by."""
-
-
-def _provenance(root: Path) -> dict[str, str]:
-    found = {"commit": commit_of()}
-    found |= {
-        f"`{name}` (SHA-256)": file_digest(root / name)
-        for name in RECORDED
-        if (root / name).is_file()
-    }
-    costs = root / "reports/costs.json"
-    machine = json.loads(costs.read_text())["machine"] if costs.is_file() else None
-    return found | ({"machine of the stage `costs`": str(machine)} if machine else {})
 
 
 def _exhibit(record: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -79,7 +67,7 @@ def read_reproduction(
         [_exhibit(record, root) for record in read_exhibits(root)],
         verdicts,
         [name for name in METRICS if any(name in row for row in rows)],
-        _provenance(root),
+        provenance(root),
     )
 
 
@@ -117,7 +105,7 @@ def _curves(found: Reproduction, title: str, runs: Sequence[str]) -> wr.PanelGri
 
 
 def _scores(found: Reproduction, title: str, runs: Sequence[str]) -> wr.PanelGrid:
-    """Scores of these runs against the samples that their training saw."""
+    """Scores of these runs against the samples that their training saw, and against their size."""
     ids = [run_id("evaluate", run, found.runs[run].model_dump()) for run in runs]
     panels = [
         wr.LinePlot(
@@ -126,6 +114,15 @@ def _scores(found: Reproduction, title: str, runs: Sequence[str]) -> wr.PanelGri
             y=[f"score/{name}"],
             title_x="samples",
             groupby=wr.Config("row"),
+        )
+        for name in found.metrics
+    ]
+    panels += [
+        wr.ScatterPlot(
+            title=f"{METRICS[name].label} by size",
+            x=wr.SummaryMetric("parameters"),
+            y=wr.SummaryMetric(f"score/{name}"),
+            log_x=True,
         )
         for name in found.metrics
     ]

@@ -4,8 +4,8 @@
 the autoencoder, `pretrain` the small weights that ship, `released` takes published ones instead.
 `run_stage` and `vae_stage` train for the graph, in several `processes` if asked; `device`, `ema`,
 `states` and `errors` serve both trainers, and `watch` ends processes together. `invariance` watches
-the condition vector along the way. Beyond the paper: `alignment` (a loss on early tokens),
-`equivariance` (of the autoencoder), `muon` (an optimizer) and `timesteps` (of few steps). May
-import `metrics`, `pipeline` and the floors below. Explained in docs/reproduce/machines.md and
-docs/results/recipe.md.
+the condition vector along the way, `fixed` the loss on the same test pairs and noise. Beyond the
+paper: `alignment` (a loss on early tokens), `equivariance` (of the autoencoder), `muon` (an
+optimizer) and `timesteps` (of few steps). May import `metrics`, `pipeline` and the floors below.
+Explained in docs/reproduce/machines.md and docs/results/recipe.md.
 """

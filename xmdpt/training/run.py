@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
+from torch.nn.utils import get_total_norm
 
 from xmdpt.config import Checkpoint, Config, ConfigError
 from xmdpt.data.deepfashion import DeepFashion
@@ -27,6 +28,7 @@ from xmdpt.support.files import (
 )
 from xmdpt.support.notices import Stopped, notices, stop_if
 from xmdpt.training.device import any_of
+from xmdpt.training.fixed import FixedLoss
 from xmdpt.training.invariance import InvarianceProbe
 from xmdpt.training.states import STATE, STATES, DamagedState, load_newest
 from xmdpt.training.train import StepReport, Trainer
@@ -176,9 +178,34 @@ def _save(
         trainer.save(work / STATE, history=rows, kept=kept, digests=digests, window=steps)
 
 
+Watch = Callable[[Trainer], dict[str, float]]
+"""What is said of a training beside its losses, at each row of the history."""
+
+
+def _watch(trainer: Trainer, cache: FeatureCache, data: DeepFashion) -> Watch:
+    """Watch the weights and the rate, and on test people the averaged weights' loss and cosines.
+
+    None of it draws from the generators that the training draws from, or changes a weight.
+    """
+    patches, encoder = trainer.model.num_patches, trainer.source_encoder
+    probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
+    fixed = FixedLoss(cache, data.pairs("test"), trainer.config, patches, encoder)
+
+    def watch(trainer: Trainer) -> dict[str, float]:
+        weights = [parameter.detach() for parameter in trainer.model.parameters()]
+        state = {
+            "weight_norm": get_total_norm(weights).item(),
+            "learning_rate": float(trainer.optimizer.param_groups[0]["lr"]),
+        }
+        model = trainer.ema.model
+        return state | fixed(model, trainer.precision) | probe(model)
+
+    return watch
+
+
 def _train(
     trainer: Trainer,
-    probe: InvarianceProbe,
+    watch: Watch,
     config: Config,
     work: Path,
     on_log: Callable[[dict[str, float]], None],
@@ -202,7 +229,7 @@ def _train(
             if report.step % train.log_every == 0 or last:
                 if first:
                     with trainer.watch.busy():
-                        rows.append(_mean_rows(window) | probe(trainer.ema.model))
+                        rows.append(_mean_rows(window) | watch(trainer))
                     on_log(rows[-1])
                 window = []
             for name, step in train.checkpoints.items():
@@ -246,11 +273,10 @@ def train_run(
 ) -> pd.DataFrame:
     """Train `config.model` and keep its EMA weights as `out`/ablation and `out`/main.
 
-    Returns the history: mean losses over each `log_every` steps, and how similar the EMA model's
-    condition vectors of test people are then (`InvarianceProbe`). After an interruption the same
-    call goes on from the last saved state, to the same weights; in any number of processes
-    (torchrun), up to the order of sums. It gives the rows of the history up to there to `on_found`,
-    and those that follow to `on_log`. `keep` is that of `resumable_dir`.
+    Returns the history: mean losses over each `log_every` steps, and what `_watch` sees then. After
+    an interruption the same call goes on from the last saved state, to the same weights; in any
+    number of processes (torchrun), up to the order of sums. It gives the rows of the history up to
+    there to `on_found`, and those that follow to `on_log`. `keep` is that of `resumable_dir`.
     """
     resume = config.train.resume
     if resume is not None and not Path(resume).is_file():
@@ -266,11 +292,11 @@ def train_run(
     on_the_fly = "source_tokens" not in cache.stored
     encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
     trainer = Trainer(model, batches, config.train, encoder)
-    probe = InvarianceProbe(cache, views_of_people(data.pictures("test")), encoder)
+    watch = _watch(trainer, cache, data)
     key = settings_key(config, weights_digest(config.train.init))
     key = fingerprint(key, cache.key, targets)
     with _working_folder(trainer, Path(out), key, keep) as work:
-        history = pd.DataFrame(_train(trainer, probe, config, work, on_log, on_found))
+        history = pd.DataFrame(_train(trainer, watch, config, work, on_log, on_found))
         if trainer.accelerator.is_main_process:
             with atomic_path(work / "history.tsv") as table:
                 history.to_csv(table, sep="\t", index=False, float_format="%.6g")
