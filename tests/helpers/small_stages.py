@@ -19,9 +19,10 @@ import torch
 
 from helpers.projects import write_project
 from xmdpt.config import load_config
-from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.make import Encoders, cache_features
 from xmdpt.features.rows import SHARED
+from xmdpt.support.arguments import one_line
 from xmdpt.support.ends import in_one_line
 from xmdpt.support.files import resumable_dir
 from xmdpt.support.hub import weights_key
@@ -139,7 +140,7 @@ def start(stage: str, world: Path, place: Path) -> int:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         torch.set_num_threads(1)
         steps = open(place.parent / f"{place.name}.steps", "a", buffering=1)  # noqa: SIM115
-        with in_one_line():
+        with in_one_line(), one_line(DataError):
             STAGES[stage](world, place / "out", lambda step: print(step, file=steps))
         code = 0
     except SystemExit as end:
@@ -153,29 +154,33 @@ def start(stage: str, world: Path, place: Path) -> int:
         os._exit(code)
 
 
+def _lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
+
+
 def _take(path: Path) -> str:
     text = path.read_text() if path.exists() else ""
     path.unlink(missing_ok=True)
     return text
 
 
-def finish(pid: int, place: Path, send: int | None = None, after: float = 0.0) -> Ended:
-    """Wait for a process, to which a signal may be sent after so many seconds."""
-    began = time.monotonic()
-    status = 0
+def finish(
+    pid: int, place: Path, send: int | None = None, after: float = 0.0, steps: int = 0
+) -> Ended:
+    """Wait for a process, to which a signal may be sent after so many seconds and steps."""
+    began, count = time.monotonic(), place.with_name(f"{place.name}.steps")
     while not (done := os.waitpid(pid, os.WNOHANG))[0]:
         seconds = time.monotonic() - began
-        if send is not None and seconds >= after:
+        if send is not None and seconds >= after and _lines(count) >= steps:
             os.kill(pid, send)
             send, began = None, time.monotonic()
         if seconds > TIME_LIMIT:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
-    status = done[1]
-    code = os.waitstatus_to_exitcode(status)
-    steps = [int(line) for line in _take(place.with_name(f"{place.name}.steps")).split()]
+    code = os.waitstatus_to_exitcode(done[1])
+    made = [int(line) for line in _take(count).split()]
     said = _take(place.with_name(f"{place.name}.said"))
-    return Ended(code, steps, said, time.monotonic() - began)
+    return Ended(code, made, said, time.monotonic() - began)
 
 
 def carry_out(stage: str, world: Path, place: Path, **how) -> Ended:
@@ -194,17 +199,18 @@ def digests(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a stage makes without a fault, and how long it takes."""
+    """What a stage makes without a fault, in how many seconds and steps."""
 
     files: dict[str, str]
     seconds: float
+    steps: int
 
 
 def reference(stage: str, world: Path, place: Path) -> Reference:
     """Carry a stage out without a fault."""
     ended = carry_out(stage, world, place)
     assert ended.code == 0, ended.said
-    return Reference(digests(place), ended.seconds)
+    return Reference(digests(place), ended.seconds, len(ended.steps))
 
 
 def in_child(work: Callable[[], None]) -> None:
