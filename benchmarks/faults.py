@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from helpers.faults import FAULTS, MOUNTING, Trial, can_mount, in_child, make_world, trials  # noqa: E402
+from helpers.faults import FAULTS, MOUNTING, Trial, can_mount, trials  # noqa: E402
+from helpers.small_stages import in_child, make_world  # noqa: E402
 
 
 def table(done: list[Trial]) -> str:

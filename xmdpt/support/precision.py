@@ -11,13 +11,17 @@ from xmdpt.config import Precision
 
 
 def _seconds(dtype: torch.dtype) -> float:
-    """The best time of several that the CPU takes for a matrix product of the small model."""
+    """The best time of several that the CPU takes for a matrix product of the small model.
+
+    Of its own time: what other processes take must not decide, or the two parts of a stage that was
+    interrupted could be made in different formats.
+    """
     a, b = torch.ones(2048, 256, dtype=dtype), torch.ones(256, 1024, dtype=dtype)
     times = []
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(10):
+        start = time.process_time()
         a @ b
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 

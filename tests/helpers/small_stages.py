@@ -1,0 +1,230 @@
+"""Stages at tiny size, each carried out in a process of its own, forked from ours.
+
+A world holds people, an autoencoder, features and trained weights. A stage turns them into a folder
+`out`; what it makes without a fault is what it must make after one.
+"""
+
+import ctypes
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from helpers.projects import write_project
+from xmdpt.config import load_config
+from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.features.make import Encoders, cache_features
+from xmdpt.features.rows import SHARED
+from xmdpt.support.ends import in_one_line
+from xmdpt.support.files import resumable_dir
+from xmdpt.support.hub import weights_key
+from xmdpt.training.run import train_run
+from xmdpt.training.states import STATES
+from xmdpt.training.vae import load_vae, train_vae
+from xmdpt.weights.runs import load_run, sample_pairs
+
+STEPS, SAVE_EVERY, TIME_LIMIT = 24, 4, 600
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG, see `man prctl`
+Stage = Callable[[Path, Path, Callable[[int], None]], None]
+"""world, the folder to make, what to call with each step -> None"""
+
+
+def make_world(root: Path) -> None:
+    """Everything that the stages start from."""
+    settings = {"checkpoints": {"ablation": 6, "main": STEPS}, "batch_size": 4}
+    write_project(root, {"base_b": {"title": "B"}}, save_every=SAVE_EVERY, **settings)
+    params = root / "params.yaml"
+    content = params.read_text()
+    content = content.replace("data/pretrained/xmdpt-synthetic/vae", str(root / "models/vae"))
+    params.write_text(content)
+    train(root, root / "models/base_b", lambda step: None)
+
+
+def _config(world: Path):
+    config = load_config(world / "params.yaml", "base_b")
+    vae = {"init": str(world / "models/vae"), "steps": STEPS, "save_every": SAVE_EVERY}
+    vae |= {"batch_size": 2, "crop": 32, "precision": "fp32"}
+    sample = {"num_inference_steps": 4, "batch_size": 2}
+    changes = {"vae": config.vae.model_copy(update=vae)}
+    changes["sample"] = config.sample.model_copy(update=sample)
+    return config.model_copy(update=changes)
+
+
+def train(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
+    """The transformer."""
+    config = _config(world)
+    train_run(config, world / SHARED, out, lambda row: on_step(int(row["step"])))
+
+
+def vae(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
+    """The autoencoder."""
+    config = _config(world)
+    data = DeepFashion(config.data.root, config.data.size)
+    names = data.pictures("train")
+    network = load_vae(config.vae, config.data.size, 0)
+    key = weights_key([network])
+
+    def read(row: int) -> np.ndarray:
+        return data.picture(names[row])
+
+    with resumable_dir(out, key, scratch=STATES) as work:
+        for progress in train_vae(network, read, len(names), config.vae, 0, work):
+            if not progress.found:
+                on_step(progress.step)
+
+
+def features(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
+    """Features, a shard of two pictures at a time."""
+    config = _config(world)
+    data = DeepFashion(config.data.root, config.data.size)
+    names = data.pictures("train") + data.pictures("test")
+    encoders = Encoders.load(load_vae(config.vae, config.data.size, 0), config.features)
+
+    def progress(shards: Iterator[int]) -> Iterator[int]:
+        for shard in shards:
+            on_step(shard)
+            yield shard
+
+    cache_features(out, names, data, encoders, config.features, progress, shard_size=2)
+
+
+def sample(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
+    """Pictures of the test pairs."""
+    config = _config(world)
+    data = DeepFashion(config.data.root, config.data.size)
+    pipe = load_run(config, "base_b", "main", world / "models")
+
+    def progress(starts: Iterator[int]) -> Iterator[int]:
+        for start in starts:
+            on_step(start)
+            yield start
+
+    with resumable_dir(out, "key") as work:
+        pairs = data.pairs("test")
+        sample_pairs(pipe, data, pairs, work, config.sample, 0, progress)
+
+
+STAGES: dict[str, Stage] = {"train": train, "vae": vae, "features": features, "sample": sample}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit code (of a signal, minus its number), its steps, its words."""
+
+    code: int
+    steps: list[int]
+    said: str
+    seconds: float
+
+
+def start(stage: str, world: Path, place: Path) -> int:
+    """Fork a process that carries out `stage` into `place`/out; returns its id."""
+    place.mkdir(parents=True, exist_ok=True)
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+        words = os.open(place.parent / f"{place.name}.said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(words, 1), os.dup2(words, 2)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  # of this process alone
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        torch.set_num_threads(1)
+        steps = open(place.parent / f"{place.name}.steps", "a", buffering=1)  # noqa: SIM115
+        with in_one_line():
+            STAGES[stage](world, place / "out", lambda step: print(step, file=steps))
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)
+
+
+def _lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def _take(path: Path) -> str:
+    text = path.read_text() if path.exists() else ""
+    path.unlink(missing_ok=True)
+    return text
+
+
+def finish(
+    pid: int, place: Path, send: int | None = None, after: float = 0.0, steps: int = 0
+) -> Ended:
+    """Wait for a process, to which a signal may be sent after so many seconds and steps."""
+    began, count = time.monotonic(), place.with_name(f"{place.name}.steps")
+    while not (done := os.waitpid(pid, os.WNOHANG))[0]:
+        seconds = time.monotonic() - began
+        if send is not None and seconds >= after and _lines(count) >= steps:
+            os.kill(pid, send)
+            send, began = None, time.monotonic()
+        if seconds > TIME_LIMIT:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+    code = os.waitstatus_to_exitcode(done[1])
+    made = [int(line) for line in _take(count).split()]
+    said = _take(place.with_name(f"{place.name}.said"))
+    return Ended(code, made, said, time.monotonic() - began)
+
+
+def carry_out(stage: str, world: Path, place: Path, **how) -> Ended:
+    """Carry out a stage, perhaps with a signal on the way."""
+    return finish(start(stage, world, place), place, **how)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a stage makes without a fault, in how many seconds and steps."""
+
+    files: dict[str, str]
+    seconds: float
+    steps: int
+
+
+def reference(stage: str, world: Path, place: Path) -> Reference:
+    """Carry a stage out without a fault."""
+    ended = carry_out(stage, world, place)
+    assert ended.code == 0, ended.said
+    return Reference(digests(place), ended.seconds, len(ended.steps))
+
+
+def in_child(work: Callable[[], None]) -> None:
+    """Do something in a forked process, so that this one starts no threads before it forks."""
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            torch.set_num_threads(1)
+            work()
+            code = 0
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0, "the world could not be made"
