@@ -44,8 +44,8 @@ def share_of(chosen: Accelerator, section: str, batch_size: int, accumulation: i
     if batch_size % (processes * accumulation):
         parts = f" of {accumulation} parts each" if accumulation > 1 else ""
         raise ConfigError(
-            f"{section}.batch_size: {batch_size} cannot be divided equally among {processes} processes"
-            f"{parts}; change one of them"
+            f"{section}.batch_size: {batch_size} cannot be divided equally among {processes} "
+            f"processes{parts}; change one of them"
         )
     own = batch_size // processes
     return slice(chosen.process_index * own, (chosen.process_index + 1) * own)
