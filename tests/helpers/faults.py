@@ -154,7 +154,8 @@ def full(stage: str, world: Path, place: Path, wanted: Reference, rng: random.Ra
             return Trial("disk full", stage, "survived")
         _remount(place, f"size={int(20 * needed) + 64}m")
         outcome = _finished(stage, world, place, wanted)[1]
-    if outcome == "survived" and not _in_one_line(first, "no space left"):
+    told = _in_one_line(first, "no space left") or _in_one_line(first, "the disk has")
+    if outcome == "survived" and not told:
         outcome = f"said: {first.said.strip()[-300:]}"
     return Trial("disk full", stage, outcome)
 

@@ -19,9 +19,10 @@ import torch
 
 from helpers.projects import write_project
 from xmdpt.config import load_config
-from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.make import Encoders, cache_features
 from xmdpt.features.rows import SHARED
+from xmdpt.support.arguments import one_line
 from xmdpt.support.ends import in_one_line
 from xmdpt.support.files import resumable_dir
 from xmdpt.support.hub import weights_key
@@ -139,7 +140,7 @@ def start(stage: str, world: Path, place: Path) -> int:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         torch.set_num_threads(1)
         steps = open(place.parent / f"{place.name}.steps", "a", buffering=1)  # noqa: SIM115
-        with in_one_line():
+        with in_one_line(), one_line(DataError):
             STAGES[stage](world, place / "out", lambda step: print(step, file=steps))
         code = 0
     except SystemExit as end:

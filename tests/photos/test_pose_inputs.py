@@ -309,6 +309,7 @@ def test_an_array_of_something_else_is_named(tmp_path, content, said):
 
 
 def test_a_file_of_another_tool_is_not_taken_for_a_broken_picture(tmp_path):
-    for given in ({"path": tmp_path / "a.xml"}, {"path": "a.png", "keypoints": tmp_path / "a.xml"}):
+    table, photo = tmp_path / "a.xml", tmp_path / "a.png"
+    for given in ({"path": table}, {"path": photo, "keypoints": table}):
         with pytest.raises(PhotoError, match=r"a\.xml: \.xml is not read; write the joints to a"):
             Subject(**given)

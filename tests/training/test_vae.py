@@ -77,6 +77,7 @@ def test_what_is_saved_is_the_average_and_loads(pictures, tiny_vae, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "config.json",
         "diffusion_pytorch_model.safetensors",
+        "state-before.pt",
         STATE,
     ]
     assert_same_tensors(loaded.state_dict(), vae.state_dict())
