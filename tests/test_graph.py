@@ -103,7 +103,7 @@ def test_every_notebook_of_the_paper_is_a_stage():
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_a_stage_tracks_the_settings_it_uses(stage):
     used = set(re.findall(r"(?<![.\w])config\.(\w+)", stage_code(stage))) - LABELS
-    if "released" in used:
+    if "released" in used:  # of the runs in `runs`, those whose experiment says so
         used = used - {"released"} | {"experiments", "runs"}
     if "last_checkpoint" in used:
         used = used - {"last_checkpoint"} | {"sample", "train"}

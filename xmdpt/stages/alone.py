@@ -40,7 +40,7 @@ def train_alone(run: str, out: Path, settings: list[str], params: str = "params.
     require_features()
     chosen = accelerator()
     parts = config.train.accumulation
-    own = share_of(chosen, config.train.batch_size, parts)
+    own = share_of(chosen, "train", config.train.batch_size, parts)
     first = chosen.is_main_process
     if first:
         print(

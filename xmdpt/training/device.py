@@ -34,17 +34,18 @@ def accelerator() -> Accelerator:
     )
 
 
-def share_of(chosen: Accelerator, batch_size: int, accumulation: int = 1) -> slice:
+def share_of(chosen: Accelerator, section: str, batch_size: int, accumulation: int = 1) -> slice:
     """The part of the global batch that this process computes, in `accumulation` parts.
 
-    Raises ConfigError if they would not all be equal: the mean over equal parts is that over all.
+    Raises ConfigError, which names the setting of `section`, if the parts would not all be equal:
+    only then is the mean of their means that of all.
     """
     processes = chosen.num_processes
     if batch_size % (processes * accumulation):
         parts = f" of {accumulation} parts each" if accumulation > 1 else ""
         raise ConfigError(
-            f"batch_size: {batch_size} cannot be divided equally among {processes} processes"
-            f"{parts}; change one of them"
+            f"{section}.batch_size: {batch_size} cannot be divided equally among {processes} "
+            f"processes{parts}; change one of them"
         )
     own = batch_size // processes
     return slice(chosen.process_index * own, (chosen.process_index + 1) * own)

@@ -145,7 +145,7 @@ class Trainer:
         self.batches = batches
         self.accelerator = accelerator()
         self.watch = Watch(self.accelerator)
-        self.part = share_of(self.accelerator, config.batch_size, config.accumulation)
+        self.part = share_of(self.accelerator, "train", config.batch_size, config.accumulation)
         device = self.accelerator.device
         self.precision = resolve(device, config.precision)
         self.source_encoder = None if source_encoder is None else source_encoder.to(device)

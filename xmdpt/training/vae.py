@@ -195,7 +195,7 @@ class VAETrainer:
         self.config, self.read, self.count, self.seed = config, read, count, seed
         self.accelerator = accelerator()
         self.watch = Watch(self.accelerator)
-        self.part = share_of(self.accelerator, config.batch_size)
+        self.part = share_of(self.accelerator, "vae", config.batch_size)
         device = self.accelerator.device
         self.precision = resolve(device, config.precision)
         self.vae: AutoencoderKL = vae.to(device)
