@@ -20,7 +20,7 @@ from xmdpt.support.precision import autocast
 from xmdpt.training.train import TrainingModule, draw_batch
 
 PAIRS = 4
-"""One for each quarter of the timesteps: watched every tenth step, they cost half a per cent."""
+"""One for each quarter of the timesteps: watched every tenth step, they cost 0.7 % on one core."""
 SHOWN = ("mse", "masked_mse")
 
 
