@@ -76,7 +76,7 @@ def test_the_settings_page_has_ranges_and_both_profiles():
     [row] = [line for line in page.splitlines() if line.startswith("| `mask_ratio`")]
     assert "> 0, < 1" in row and row.count("0.3") == 2
     [row] = [line for line in page.splitlines() if line.startswith("| `rendered.views`")]
-    assert row.endswith("| whole number ≥ 2, ≤ 64 | 8 | null |")
+    assert row.endswith("| whole number ≥ 2, ≤ 64 | 4 | null |")
 
 
 def test_the_command_line_page_has_every_command_with_an_example():
@@ -86,7 +86,7 @@ def test_the_command_line_page_has_every_command_with_an_example():
         section.partition("\n")[0] for section in sections
     }
     assert [one.partition("\n")[0] for one in sections if "```bash\n" not in one] == []
-    assert "| `--steps <int range>` | Denoising steps. | default: 50; 2<=x<=1000 |" in page
+    assert "| `--num <int range>` | How many to draw; the best is kept. | default: 1; " in page
 
 
 def test_the_examples_of_every_help_are_understood():

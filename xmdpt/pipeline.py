@@ -208,11 +208,8 @@ class XMDPTPipeline(DiffusionPipeline):
     def _step_arguments(self, generator: Generators, eta: float) -> dict[str, Any]:
         """Those of generator and eta that the scheduler takes."""
         known = inspect.signature(self.scheduler.step).parameters
-        return {
-            name: value
-            for name, value in {"generator": generator, "eta": eta}.items()
-            if name in known
-        }
+        given = {"generator": generator, "eta": eta}
+        return {name: value for name, value in given.items() if name in known}
 
     def _learns_variance(self) -> bool:
         """Whether the scheduler takes the learned variance; ValueError if it would misuse it."""
@@ -260,10 +257,9 @@ class XMDPTPipeline(DiffusionPipeline):
         `timesteps`, from high to low, take the place of the scheduler's own.
         """
         check_scheduler(self.scheduler)
-        if timesteps is None:
-            self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
-        else:
-            self.scheduler.set_timesteps(timesteps=[*timesteps], device=latents.device)
+        steps = (num_inference_steps,) if timesteps is None else ()
+        listed = {} if timesteps is None else {"timesteps": [*timesteps]}
+        self.scheduler.set_timesteps(*steps, **listed, device=latents.device)
         latents = latents * self.scheduler.init_noise_sigma  # which depends on the timesteps
         arguments, learns_variance = self._step_arguments(generator, eta), self._learns_variance()
         self._interrupt = False

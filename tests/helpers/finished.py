@@ -85,7 +85,7 @@ def compare(folder: Path) -> None:
 
 def finished(folder: Path, runs: list[str]) -> Path:
     """Fill a folder as the stages of `runs` leave it; returns it."""
-    params = (ROOT / "profiles/synthetic.yaml").read_text()
+    params = (ROOT / "profiles/smoke.yaml").read_text()
     listed = "".join(f"  - {run}\n" for run in runs)
     kept = re.sub(r"(?m)^(runs:.*\n)(  - .*\n)+", rf"\g<1>{listed}", params)
     (folder / "params.yaml").write_text(kept)

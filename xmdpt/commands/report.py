@@ -11,16 +11,15 @@ from xmdpt.support.arguments import BadInput, check_file
 if TYPE_CHECKING:
     from xmdpt.stages.wandb_report import Reproduction
 
-app = typer.Typer(
-    help="The page of a finished run; `bundle` makes one to mail, `publish` one on W&B."
-)
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
 def page(context: typer.Context) -> None:
     """Write reports/index.html from what is in reports/, and log the exhibits to W&B.
 
-    `publish` makes a W&B report of it, `sync` sends runs that were logged offline.
+    `bundle` makes one file to mail, `publish` a W&B report, `sync` sends runs that were logged
+    offline.
 
     Examples: xmdpt report, xmdpt report bundle, xmdpt report publish, xmdpt report sync.
     """
