@@ -63,8 +63,9 @@ def export(
         str | None, typer.Option(help="A trained run of params.yaml, in place of --weights.")
     ] = None,
     checkpoint: Annotated[
-        Literal["ablation", "main"], typer.Option(help="Which one of the run.")
-    ] = "main",
+        Literal["ablation", "main"] | None,
+        typer.Option(help="Which one of the run; default: the longest trained."),
+    ] = None,
     title: Annotated[str, typer.Option(help="Title of the model card.")] = "X-MDPT",
     license: Annotated[str, typer.Option(help="Licence in the model card.")] = "other",
 ) -> None:
@@ -87,7 +88,8 @@ def export(
         if run is None:
             pipe = load_pipeline(weights, "cpu")
         else:
-            pipe = load_run(load_config(run=run), run, checkpoint)
+            config = load_config(run=run)
+            pipe = load_run(config, run, checkpoint or config.last_checkpoint)
         export_pipeline(pipe, out, title, license=license)
     print(f"wrote {out}")
 

@@ -98,12 +98,15 @@ def _is_whole(folder: Path, number: int) -> bool:
     if not note.exists():
         return False
     try:
-        noted = {folder / name: made["sha256"] for name, made in made_by(folder, number).items()}
+        wanted = {
+            folder / name: (made["bytes"], made["sha256"])
+            for name, made in made_by(folder, number).items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError):  # the note itself is damaged
         note.unlink()
         return False
-    for path, digest in noted.items():
-        if not path.is_file() or file_digest(path) != digest:
+    for path, about in wanted.items():
+        if not path.is_file() or (path.stat().st_size, file_digest(path)) != about:
             print(f"{path}: missing or damaged since it was written; made again", file=sys.stderr)
             path.unlink(missing_ok=True)
             note.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Load a finished run's pipeline, and draw its test pairs with it, alone or in shards."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
+from PIL import Image
 from tqdm import tqdm
 
 from xmdpt.config import Config, ConfigError, SampleConfig
@@ -111,6 +113,19 @@ def _draw(
     return paths
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether a picture is there as it was written; one whose checksums do not fit is named."""
+    if not path.exists():
+        return False
+    try:
+        with Image.open(path) as picture:
+            picture.verify()
+    except (OSError, SyntaxError, ValueError):
+        print(f"{path}: damaged since it was written; made again", file=sys.stderr)
+        return False
+    return True
+
+
 def sample_pairs(
     pipeline: XMDPTPipeline,
     data: DeepFashion,
@@ -130,7 +145,7 @@ def sample_pairs(
     _hide_bar(pipeline)
     for start in progress(range(0, len(pairs), config.batch_size)):
         batch = pairs[start : start + config.batch_size]
-        if not all((folder / result_name(*pair)).exists() for pair in batch):
+        if not all(_is_whole(folder / result_name(*pair)) for pair in batch):
             _draw(pipeline, data, batch, folder, config, seed)
 
 
