@@ -12,7 +12,7 @@ from PIL import Image
 from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How
 from xmdpt.generate import draw, prepare
 from xmdpt.photos.loading import PhotoError
-from xmdpt.photos.marking import MARK
+from xmdpt.photos.marking import MARK, save_picture
 from xmdpt.photos.subjects import Subject
 from xmdpt.photos.tables import every_pair, files_in, read_table
 
@@ -85,6 +85,22 @@ def test_the_next_call_draws_what_is_missing_or_changed(files, pipe):
     changed = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert changed == {"me_p1.png", "me_p2.png", "you_p2.png"}
     assert album(files, pipe, seed=1).draw(lines, list).drawn == 6
+
+
+def test_a_call_that_is_killed_between_two_pictures_goes_on(files, pipe, monkeypatch):
+    lines, saved = lines_of(files), []
+
+    def save(picture, path, mark):
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        saved.append(path)
+        save_picture(picture, path, mark)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("xmdpt.album.save_picture", save)
+        album(files, pipe).draw(lines, list)
+    again = album(files, pipe).draw(lines, list)
+    assert (again.drawn, again.lines) == (4, lines)
 
 
 def test_lines_of_a_table_have_seeds_and_names_of_their_own(files, pipe):

@@ -12,7 +12,7 @@ import csv
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +144,7 @@ class Album:
     ) -> None:
         """Read what an earlier call left; raises PhotoError where it is another program's."""
         self.folder, self.pipe, self.how = folder, pipe, how
+        self._digest = cache(file_digest)  # a file stands in many lines
         self._readings = Readings(how, finder, say)
         self._records = {row["out"]: row for row in _read_records(folder / TABLE)}
 
@@ -160,7 +161,7 @@ class Album:
 
     def _made_by(self, line: Line) -> str:
         """A digest of all that a picture depends on."""
-        files = [file_digest(path) for path in (line.source, line.pose)]
+        files = [self._digest(path) for path in (line.source, line.pose)]
         how = replace(self.how, seed=self._seed(line))
         drawn_by = (self._weights, dict(self.pipe.scheduler.config), self.pipe.best_preset)
         return fingerprint(files, str(how), *drawn_by, self.pipe.config["fast_timesteps"])
@@ -222,19 +223,20 @@ class Album:
             self._keep_best(line, prepared, made[at * count : (at + 1) * count])
             result.lines.append(line)
             result.drawn += 1
-        self._write_records()
 
     def _keep_best(self, line: Line, prepared: Prepared, made: Sequence[np.ndarray]) -> None:
         source = prepared.source_at(self.pipe.size)
         scores = closeness(self.pipe, source, made, self.how.ranking)
         best = int(np.argmax(scores))
-        picture = unsquash(Image.fromarray(made[best]))
-        save_picture(picture, self.folder / line.name, self.how.mark)
         values = (
             *(str(line.source), str(line.pose), line.name, str(self._seed(line) + best)),
             *(f"{scores[best]:.4f}", self._made_by(line)),
         )
+        path = self.folder / line.name
+        path.unlink(missing_ok=True)  # drawn in another way, which the record is no longer of
         self._records[line.name] = dict(zip(COLUMNS, values, strict=True))
+        self._write_records()  # first, since a picture that is not on record is a stranger's
+        save_picture(unsquash(Image.fromarray(made[best])), path, self.how.mark)
 
     def _write_records(self) -> None:
         with (

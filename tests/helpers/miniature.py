@@ -19,6 +19,10 @@ from helpers.networks import make_vae, tiny_dinov2
 from helpers.repository import ROOT
 from xmdpt.people.dataset import render_dataset
 
+SAMPLE = {"num_inference_steps": 2, "batch_size": 24}
+COSTS = {"models": ["x_mdpt_s"], "repeats": 1, "batch_size": 1, "train_batch_size": 1}
+"""Settings of a miniature's sections: as little work as there can be."""
+
 
 def copy_project(target: Path) -> None:
     """The files that git knows of, with the changes not yet committed, as a repository."""

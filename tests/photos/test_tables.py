@@ -9,7 +9,7 @@ from xmdpt.photos.tables import Line, every_pair, files_in, read_table
 
 
 def test_a_folder_stands_for_the_files_in_it(tmp_path):
-    for name in ("b.JPG", "a.png", "c.json", "notes.md"):
+    for name in ("b.JPG", "a.png", "c.json", "notes.md", "._b.JPG"):
         (tmp_path / name).touch()
     alone = tmp_path / "notes.md"
     assert files_in([alone, tmp_path]) == [alone, tmp_path / "a.png", tmp_path / "b.JPG"]

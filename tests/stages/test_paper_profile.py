@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.miniature import copy_project, dvc, write_networks, write_people
+from helpers.miniature import COSTS, SAMPLE, copy_project, dvc, write_networks, write_people
 
 RUN = "size_s"
 
@@ -33,13 +33,8 @@ def write_settings(project: Path, networks: Path) -> None:
         "save_every": 1,
         "log_every": 1,
     }
-    settings["sample"] |= {"num_inference_steps": 2, "batch_size": 24}
-    settings["costs"] = {
-        "models": ["x_mdpt_s"],
-        "repeats": 1,
-        "batch_size": 1,
-        "train_batch_size": 1,
-    }
+    settings["sample"] |= SAMPLE
+    settings["costs"] = COSTS
     (project / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
 

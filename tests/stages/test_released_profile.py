@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from helpers.miniature import copy_project, dvc, write_networks, write_people
+from helpers.miniature import COSTS, SAMPLE, copy_project, dvc, write_networks, write_people
 from helpers.networks import assert_same_tensors
 from helpers.repository import ROOT
 
@@ -50,14 +50,9 @@ def write_settings(project: Path, networks: Path) -> None:
     settings["model"] |= {"depth": 4, "num_heads": 2}
     for run, width in RUNS.items():
         settings["experiments"][run]["model"] = {"hidden_size": width}
-    settings["sample"] |= {"num_inference_steps": 2, "batch_size": 24}
     settings["evaluate"]["also"] = ["cfld"]
-    settings["costs"] = {
-        "models": ["x_mdpt_s"],
-        "repeats": 1,
-        "batch_size": 1,
-        "train_batch_size": 1,
-    }
+    settings["sample"] |= SAMPLE
+    settings["costs"] = COSTS
     (project / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.commands.options import Device
+from xmdpt.commands.options import Detector, Device, PoseEstimator
 from xmdpt.support.arguments import BadInput, check_file, one_line, pick_device
 
 ROWS = 12
@@ -24,10 +24,8 @@ def check(
         typer.Option(help="Units of the joints: pixels, or DeepFashion's 256x256 frame."),
     ] = None,
     person: Annotated[int | None, typer.Option(help="Which person, if there are several.")] = None,
-    detector: Annotated[str | None, typer.Option(help="An RT-DETR: hub name or folder.")] = None,
-    pose_estimator: Annotated[
-        str | None, typer.Option(help="A ViTPose: hub name or folder.")
-    ] = None,
+    detector: Detector = None,
+    pose_estimator: PoseEstimator = None,
     device: Device = None,
 ) -> None:
     """Say what a pose is taken for (units, person, frame, missing joints), and draw it.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.commands.options import Device, Weights
+from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights
 from xmdpt.support.arguments import BadInput, check_new, one_line, pick_device
 
 
@@ -13,13 +13,9 @@ def demo(
     weights: Weights = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: from 7860.")] = None,
-    detector: Annotated[str | None, typer.Option(help="An RT-DETR: hub name or folder.")] = None,
-    pose_estimator: Annotated[
-        str | None, typer.Option(help="A ViTPose: hub name or folder.")
-    ] = None,
-    person_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Lowest detection score of a person.")
-    ] = 0.5,
+    detector: Detector = None,
+    pose_estimator: PoseEstimator = None,
+    person_score: PersonScore = 0.5,
     device: Device = None,
 ) -> None:
     """Open a page to try it: upload a photo, drag the joints of a pose, draw, download.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from xmdpt.commands.options import Device, Weights
+from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights
 from xmdpt.config import MIN_STEPS
 from xmdpt.support.arguments import BadInput, check_file, check_place, one_line, pick_device
 
@@ -99,16 +99,12 @@ def generate(
     guidance_scale: Annotated[
         float, typer.Option(min=0, max=100, help="1 switches guidance off.")
     ] = 2.0,
-    detector: Annotated[str | None, typer.Option(help="An RT-DETR: hub name or folder.")] = None,
-    pose_estimator: Annotated[
-        str | None, typer.Option(help="A ViTPose: hub name or folder.")
-    ] = None,
+    detector: Detector = None,
+    pose_estimator: PoseEstimator = None,
     segmenter: Annotated[
         str | None, typer.Option(help="A Mask2Former: hub name or folder.")
     ] = None,
-    person_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Lowest detection score of a person.")
-    ] = 0.5,
+    person_score: PersonScore = 0.5,
     any_source: Annotated[
         bool,
         typer.Option("--any-source", help="Draw from a picture of one colour, or a skeleton, too."),

@@ -41,7 +41,7 @@ def files_in(paths: Sequence[Path], poses: bool = False) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(one for one in path.iterdir() if one.suffix.lower() in endings)
+        inside = sorted(one for one in path.glob("[!.]*") if one.suffix.lower() in endings)
         if not inside:
             raise PhotoError(f"{path}: holds no {', '.join(endings)}")
         found += inside
