@@ -81,8 +81,9 @@ def train(
 ) -> None:
     """Train one run outside the graph, in any number of processes, or all of them ahead of it.
 
-    Without RUN, the runs that `dvc repro` would train are trained side by side, one on each GPU or
-    core; it then finds them finished. Exit code 1 where a run failed; the others are kept.
+    Without RUN, the runs that `dvc repro` would train are trained, drawn and scored side by side,
+    one on each GPU or core; it then finds them finished. Exit code 1 where a run failed; the others
+    are kept.
 
     Examples: xmdpt train base_b --out weights/b --set train.batch_size=64,
     torchrun --nproc-per-node 8 -m xmdpt train base_b --out weights/b,
@@ -93,13 +94,14 @@ def train(
         return
     if out is not None or settings:
         raise BadInput("--out and --set are of one run: name it, as in xmdpt train base_b --out b")
-    from xmdpt.stages.ahead import train_ahead
+    from xmdpt.stages.ahead import make_ahead
     from xmdpt.support.workers import default_workers
 
     failed = []
-    for name, succeeded in train_ahead(workers or default_workers()):
-        print(f"{name}: {'trained' if succeeded else 'failed'}", flush=True)
-        failed += [] if succeeded else [name]
+    for job, succeeded in make_ahead(workers or default_workers()):
+        how = "done" if succeeded else "failed"
+        print(f"{job.run}: {', '.join(job.stages)} {how}", flush=True)
+        failed += [] if succeeded else [job.run]
     if failed:
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ made, and `sync.py` sends later what was logged offline. `report.py` makes the r
 page with `curves.py`, `pictures.py`, `origin.py` and, of executed notebooks, `pages.py`;
 `bundle.py` makes it one file to mail. `wandb_report.py` builds and `publish.py` writes and sends a
 W&B report; `templates.py` opens the templates of both. `uplot/` draws the page's curves.
-`info.py` says what is here and what is missing, `ahead.py` trains several runs at a time,
+`info.py` says what is here and what is missing, `ahead.py` makes several runs at a time,
 `alone.py` one outside the graph, `shards.py` does one machine's share of a stage. May import
 `paper`, `training`, `evaluation`, `weights` and the floors below. docs/understand/architecture.md
 has the files that stages write, docs/extend/experiments.md how runs are configured,
