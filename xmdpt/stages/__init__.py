@@ -2,7 +2,8 @@
 
 `notebook.py` executes a notebook as a stage in the kernel of `kernel.py`, `kept.py` clears up what
 DVC has recorded, `profiles.py` activates settings, `tracking.py` logs
-to W&B, which `account.py` finds or does without, `exhibit_log.py` logs what the paper's notebooks
+to W&B, which `account.py` finds or does without, `lineage.py` what a stage was given and what it
+made, `exhibit_log.py` logs what the paper's notebooks
 made, and `sync.py` sends later what was logged offline. `report.py` makes the report
 page with `curves.py`, `pictures.py`, `origin.py` and, of executed notebooks, `pages.py`;
 `bundle.py` makes it one file to mail. `wandb_report.py` builds and `publish.py` writes and sends a
