@@ -7,7 +7,7 @@ import typer
 
 Weights = Annotated[
     Path | None,
-    typer.Option(help="Pipeline folder; default: the small weights of this repository."),
+    typer.Option(help="Pipeline folder; default: the small weights that ship."),
 ]
 Detector = Annotated[str | None, typer.Option(help="An RT-DETR: hub name or folder.")]
 PoseEstimator = Annotated[str | None, typer.Option(help="A ViTPose: hub name or folder.")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xmdpt.support.arguments import BadInput
+from xmdpt.support.arguments import BadInput, check_clone
 
 
 def info(
@@ -37,6 +37,7 @@ def profile(
     """
     from xmdpt.stages.profiles import list_profiles, put_in_place
 
+    check_clone()
     if name is None:
         list_profiles()
     else:
@@ -88,6 +89,7 @@ def train(
     torchrun --nproc-per-node 8 -m xmdpt train base_b --out weights/b,
     dvc repro features && xmdpt train && dvc repro.
     """
+    check_clone()
     if run is not None:
         _train_one(run, out, settings or [])
         return

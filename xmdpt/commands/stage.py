@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.support.arguments import one_line
+from xmdpt.support.arguments import check_clone, one_line
 
 
 def stage(
@@ -33,6 +33,7 @@ def stage(
     from xmdpt.support.hub import MissingWeights
     from xmdpt.support.shards import read_shard
 
+    check_clone()
     share = read_shard(shard)
     with one_line(DataError, MissingWeights):
         do_shard(name, run, share)

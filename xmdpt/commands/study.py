@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from xmdpt.support.arguments import check_clone
+
 app = typer.Typer()
 
 Out = Annotated[Path, typer.Option(help="Folder of the runs' scores.")]
@@ -17,6 +19,7 @@ def status(context: typer.Context, out: Out = RUNS) -> None:
 
     Example: xmdpt study.
     """
+    check_clone()
     if context.invoked_subcommand is None:
         from xmdpt.study.design import load_design
         from xmdpt.study.status import as_text
