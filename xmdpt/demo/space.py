@@ -3,7 +3,7 @@
 import ast
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from xmdpt.demo import space_app
 from xmdpt.demo.poses import stored_poses
 from xmdpt.people.dataset import identity, render_person
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.weights.export import bundle, export_pipeline, new_folder
+from xmdpt.weights.export import bundle, encoder_packages, export_pipeline, new_folder
 
 EXAMPLE = 9_000_001
 """A rendered person whom the small weights have never seen."""
@@ -64,7 +64,9 @@ def write_space(
         (partial / "app.py").write_text(code, encoding="utf-8")
         (partial / "poses.json").write_text(json.dumps(stored_poses()) + "\n")
         Image.fromarray(render_person(identity(0, EXAMPLE), 0)[0]).save(partial / "person.png")
-        listed = [f"{name}=={number}\n" for name, number in _packages(partial.rglob("*.py"))]
+        names = sorted({*_imported(partial.rglob("*.py")), *encoder_packages(pipe)})
+        # torch's +cpu is a place, not a version.
+        listed = [f"{name}=={version(name).partition('+')[0]}\n" for name in names]
         (partial / "requirements.txt").write_text("".join([f"{CPU}\n", *listed]))
         front = FRONT.format(
             title=json.dumps(title),
@@ -77,8 +79,8 @@ def write_space(
         (partial / "README.md").write_text(front + card + ENDPOINTS, encoding="utf-8")
 
 
-def _packages(sources: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    """The packages that Python files import, with the versions installed here, by name."""
+def _imported(sources: Iterable[Path]) -> set[str]:
+    """The packages that Python files import."""
     modules = set(UNSAID)
     for path in sources:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -87,5 +89,5 @@ def _packages(sources: Iterable[Path]) -> Iterator[tuple[str, str]]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules.add(node.module.partition(".")[0])
     known = packages_distributions()
-    for name in sorted({known[module][0].lower() for module in modules if module in known}):
-        yield name.replace("_", "-"), version(name).partition("+")[0]  # torch's +cpu is a place
+    names = (known[module][0] for module in modules if module in known)
+    return {name.lower().replace("_", "-") for name in names}
