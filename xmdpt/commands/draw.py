@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights
+from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights, run_names
 from xmdpt.support.arguments import BadInput, check_new, one_line, pick_device
 
 
@@ -57,7 +57,10 @@ def export(
     out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
     weights: Weights = None,
     run: Annotated[
-        str | None, typer.Option(help="A trained run of params.yaml, in place of --weights.")
+        str | None,
+        typer.Option(
+            help="A trained run of params.yaml, in place of --weights.", autocompletion=run_names
+        ),
     ] = None,
     checkpoint: Annotated[
         Literal["ablation", "main"] | None,

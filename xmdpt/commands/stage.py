@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from xmdpt.commands.options import run_names
 from xmdpt.support.arguments import check_clone, one_line
 
 
@@ -13,7 +14,10 @@ def stage(
         Literal["render", "features", "sample", "evaluate"], typer.Argument(help="Which stage.")
     ],
     run: Annotated[
-        str | None, typer.Argument(help="Of sample and evaluate: a run of params.yaml.")
+        str | None,
+        typer.Argument(
+            help="Of sample and evaluate: a run of params.yaml.", autocompletion=run_names
+        ),
     ] = None,
     shard: Annotated[
         str | None,
