@@ -1,5 +1,6 @@
 """What networks cost: sizes of the stand-ins, closed-form counts, timing in rounds."""
 
+import json
 import time
 from functools import partial
 from typing import get_args
@@ -131,3 +132,12 @@ def test_the_small_model_is_measured():
     assert training["parameters"] / 1e6 == pytest.approx(39.12, abs=0.01)
     # Three passes' worth for each of the two, and the source's without gradient.
     assert training["flops"] > 5 * measured["networks"]["x_mdpt_s"]["flops"]
+
+
+@pytest.mark.slow
+def test_bench_answers_scripts_with_what_it_writes(tmp_path, monkeypatch, capsys):
+    words = ["bench", "--models", "dinov2_base", "--repeats", "1", "--device", "cpu", "--json"]
+    assert xmdpt(monkeypatch, *words, "--out", str(tmp_path / "bench.json")) == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out) == json.loads((tmp_path / "bench.json").read_text())
+    assert "round 1 of 1" in streams.err

@@ -7,8 +7,6 @@ import secrets
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +20,18 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmdpt.config import MIN_STEPS, ConfigError
-from xmdpt.data.layouts import from_rows
 from xmdpt.data.pairs import SUFFIXES as PICTURES
 from xmdpt.demo.editor import as_address, pose_editor
+from xmdpt.demo.poses import parse_pose, stored_poses
 from xmdpt.generate import Prepared, draw
 from xmdpt.people.dataset import identity, render_person
 from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH, squash
-from xmdpt.photos.joints import SUFFIXES, check_keypoints
+from xmdpt.photos.joints import SUFFIXES
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import save_picture
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.sources import check_source
 from xmdpt.photos.subjects import (
-    CANVAS,
     Framed,
     Subject,
     read_keypoints_subject,
@@ -126,23 +123,6 @@ def _refuse_addresses(page: gr.Blocks) -> None:
         if isinstance(block, gr.components.Component):
             move = guarded(block.async_move_resource_to_block_cache)
             block.async_move_resource_to_block_cache = move  # type: ignore[assignment,method-assign]
-
-
-@cache
-def stored_poses() -> dict[str, list[list[int]]]:
-    """Name -> 18 joints [x, y] on CANVAS, [-1, -1] if missing, of people rendered by xmdpt."""
-    text = files("xmdpt.demo").joinpath("poses.json").read_text()
-    poses: dict[str, list[list[int]]] = json.loads(text)
-    return poses
-
-
-def parse_pose(text: str) -> np.ndarray:
-    """The editor's JSON, or whatever else a client sends -> checked joints (18, 2) on CANVAS."""
-    try:
-        points = from_rows(json.loads(text))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise PhotoError(f"the pose: {error}") from None
-    return check_keypoints(points, "the pose", CANVAS)
 
 
 @contextmanager
