@@ -55,7 +55,7 @@ def test_commands_options_runs_and_profiles_are_completed(tmp_path):
         (["info", "--jsn"], "--json"),
         (["profile", "smok"], "smoke"),
         (["train", "base_c", "--out", "x"], "base_b"),
-        (["bench", "--models", "x_mdpt_d"], "x_mdpt_s"),
+        (["bench", "networks", "--models", "x_mdpt_d"], "x_mdpt_s"),
         (["evaluate", "docs", "--reference", "docs", "--protocol", "pidn"], "pidm"),
         (["study", "run", "--rows", "base_bb"], "base_b"),
     ],

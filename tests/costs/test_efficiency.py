@@ -112,7 +112,7 @@ def test_a_training_batch_is_what_the_training_module_reads():
     [(("--models", "x_mdpt_s,pidm"), "pidm"), (("--device", "nonesuch"), "--device")],
 )
 def test_bench_refuses_in_one_line(monkeypatch, capsys, words, named):
-    assert xmdpt(monkeypatch, "bench", *words) == 2
+    assert xmdpt(monkeypatch, "bench", "networks", *words) == 2
     error = capsys.readouterr().err
     assert named in error and len(error.splitlines()) == 1
 
@@ -136,8 +136,9 @@ def test_the_small_model_is_measured():
 
 @pytest.mark.slow
 def test_bench_answers_scripts_with_what_it_writes(tmp_path, monkeypatch, capsys):
-    words = ["bench", "--models", "dinov2_base", "--repeats", "1", "--device", "cpu", "--json"]
-    assert xmdpt(monkeypatch, *words, "--out", str(tmp_path / "bench.json")) == 0
+    words = ["bench", "networks", "--models", "dinov2_base", "--repeats", "1", "--json"]
+    words += ["--device", "cpu", "--out", str(tmp_path / "bench.json")]
+    assert xmdpt(monkeypatch, *words) == 0
     streams = capsys.readouterr()
     assert json.loads(streams.out) == json.loads((tmp_path / "bench.json").read_text())
     assert "round 1 of 1" in streams.err

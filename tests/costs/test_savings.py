@@ -1,9 +1,11 @@
 """The ways to compute a step: equal results, and the operations that each saves."""
 
+import json
 from functools import partial
 
 import pytest
 import torch
+from helpers.commands import xmdpt
 from helpers.networks import make_model
 
 from xmdpt.costs import savings
@@ -87,3 +89,14 @@ def test_compiled_and_half_precision_come_last_where_they_help(monkeypatch):
             assert names[-3:] == ["compiled", "bfloat16", "bfloat16, compiled"] if half else True
             assert half or names[-1] == "compiled"
     assert not [way for way in sampling_ways(CPU, False) if way.compiled]
+
+
+def test_the_command_answers_in_words_and_in_json(small, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "savings.json"
+    words = ["bench", "sample", "--repeats", "1", "--device", "cpu", "--out", str(out)]
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert xmdpt(monkeypatch, *words) == 0
+    said = capsys.readouterr().out
+    assert "as the authors compute" in said and "GFLOP/s" in said and "compiled" not in said
+    assert xmdpt(monkeypatch, *words, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(out.read_text())

@@ -1,6 +1,5 @@
 """Commands that check data sets, score pictures and measure costs."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -130,50 +129,3 @@ def evaluate(
             write_comparisons(comparisons, json, table)  # kept if a later protocol fails
         if as_json:
             answer("", by_protocol(comparisons))
-
-
-def bench(
-    models: Annotated[
-        str, typer.Option(help="Comma-separated; `all` adds the VAE and DINOv2.")
-    ] = "x_mdpt_s,x_mdpt_b,x_mdpt_l,pixel_unet,latent_unet",
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds through all networks.")] = 2,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Pictures drawn at once; default: 8 on a GPU, else 1.")
-    ] = None,
-    device: Device = None,
-    out: Annotated[Path | None, typer.Option(help="Write every number to this JSON file.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Time and memory of the full-size networks on this machine, beside the paper's (Table 3).
-
-    U-Nets stand for PIDM and PoCoLD in cost alone; all weights are random.
-
-    Examples: xmdpt bench, xmdpt bench --models all --repeats 5 --device cuda --out bench.json.
-    """
-    from functools import partial
-
-    import torch
-
-    from xmdpt.costs.efficiency import measure_costs
-    from xmdpt.costs.full_size import NETWORKS
-    from xmdpt.costs.tables import efficiency_table, provenance
-    from xmdpt.settings_file import did_you_mean
-    from xmdpt.support.files import write_json
-
-    asked = list(NETWORKS) if models == "all" else models.split(",")
-    if unknown := [name for name in asked if name not in NETWORKS]:
-        known = f"{', '.join(NETWORKS)}{did_you_mean(unknown[0], NETWORKS)}"
-        raise BadInput(f"--models: no network '{unknown[0]}'; there are: {known}")
-    names = [name for name in NETWORKS if name in asked]
-    if out is not None:
-        check_file(out)
-    place = torch.device(pick_device(device))
-    size = batch_size or (8 if place.type == "cuda" else 1)
-    show = partial(print, file=sys.stderr)
-    with answers(as_json) as answer:
-        measured = measure_costs(names, repeats, size, size, None, place, progress=show)
-        table = efficiency_table(measured).set_index("method").T.fillna("")
-        said = f"{table.to_markdown(disable_numparse=True)}\n\n{provenance(measured)}"
-        answer(said, measured)
-    if out is not None:
-        write_json(out, measured)

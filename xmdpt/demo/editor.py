@@ -16,7 +16,7 @@ ACTIONS = ("undo", "redo", "mirror", "save")
 STYLE = """
 canvas { width: 100%; max-width: 340px; touch-action: none; cursor: grab; }
 .actions { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; margin: 8px 0; }
-.actions button { margin: 0; padding: 4px 12px; border: 1px solid currentColor; border-radius: 6px; }
+.actions button { margin: 0; padding: 4px 12px; border: 1px solid; border-radius: 6px; }
 .actions button:disabled { opacity: 0.4; }
 """
 

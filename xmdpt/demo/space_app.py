@@ -32,7 +32,7 @@ KEPT = (600, 3600)
 def load_model() -> Any:
     """The pipeline beside this file."""
     pipe = DiffusionPipeline.from_pretrained(HERE / "model", trust_remote_code=True)
-    pipe.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
+    pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
