@@ -24,7 +24,8 @@ import httpx
 
 from xmdpt.data.keypoints import JOINTS, missing
 from xmdpt.demo import page
-from xmdpt.demo.page import parse_pose, serve, stored_poses
+from xmdpt.demo.page import serve
+from xmdpt.demo.poses import parse_pose, pose_pictures, stored_poses
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK
 from xmdpt.photos.people import PeopleFinder
@@ -105,7 +106,8 @@ def draw(client, pose, session, count=2, steps=2, seed=3, preset="exact"):
     return call(client, "draw", [None, pose, seed, count, preset, steps, 2.0], session)
 
 
-def test_stored_poses_are_whole_people():
+def test_stored_poses_are_whole_people_and_many():
+    assert len(pose_pictures()) == len(stored_poses()) >= 24
     for name, joints in stored_poses().items():
         points = parse_pose(json.dumps(joints))
         assert points.shape == (18, 2) and (~missing(points)).sum() >= 14, name
@@ -323,7 +325,7 @@ def test_in_a_real_browser(address, photo, tmp_path, monkeypatch):
         browser.wait("document.querySelector('#editor .note').textContent.length > 0")
 
         browser.upload("input[type=file]", photo)
-        browser.wait("[...document.images].some(i => i.src.includes('file=') && i.naturalWidth)")
+        browser.wait("document.querySelector('#person img')?.naturalWidth")
 
         start = np.array(next(iter(stored_poses().values())), float)
         wrist = JOINTS.index("left_wrist")
@@ -403,6 +405,11 @@ def test_the_editor_undoes_mirrors_saves_and_traces(address, photo, tmp_path):
         act(browser, "mirror")
         assert browser.value(NOW) == first, "twice mirrored is as it was"
 
+        browser.value("document.querySelectorAll('#poses button')[9].click()")
+        browser.wait(f"({NOW}) !== {json.dumps(first)}")
+        act(browser, "undo")
+        assert browser.value(NOW) == first, "a pose that was chosen is undone too"
+
         act(browser, "save")
         saved = json.loads(browser.wait("window.saved"))
         joints = np.array(saved["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
@@ -410,7 +417,7 @@ def test_the_editor_undoes_mirrors_saves_and_traces(address, photo, tmp_path):
         assert (saved["canvas_width"], saved["canvas_height"]) == (750, 1101)
 
         browser.upload("input[type=file]", photo)
-        browser.wait("[...document.images].some(i => i.src.includes('file=') && i.naturalWidth)")
+        browser.wait("document.querySelector('#person img')?.naturalWidth")
         browser.value("document.querySelector('input[type=checkbox]').click()")
         browser.wait(f"({NOW}) !== {json.dumps(first)}")
         browser.screenshot(tmp_path / "phone.png")

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from xmdpt.config import MIN_STEPS, ConfigError
 from xmdpt.data.pairs import SUFFIXES as PICTURES
 from xmdpt.demo.editor import as_address, pose_editor
-from xmdpt.demo.poses import parse_pose, stored_poses
+from xmdpt.demo.poses import parse_pose, pose_pictures, stored_poses
 from xmdpt.generate import Prepared, draw
 from xmdpt.people.dataset import identity, render_person
 from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH, squash
@@ -256,7 +256,9 @@ def _person_column(studio: Studio) -> gr.State:
             person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
         number = gr.Number(label="or a rendered person, by number", precision=0, value=1, minimum=0)
         button = gr.Button("Render", elem_id="render")
-        shown = gr.Image(label="The person to draw", interactive=False, height=360, buttons=[])
+        shown = gr.Image(
+            label="The person to draw", interactive=False, height=360, buttons=[], elem_id="person"
+        )
         gr.Markdown("The small weights that come with xmdpt only know rendered people.")
         source = gr.State()
     changed = [photo.change, person.submit]
@@ -275,11 +277,15 @@ def _traced(wanted: bool, source: Image.Image | None) -> gr.HTML:
 def _pose_column(studio: Studio, source: gr.State) -> gr.HTML:
     """Stored poses, upload of a pose, and the editor, which is returned."""
     poses = stored_poses()
-    first = next(iter(poses))
+    names = [*poses]
     with gr.Column():
         gr.Markdown("### 2. The pose")
-        chosen = gr.Dropdown(list(poses), value=first, label="Start from")
-        editor = pose_editor(poses[first])
+        editor = pose_editor(poses[names[0]])
+        with gr.Accordion("Poses to start from", open=True):
+            chosen = gr.Gallery(
+                pose_pictures(), columns=8, height=260, allow_preview=False, interactive=False,
+                buttons=[], show_label=False, object_fit="contain", elem_id="poses",
+            )  # fmt: skip
         with gr.Accordion("Or from a photo or a file of joints", open=False):
             upload = gr.File(
                 label="Photo, or joints in a file", type="filepath", height=150,
@@ -287,7 +293,11 @@ def _pose_column(studio: Studio, source: gr.State) -> gr.HTML:
             )  # fmt: skip
             person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
         trace = gr.Checkbox(label="Trace over the person's photo")
-    chosen.input(lambda name: json.dumps(poses[name]), chosen, editor, **PRIVATE)
+
+    def start_from(picked: gr.SelectData) -> gr.HTML:
+        return gr.HTML(json.dumps(poses[names[picked.index]]))
+
+    chosen.select(start_from, None, editor, **PRIVATE)
     trace.input(_traced, [trace, source], editor, **PRIVATE)
     given = [upload.upload, person.submit]
     gr.on(given, studio.take_pose, [upload, person], editor, api_name="pose")

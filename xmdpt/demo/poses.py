@@ -5,7 +5,9 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
+from PIL import Image
 
+from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.data.layouts import from_rows
 from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH
 from xmdpt.photos.joints import check_keypoints
@@ -13,6 +15,7 @@ from xmdpt.photos.loading import PhotoError
 
 CANVAS = (ASPECT_HEIGHT, ASPECT_WIDTH)
 """(H, W) of the frame in which the joints are."""
+THUMBNAIL = (ASPECT_WIDTH // 5, ASPECT_HEIGHT // 5)
 
 
 @cache
@@ -21,6 +24,15 @@ def stored_poses() -> dict[str, list[list[int]]]:
     text = files("xmdpt.demo").joinpath("poses.json").read_text()
     poses: dict[str, list[list[int]]] = json.loads(text)
     return poses
+
+
+def pose_pictures() -> list[tuple[Image.Image, str]]:
+    """A small skeleton picture of each stored pose, and its name."""
+    pictures = []
+    for name, joints in stored_poses().items():
+        picture = Image.fromarray(draw_skeleton(np.array(joints), CANVAS))
+        pictures.append((picture.resize(THUMBNAIL), name))
+    return pictures
 
 
 def parse_pose(text: str) -> np.ndarray:
