@@ -283,7 +283,7 @@ def _pose_column(studio: Studio, source: gr.State) -> gr.HTML:
         editor = pose_editor(poses[names[0]])
         with gr.Accordion("Poses to start from", open=True):
             chosen = gr.Gallery(
-                pose_pictures(), columns=8, height=260, allow_preview=False, interactive=False,
+                pose_pictures(), columns=3, height=320, allow_preview=False, interactive=False,
                 buttons=[], show_label=False, object_fit="contain", elem_id="poses",
             )  # fmt: skip
         with gr.Accordion("Or from a photo or a file of joints", open=False):

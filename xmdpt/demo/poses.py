@@ -15,7 +15,8 @@ from xmdpt.photos.loading import PhotoError
 
 CANVAS = (ASPECT_HEIGHT, ASPECT_WIDTH)
 """(H, W) of the frame in which the joints are."""
-THUMBNAIL = (ASPECT_WIDTH // 5, ASPECT_HEIGHT // 5)
+SHRUNK = 6
+"""How many times as small the pictures of the poses are."""
 
 
 @cache
@@ -30,8 +31,10 @@ def pose_pictures() -> list[tuple[Image.Image, str]]:
     """A small skeleton picture of each stored pose, and its name."""
     pictures = []
     for name, joints in stored_poses().items():
-        picture = Image.fromarray(draw_skeleton(np.array(joints), CANVAS))
-        pictures.append((picture.resize(THUMBNAIL), name))
+        points = np.array(joints, float)
+        small = np.where(points == -1, -1, points / SHRUNK)
+        picture = draw_skeleton(small, (ASPECT_HEIGHT // SHRUNK, ASPECT_WIDTH // SHRUNK))
+        pictures.append((Image.fromarray(picture), name))
     return pictures
 
 
