@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,7 +39,7 @@ def survey(
 
     with answers(as_json) as answer, one_line(DataError):
         found = look_through(folder, size)
-        value = {"folder": str(folder), **found.as_json(), "missing": found.missing}
+        value: dict[str, Any] = {"folder": str(folder), **found.as_json(), "missing": found.missing}
         if found.missing or not read:
             answer(str(found), value)
             found.require()
