@@ -35,7 +35,8 @@ def code_digest(notebook: nbformat.NotebookNode) -> str:
 def _shown(output: dict[str, Any], picture: Path) -> str:
     """An output as Markdown, its picture written to `picture`; empty where it shows nothing."""
     if output["output_type"] == "stream":
-        return f"```text\n{output['text'].rstrip()}\n```" if output["name"] == "stdout" else ""
+        said = output["text"].rstrip() if output["name"] == "stdout" else ""
+        return f"```text\n{said}\n```" if said else ""
     data = output.get("data", {})
     if "image/png" in data:
         raw = io.BytesIO(base64.b64decode(data["image/png"]))

@@ -50,7 +50,7 @@ def test_commands_options_runs_and_profiles_are_completed(tmp_path):
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        (["generat"], "generate"),
+        (["surveys"], "survey"),
         (["study", "rnu"], "run"),
         (["info", "--jsn"], "--json"),
         (["profile", "smok"], "smoke"),

@@ -98,8 +98,10 @@ def export(
         else:
             config = load_config(run=run)
             pipe = load_run(config, run, checkpoint or config.last_checkpoint)
-        write = write_space if space else export_pipeline
-        write(pipe, out, title, license=license)
+        if space:
+            write_space(pipe, out, title, license)
+        else:
+            export_pipeline(pipe, out, title, license=license)
     print(f"wrote {out}")
 
 

@@ -240,7 +240,7 @@ def _draw_many(
     pipe.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
     album = Album(out, pipe, finder, how, tqdm.write)
     result = album.draw(lines, partial(tqdm, desc=out.name, unit="batch", disable=None))
-    written = []
+    written: list[Path] = []
     if result.lines:
         written = [album.write_sheet(result.lines)]
         written += album.write_gifs(result.lines) if gif else []

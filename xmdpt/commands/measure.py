@@ -1,7 +1,7 @@
 """Commands that check data sets, score pictures and measure costs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +38,7 @@ def survey(
 
     with answers(as_json) as answer, one_line(DataError):
         found = look_through(folder, size)
-        value = {"folder": str(folder), **found.as_json(), "missing": found.missing}
+        value: dict[str, Any] = {"folder": str(folder), **found.as_json(), "missing": found.missing}
         if found.missing or not read:
             answer(str(found), value)
             found.require()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image
 
 from xmdpt.data.images import decode_picture, read_bytes
@@ -31,7 +31,7 @@ KEPT = (600, 3600)
 @cache
 def load_model() -> Any:
     """The pipeline beside this file."""
-    pipe = DiffusionPipeline.from_pretrained(HERE / "model", trust_remote_code=True)
+    pipe: Any = DiffusionPipeline.from_pretrained(HERE / "model", trust_remote_code=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -89,7 +89,10 @@ def page() -> Any:
         with gr.Column():
             chosen = gr.Dropdown(list(texts), value=first, label="The pose")
             pose = gr.Textbox(texts[first], label="Its 18 joints, pixels of 750x1101", lines=3)
-            skeleton = gr.Image(label="What the model sees of it", interactive=False, height=360)
+            skeleton = gr.Image(
+                draw_joints(texts[first]), label="What the model sees of it", interactive=False,
+                height=360,
+            )  # fmt: skip
         with gr.Column():
             seed = gr.Number(0, label="Seed", precision=0, minimum=0)
             steps = gr.Slider(2, 50, value=12, step=1, label="Steps")
@@ -98,7 +101,7 @@ def page() -> Any:
             drawn = gr.Image(label="The picture", interactive=False, type="filepath", format="png")
             gr.Markdown("Every picture is marked as generated. Ask people before you draw them.")
         chosen.input(texts.get, chosen, pose, api_visibility="private")
-        gr.on([pose.change, made.load], draw_joints, pose, skeleton, api_name="skeleton")
+        pose.change(draw_joints, pose, skeleton, api_name="skeleton")
         given = [photo, pose, seed, steps, guidance]
         button.click(draw_person, given, drawn, api_name="draw", concurrency_limit=1)
     return made

@@ -108,12 +108,12 @@ def check_pose(subject: Subject, finder: PeopleFinder) -> Checked:
     square = squash(framed.picture or photo, SIDE)
     right = _over(square, squash_points(points, SIDE))
     there = pixels[~missing(pixels)]
-    left_top, right_bottom = there.min(axis=0).tolist(), there.max(axis=0).tolist()
+    (x0, y0), (x1, y1) = there.min(axis=0).tolist(), there.max(axis=0).tolist()
     return Checked(
         pose=subject.keypoints or subject.path,
         units=subject.units or "pixels",
         photo=photo.size if subject.is_photo else None,
-        person=(*left_top, *right_bottom),
+        person=(x0, y0, x1, y1),
         frame=framed.frame,
         absent=missing(pixels),
         notes=framed.remarks,
