@@ -200,4 +200,4 @@ def test_a_missing_flag_is_named(files, monkeypatch, capsys):
     assert xmdpt(monkeypatch, *words) == 2
     assert "--pose is missing" in capsys.readouterr().err
     assert xmdpt(monkeypatch, *words, "--pose", files / "poses/p0.txt", "--gif") == 2
-    assert "--gif is of several poses" in capsys.readouterr().err
+    assert "--gif needs several poses" in capsys.readouterr().err

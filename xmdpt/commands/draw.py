@@ -12,13 +12,15 @@ from xmdpt.support.arguments import BadInput, check_new, one_line, pick_device
 def demo(
     weights: Weights = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: from 7860.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the first free one from 7860.")
+    ] = None,
     detector: Detector = None,
     pose_estimator: PoseEstimator = None,
     person_score: PersonScore = 0.5,
     device: Device = None,
 ) -> None:
-    """Open a page to try it: upload a photo, drag the joints of a pose, draw, download.
+    """Open a page to try the model: upload a photo, drag the joints of a pose, draw, download.
 
     Example: xmdpt demo --port 8000.
     """
@@ -56,16 +58,16 @@ def export(
     out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
     weights: Weights = None,
     run: Annotated[
-        str | None, typer.Option(help="A trained run of params.yaml, in place of --weights.")
+        str | None, typer.Option(help="A trained run of params.yaml, instead of --weights.")
     ] = None,
     checkpoint: Annotated[
         Literal["ablation", "main"] | None,
-        typer.Option(help="Which one of the run; default: the longest trained."),
+        typer.Option(help="Which checkpoint of the run; default: the longest trained."),
     ] = None,
     title: Annotated[str, typer.Option(help="Title of the model card.")] = "X-MDPT",
     license: Annotated[str, typer.Option(help="Licence in the model card.")] = "other",
 ) -> None:
-    """Write a folder that diffusers loads, with trust_remote_code, where xmdpt is not installed.
+    """Write a folder that diffusers can load (trust_remote_code) without xmdpt installed.
 
     Examples:
     xmdpt export out/mine --run base_b,
@@ -96,7 +98,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="Folder or file to write; it must not exist.")],
     vae: Annotated[
         Path | None,
-        typer.Option(help="Folder of a VAE; without it, OUT holds the transformer alone."),
+        typer.Option(help="Folder of a VAE; without it, OUT holds only the transformer."),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with golden numbers and with the file.")
@@ -105,7 +107,7 @@ def convert(
         Literal["diffusers", "official"], typer.Option(help="official: convert back.")
     ] = "diffusers",
 ) -> None:
-    """Bring the authors' published weights into a diffusers folder, or back.
+    """Convert the authors' published weights to a diffusers folder, or back.
 
     Examples:
     xmdpt convert official ema_0.9999_300000.pt out --vae vae --verify,

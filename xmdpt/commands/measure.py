@@ -18,12 +18,10 @@ def survey(
     ] = False,
     low_resolution: Annotated[
         bool,
-        typer.Option(
-            "--low-resolution", help="Take 256x256 pictures with white sides for what they are."
-        ),
+        typer.Option("--low-resolution", help="Accept 256x256 pictures with white sides."),
     ] = False,
 ) -> None:
-    """Say what a data set holds, what it lacks, where to get that, and where to put it.
+    """Say what a data set holds, what is missing, where to get it, and where to put it.
 
     Example: xmdpt survey data/raw/deepfashion --read.
     """
@@ -56,7 +54,7 @@ def evaluate(
         list[str] | None, typer.Option(help="Scoring protocol; repeatable. Default: pidm.")
     ] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="Score only the pairs of this test_pairs.txt or .csv.")
+        Path | None, typer.Option(help="Score only the pairs in this test_pairs.txt or .csv.")
     ] = None,
     own_pairs: Annotated[
         bool,
@@ -66,7 +64,9 @@ def evaluate(
     ] = False,
     any_shape: Annotated[
         bool,
-        typer.Option("--any-shape", help="Score results that are shaped unlike their references."),
+        typer.Option(
+            "--any-shape", help="Also score results of another shape than their references."
+        ),
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the tables (Markdown) here.")] = None,
@@ -80,7 +80,7 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """Score methods' pictures under the field's protocols: pidm, cfld, cfld-512, pcdms, patn,
-    leffa, clean, and synthetic (offline stand-ins). docs/evaluate.md tells them apart.
+    leffa, clean, and synthetic (offline stand-ins). docs/evaluate.md explains them.
 
     Examples:
     xmdpt evaluate results/xmdpt --reference data/raw/deepfashion --train data/raw/deepfashion,
@@ -128,9 +128,9 @@ def bench(
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Write every number to this JSON file.")] = None,
 ) -> None:
-    """Time and memory of the full-size networks on this machine, beside the paper's (Table 3).
+    """Measure time and memory of the full-size networks here, beside the paper's (Table 3).
 
-    U-Nets stand for PIDM and PoCoLD in cost alone; all weights are random.
+    U-Nets stand in for the cost of PIDM and PoCoLD; all weights are random.
 
     Examples: xmdpt bench, xmdpt bench --models all --repeats 5 --device cuda --out bench.json.
     """
