@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from helpers.commands import xmdpt
+from helpers.commands import both, xmdpt
 from helpers.networks import make_pipeline
 from helpers.people import SIZE, NoFinder, body, draw_person
 from PIL import Image
@@ -172,6 +172,9 @@ def test_the_command_draws_everybody_and_goes_on(folder, files, monkeypatch, cap
     names = {path.name for path in (files / "out").iterdir()}
     assert {SHEET, TABLE, "me.gif", "you.gif", "you_p2.png"} < names and len(names) == 10
     assert len(records(files)) == 6 and records(files)[0].keys() == {*COLUMNS}
+    said, value = both(monkeypatch, capsys, *words)
+    assert (value["drawn"], value["found"], value["problems"]) == (0, 6, [])
+    assert said.endswith(f"wrote {', '.join(value['written'])}\n")
     (files / "poses/p9.txt").write_text("nonsense")
     assert xmdpt(monkeypatch, *words) == 2
     streams = capsys.readouterr()

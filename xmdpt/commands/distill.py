@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from xmdpt.commands.answers import AsJson, answers
 from xmdpt.commands.options import Device, Weights
 from xmdpt.support.arguments import check_new, one_line, pick_device
 
@@ -34,6 +35,7 @@ def timesteps(
     ] = 2.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
     """Learn a few timesteps that draw as well as many, for the preset `fast`.
 
@@ -50,7 +52,7 @@ def timesteps(
     from xmdpt.weights.load import load_pipeline
 
     check_new(out)
-    with one_line(DataError, ValueError):
+    with answers(as_json) as answer, one_line(DataError, ValueError):
         pipe = load_pipeline(weights, pick_device(device))
         people = DeepFashion(data, pipe.size)
         drawn = conditions_of(pipe, people, spread(people.pairs("train"), pairs), seed)
@@ -59,8 +61,10 @@ def timesteps(
         pipe.register_to_config(fast_timesteps=found)  # type: ignore[no-untyped-call]
         with new_folder(out) as partial:
             pipe.save_pretrained(partial)
-    print(f"timesteps: {', '.join(map(str, found))}")
-    print(
-        f"from the latents of many steps: {learned.after:.4f}, evenly spaced {learned.before:.4f}"
-    )
-    print(f"wrote {out}")
+        after, before = float(learned.after), float(learned.before)
+        answer(
+            f"timesteps: {', '.join(map(str, found))}\n"
+            f"from the latents of many steps: {after:.4f}, evenly spaced {before:.4f}\n"
+            f"wrote {out}",
+            {"out": str(out), "timesteps": found, "distance": after, "evenly_spaced": before},
+        )

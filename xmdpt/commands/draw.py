@@ -1,11 +1,12 @@
 """The page to try it, and commands that convert or export weights."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights
+from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights, run_names
 from xmdpt.support.arguments import BadInput, check_new, one_line, pick_device
 
 
@@ -35,7 +36,7 @@ def demo(
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
-        raise BadInput("the page needs Gradio: pip install -e '.[demo]'") from None
+        raise BadInput("the page needs Gradio: pip install gradio") from None
     from xmdpt.photos.people import PeopleFinder
     from xmdpt.weights.load import load_pipeline
 
@@ -58,7 +59,10 @@ def export(
     out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
     weights: Weights = None,
     run: Annotated[
-        str | None, typer.Option(help="A trained run of params.yaml, instead of --weights.")
+        str | None,
+        typer.Option(
+            help="A trained run of params.yaml, instead of --weights.", autocompletion=run_names
+        ),
     ] = None,
     checkpoint: Annotated[
         Literal["ablation", "main"] | None,
@@ -66,15 +70,21 @@ def export(
     ] = None,
     title: Annotated[str, typer.Option(help="Title of the model card.")] = "X-MDPT",
     license: Annotated[str, typer.Option(help="Licence in the model card.")] = "other",
+    space: Annotated[
+        bool,
+        typer.Option("--space", help="Write a Space: a page for a CPU, the weights in model/."),
+    ] = False,
 ) -> None:
     """Write a folder that diffusers can load (trust_remote_code) without xmdpt installed.
 
     Examples:
     xmdpt export out/mine --run base_b,
-    xmdpt export out/xmdpt --weights converted --license apache-2.0.
+    xmdpt export out/xmdpt --weights converted --license apache-2.0,
+    xmdpt export --space out/space --title "People in poses".
     """
     from xmdpt.config import load_config
     from xmdpt.data.deepfashion import DataError
+    from xmdpt.demo.space import write_space
     from xmdpt.weights.export import export_pipeline
     from xmdpt.weights.load import load_pipeline
     from xmdpt.weights.runs import load_run
@@ -82,13 +92,16 @@ def export(
     if run is not None and weights is not None:
         raise BadInput("--run and --weights do not go together")
     check_new(out)
+    if space and find_spec("gradio") is None:
+        raise BadInput("a Space names the version of Gradio that is here: pip install gradio")
     with one_line(DataError, ValueError):
         if run is None:
             pipe = load_pipeline(weights, "cpu")
         else:
             config = load_config(run=run)
             pipe = load_run(config, run, checkpoint or config.last_checkpoint)
-        export_pipeline(pipe, out, title, license=license)
+        write = write_space if space else export_pipeline
+        write(pipe, out, title, license=license)
     print(f"wrote {out}")
 
 

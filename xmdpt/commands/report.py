@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xmdpt.support.arguments import BadInput, check_file
+from xmdpt.support.arguments import BadInput, check_clone, check_file
 
 if TYPE_CHECKING:
     from xmdpt.stages.wandb_report import Reproduction
@@ -24,6 +24,7 @@ def page(context: typer.Context) -> None:
     Examples: xmdpt report, xmdpt report bundle, xmdpt report publish, xmdpt report sync.
     """
     if context.invoked_subcommand is None:
+        check_clone()
         from xmdpt.config import load_config
         from xmdpt.stages.account import asked_mode
         from xmdpt.stages.exhibit_log import log_exhibits
@@ -58,6 +59,7 @@ def bundle(
     from xmdpt.paper.exhibits import read_exhibits
     from xmdpt.stages.bundle import FITS, write_bundle
 
+    check_clone()
     check_file(out)
     if out.suffix not in (".html", ".htm"):
         raise BadInput(f"--out {out}: must end in .html, or browsers will not open it")
@@ -74,6 +76,7 @@ def _found() -> "Reproduction":
     from xmdpt.stages.wandb_report import read_reproduction
     from xmdpt.study.beside import read_verdicts
 
+    check_clone()
     found = read_reproduction(read_verdicts())
     if not found.exhibits:
         raise BadInput(NOTHING)
@@ -86,7 +89,9 @@ def _check_library() -> None:
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("wandb", "wandb_workspaces"):
             raise
-        raise BadInput("a W&B report needs wandb-workspaces: pip install -e '.[wandb]'") from None
+        raise BadInput(
+            "a W&B report needs wandb-workspaces: pip install wandb-workspaces"
+        ) from None
 
 
 def _write(out: Path | None, project: str | None, title: str | None) -> Path:

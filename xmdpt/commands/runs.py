@@ -6,41 +6,48 @@ from typing import Annotated
 
 import typer
 
-from xmdpt.support.arguments import BadInput
+from xmdpt.commands.answers import AsJson, answers
+from xmdpt.commands.options import profile_names, run_names
+from xmdpt.support.arguments import BadInput, check_clone
 
 
-def info(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for a bug report.")] = False,
-) -> None:
+def info(as_json: AsJson = False) -> None:
     """Say which versions, device, data and weights are here, and how to get what is missing.
 
     Examples: xmdpt info, xmdpt info --json.
     """
-    import json
-
     from xmdpt.stages.info import as_text, collect
 
-    found = collect()
-    print(json.dumps(found, indent=2) if as_json else as_text(found))
+    with answers(as_json) as answer:
+        found = collect()
+        answer(as_text(found), found)
 
 
 def profile(
-    name: Annotated[str | None, typer.Argument(help="Profile to activate.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Profile to activate.", autocompletion=profile_names)
+    ] = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Replace changes made by hand; params.yaml.bak keeps them."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Activate a profile (write it to params.yaml); without NAME, list all (* is active).
 
-    Examples: xmdpt profile, xmdpt profile smoke.
+    Examples: xmdpt profile, xmdpt profile smoke, xmdpt profile --json.
     """
-    from xmdpt.stages.profiles import list_profiles, put_in_place
+    from xmdpt.stages.profiles import as_text, collect, put_in_place
 
-    if name is None:
-        list_profiles()
-    else:
+    check_clone()
+    if name is not None:
+        if as_json:
+            raise BadInput("--json lists the profiles; leave NAME out")
         put_in_place(name, force)
+        return
+    with answers(as_json) as answer:
+        found = collect()
+        answer(as_text(found), found)
 
 
 def run(
@@ -69,7 +76,10 @@ def run(
 
 
 def train(
-    run: Annotated[str | None, typer.Argument(help="A run of params.yaml; default: all.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run of params.yaml; default: all.", autocompletion=run_names),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for its weights; needed with RUN.")
     ] = None,
@@ -92,6 +102,7 @@ def train(
     torchrun --nproc-per-node 8 -m xmdpt train base_b --out weights/b,
     dvc repro features && xmdpt train && dvc repro.
     """
+    check_clone()
     if run is not None:
         _train_one(run, out, settings or [])
         return

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.support.arguments import one_line
+from xmdpt.commands.options import run_names
+from xmdpt.support.arguments import check_clone, one_line
 
 
 def stage(
@@ -13,7 +14,10 @@ def stage(
         Literal["render", "features", "sample", "evaluate"], typer.Argument(help="Which stage.")
     ],
     run: Annotated[
-        str | None, typer.Argument(help="For sample and evaluate: a run of params.yaml.")
+        str | None,
+        typer.Argument(
+            help="For sample and evaluate: a run of params.yaml.", autocompletion=run_names
+        ),
     ] = None,
     shard: Annotated[
         str | None,
@@ -33,6 +37,7 @@ def stage(
     from xmdpt.support.hub import MissingWeights
     from xmdpt.support.shards import read_shard
 
+    check_clone()
     share = read_shard(shard)
     with one_line(DataError, MissingWeights):
         do_shard(name, run, share)
