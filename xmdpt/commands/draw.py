@@ -72,7 +72,9 @@ def export(
     license: Annotated[str, typer.Option(help="Licence in the model card.")] = "other",
     space: Annotated[
         bool,
-        typer.Option("--space", help="Write a Space: a page for a CPU, the weights in model/."),
+        typer.Option(
+            "--space", help="Write a Space: a page that runs on a CPU, with the weights in model/."
+        ),
     ] = False,
 ) -> None:
     """Write a folder that diffusers can load (trust_remote_code) without xmdpt installed.
@@ -93,7 +95,7 @@ def export(
         raise BadInput("--run and --weights do not go together")
     check_new(out)
     if space and find_spec("gradio") is None:
-        raise BadInput("a Space names the version of Gradio that is here: pip install gradio")
+        raise BadInput("a Space names the installed version of Gradio: pip install gradio")
     with one_line(DataError, ValueError):
         if run is None:
             pipe = load_pipeline(weights, "cpu")

@@ -26,7 +26,7 @@ def survey(
 ) -> None:
     """Say what a data set holds, what is missing, where to get it, and where to put it.
 
-    With --json, `missing` is empty where it can be used; the exit code says so too.
+    With --json, `missing` is empty if the data set can be used; the exit code says so too.
 
     Examples: xmdpt survey data/raw/deepfashion --read, xmdpt survey data/raw/deepfashion --json.
     """
