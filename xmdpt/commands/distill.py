@@ -64,7 +64,7 @@ def timesteps(
         after, before = float(learned.after), float(learned.before)
         answer(
             f"timesteps: {', '.join(map(str, found))}\n"
-            f"from the latents of many steps: {after:.4f}, evenly spaced {before:.4f}\n"
+            f"difference from the latents of many steps: {after:.4f}; evenly spaced: {before:.4f}\n"
             f"wrote {out}",
             {"out": str(out), "timesteps": found, "distance": after, "evenly_spaced": before},
         )

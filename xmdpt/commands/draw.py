@@ -48,7 +48,7 @@ def demo(
         signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         with suppress(KeyboardInterrupt), serve(pipe, finder, host, port) as address:
-            print(f"open {address} (Ctrl-C ends it)", flush=True)
+            print(f"open {address} (Ctrl-C stops it)", flush=True)
             threading.Event().wait()
     except OSError as error:
         reason = str(error).partition(". ")[0]

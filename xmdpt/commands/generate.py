@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xmdpt.photos.people import PeopleFinder
 
 Units = Literal["pixels", "annotation"]
-ALONE = "draws one person in one pose, and this asks for more"
+ALONE = "works with one person and one pose only, and this asks for more"
 
 
 def generate(
@@ -248,7 +248,7 @@ def _draw_many(
         written = [album.write_sheet(result.lines)]
         written += album.write_gifs(result.lines) if gif else []
     there = len(result.lines) - result.drawn
-    words = f"drew {result.drawn}, found {there} drawn: {out}"
+    words = f"drew {result.drawn}, found {there} already drawn: {out}"
     words += f"\nwrote {', '.join(map(str, written))}" if written else ""
     answer(
         words,
