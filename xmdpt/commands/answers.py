@@ -11,7 +11,7 @@ import typer
 from xmdpt.support.files import finite
 
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Answer in JSON, alone on standard output, for scripts.")
+    bool, typer.Option("--json", help="Print only JSON on standard output, for scripts.")
 ]
 Answer = Callable[[str, Any], None]
 

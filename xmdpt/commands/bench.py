@@ -17,7 +17,7 @@ Size = Annotated[Literal["s", "b", "l"], typer.Option(help="X-MDPT-S, -B or -L, 
 Batch = Annotated[
     int | None, typer.Option(min=1, help="Pictures at once; default: 8 on a GPU, else 1.")
 ]
-Rounds = Annotated[int, typer.Option(min=1, help="Rounds through all ways.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Rounds through all variants.")]
 
 
 def show(line: str) -> None:
@@ -36,9 +36,9 @@ def networks(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time and memory of the full-size networks on this machine, beside the paper's (Table 3).
+    """Measure time and memory of the full-size networks here, beside the paper's (Table 3).
 
-    U-Nets stand for PIDM and PoCoLD in cost alone; all weights are random.
+    U-Nets stand in for the cost of PIDM and PoCoLD; all weights are random.
 
     Examples: xmdpt bench networks,
     xmdpt bench networks --models all --repeats 5 --device cuda --out bench.json.
@@ -78,10 +78,10 @@ def sample(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """A guided step as the authors' code computes it, then with one saving after another.
+    """Time a guided step as the authors' code computes it, then with one saving after another.
 
-    All ways give the same picture up to rounding, from the same random weights. They are timed in
-    rounds; a C++ compiler adds the compiled ways.
+    All variants give the same picture up to rounding, from the same random weights. They are timed
+    in rounds; with a C++ compiler, compiled variants are timed too.
 
     Examples: xmdpt bench sample, xmdpt bench sample --size l --batch-size 8 --device cuda.
     """
@@ -97,7 +97,7 @@ def train(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """A training step, forward and backward, likewise; all ways read cached features.
+    """Time a training step, forward and backward, in the same way, from cached features.
 
     Examples: xmdpt bench train, xmdpt bench train --size b --batch-size 32 --device cuda.
     """

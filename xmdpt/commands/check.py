@@ -1,4 +1,4 @@
-"""The command that shows what a pose is taken for."""
+"""The command that shows how a pose is read."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,7 +30,7 @@ def check(
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a pose is taken for (units, person, frame, missing joints), and draw it.
+    """Show how a pose is read (units, person, frame, missing joints), and draw it.
 
     Examples:
     xmdpt check pose.json --photo me.jpg --out seen.png,

@@ -20,15 +20,13 @@ def survey(
     ] = False,
     low_resolution: Annotated[
         bool,
-        typer.Option(
-            "--low-resolution", help="Take 256x256 pictures with white sides for what they are."
-        ),
+        typer.Option("--low-resolution", help="Accept 256x256 pictures with white sides."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a data set holds, what it lacks, where to get that, and where to put it.
+    """Say what a data set holds, what is missing, where to get it, and where to put it.
 
-    With --json, `missing` is empty where it can be used; the exit code says so too.
+    With --json, `missing` is empty if the data set can be used; the exit code says so too.
 
     Examples: xmdpt survey data/raw/deepfashion --read, xmdpt survey data/raw/deepfashion --json.
     """
@@ -64,7 +62,7 @@ def evaluate(
         list[str] | None, typer.Option(help="Scoring protocol; repeatable. Default: pidm.")
     ] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="Score only the pairs of this test_pairs.txt or .csv.")
+        Path | None, typer.Option(help="Score only the pairs in this test_pairs.txt or .csv.")
     ] = None,
     own_pairs: Annotated[
         bool,
@@ -74,7 +72,9 @@ def evaluate(
     ] = False,
     any_shape: Annotated[
         bool,
-        typer.Option("--any-shape", help="Score results that are shaped unlike their references."),
+        typer.Option(
+            "--any-shape", help="Also score results of another shape than their references."
+        ),
     ] = False,
     json: Annotated[
         Path | None, typer.Option(help="Write everything to this file; - is standard output.")
@@ -90,7 +90,7 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """Score methods' pictures under the field's protocols: pidm, cfld, cfld-512, pcdms, patn,
-    leffa, clean, and synthetic (offline stand-ins). docs/evaluate.md tells them apart.
+    leffa, clean, and synthetic (offline stand-ins). docs/evaluate.md explains them.
 
     Examples:
     xmdpt evaluate results/xmdpt --reference data/raw/deepfashion --train data/raw/deepfashion,

@@ -28,7 +28,7 @@ def profile_names() -> list[str]:
 
 Weights = Annotated[
     Path | None,
-    typer.Option(help="Pipeline folder; default: the small weights that ship."),
+    typer.Option(help="Pipeline folder; default: the small bundled weights."),
 ]
 Detector = Annotated[str | None, typer.Option(help="An RT-DETR: hub name or folder.")]
 PoseEstimator = Annotated[str | None, typer.Option(help="A ViTPose: hub name or folder.")]

@@ -33,7 +33,7 @@ def profile(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a profile the settings (params.yaml); without NAME, list them (* is active).
+    """Activate a profile (write it to params.yaml); without NAME, list all (* is active).
 
     Examples: xmdpt profile, xmdpt profile smoke, xmdpt profile --json.
     """
@@ -57,9 +57,9 @@ def run(
         list[str] | None, typer.Option("--set", help="NAME=VALUE of a parameter; repeatable.")
     ] = None,
 ) -> None:
-    """Execute a notebook where params.yaml is, and keep the result.
+    """Execute a notebook in the folder of params.yaml, and keep the result.
 
-    Exit code 1 where a cell failed: the executed notebook then holds its traceback.
+    Exit code 1 if a cell failed: the executed notebook then holds its traceback.
 
     Example:
     xmdpt run notebooks/ablations/guidance.ipynb --output build/guidance.ipynb --set 'scales=[1, 2]'
@@ -80,20 +80,23 @@ def train(
         str | None,
         typer.Argument(help="A run of params.yaml; default: all.", autocompletion=run_names),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where its weights go.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for its weights; needed with RUN.")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE, as train.batch_size=64.")
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE, such as train.batch_size=64; repeatable."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Without RUN: runs at a time; default: one a GPU, or a core."),
+        typer.Option(min=1, help="Without RUN: runs at a time; default: one per GPU, or core."),
     ] = None,
 ) -> None:
-    """Train one run outside the graph, in any number of processes, or all of them ahead of it.
+    """Train one run outside the graph, in any number of processes, or all runs ahead of the graph.
 
     Without RUN, the runs that `dvc repro` would train are trained, drawn and scored side by side,
-    one on each GPU or core; it then finds them finished. Exit code 1 where a run failed; the others
-    are kept.
+    one on each GPU or core; `dvc repro` then finds them finished. Exit code 1 if a run failed; the
+    others are kept.
 
     Examples: xmdpt train base_b --out weights/b --set train.batch_size=64,
     torchrun --nproc-per-node 8 -m xmdpt train base_b --out weights/b,
@@ -104,7 +107,7 @@ def train(
         _train_one(run, out, settings or [])
         return
     if out is not None or settings:
-        raise BadInput("--out and --set are of one run: name it, as in xmdpt train base_b --out b")
+        raise BadInput("--out and --set need one run: name it, as in xmdpt train base_b --out b")
     from xmdpt.stages.ahead import make_ahead
     from xmdpt.support.workers import default_workers
 

@@ -16,7 +16,7 @@ def stage(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="Of sample and evaluate: a run of params.yaml.", autocompletion=run_names
+            help="For sample and evaluate: a run of params.yaml.", autocompletion=run_names
         ),
     ] = None,
     shard: Annotated[
@@ -26,8 +26,8 @@ def stage(
 ) -> None:
     """Do one machine's share of a stage in a folder that all machines see, skipping what is done.
 
-    When all shards have ended, the stage itself (`dvc repro`) does what is missing, checks counts
-    and digests, and puts the result together: the bytes of one process.
+    When all shards have ended, run the stage itself (`dvc repro`). It does what is missing, checks
+    counts and digests, and puts the result together, byte for byte as one process would make it.
 
     Examples: xmdpt stage features --shard 0/8, xmdpt stage sample base_b --shard 3/8,
     torchrun --nproc-per-node 8 -m xmdpt stage sample base_b.

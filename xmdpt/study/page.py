@@ -32,8 +32,8 @@ BEGIN = "<!-- what is decided: xmdpt study report -->"
 END = "<!-- end of what is decided -->"
 DECIDED: tuple[Status, ...] = ("supported", "not supported", "no difference")
 HEADLINES = 10
-UNIT = "Gains are in per cent of what X-MDPT-B lacks to a perfect score."
-UNDECIDED = "A claim is judged when its rows have all seeds; until then their mean so far stands."
+UNIT = "Gains are in per cent of the gap between X-MDPT-B and a perfect score."
+UNDECIDED = "A claim is judged once its rows have all seeds; until then the mean so far is shown."
 
 
 def _shown(metric: str, value: float) -> str:
@@ -161,12 +161,12 @@ def _about(found: Findings) -> str:
 def page(found: Findings, pictures: Sequence[str]) -> str:
     """The page in Markdown; `pictures` are the names of the figures beside it."""
     captions = {
-        "verdicts.png": "What each claim's better row gains, in per cent of what X-MDPT-B lacks to "
-        "a perfect score, with 95 % intervals over seeds and people. Grey: the margin. Diamonds: "
-        "the paper's differences.",
+        "verdicts.png": "What each claim's better row gains, in per cent of the gap between "
+        "X-MDPT-B and a perfect score, with 95 % intervals over seeds and people. Grey: the "
+        "margin. Diamonds: the paper's differences.",
         "trends.png": "What X-MDPT's masking gains over the plain transformer and over MDT's, with "
         "95 % intervals, and the paper's gain in FID and LPIPS.",
-        "rows.jpg": "The same pairs drawn by every row, first seed.",
+        "rows.jpg": "The same pairs, drawn by every row with the first seed.",
     }
     parts = [
         "# The study",
@@ -174,9 +174,9 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
         *([summary(found)] if any(v.gain for v in found.verdicts.values()) else []),
         *([UNDECIDED] if any(v.status == "not run" for v in found.verdicts.values()) else []),
         "## Verdicts",
-        "Gains are in per cent of what `base_b` lacks to a perfect score, the paper's likewise; "
-        "positive is what the claim says. Intervals are 95 %, each for itself; verdicts are by "
-        "Holm's procedure over all claims.",
+        "Gains are in per cent of the gap between `base_b` and a perfect score, and so are the "
+        "paper's. A positive gain is what the claim says. Each 95 % interval is for one claim "
+        "alone; verdicts use Holm's procedure over all claims.",
         _table([_without(row, "name", "status") for row in verdict_rows(found)]),
         *(
             f"![{captions[name]}]({name})\n\n*{captions[name]}*"
