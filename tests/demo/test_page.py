@@ -169,15 +169,17 @@ from gradio_client import Client, handle_file
 address, photo, pose = sys.argv[1:]
 client = Client(address, verbose=False, analytics_enabled=False)
 client.predict(handle_file(photo), None, api_name="/source")
+pose = client.predict(handle_file(pose), None, api_name="/pose")["value"]
 pictures, best = client.predict(pose, 3, 2, "exact", 2, 2.0, api_name="/draw")
 print(json.dumps([len(pictures), best]))
 """
 
 
-def test_programs_call_the_endpoints_by_name(address, photo):
+def test_programs_call_the_endpoints_by_name(address, photo, tmp_path):
     """From a process of its own: the client, unlike the server, asks other machines for news."""
-    pose = json.dumps(next(iter(stored_poses().values())))
-    command = [sys.executable, "-c", CLIENT, address, str(photo), pose]
+    pose = tmp_path / "pose.txt"
+    np.savetxt(pose, next(iter(stored_poses().values())))
+    command = [sys.executable, "-c", CLIENT, address, str(photo), str(pose)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "no_proxy": "127.0.0.1"}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     count, best = json.loads(done.stdout.splitlines()[-1])
