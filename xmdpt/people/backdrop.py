@@ -78,8 +78,8 @@ class Backdrop:
                 spots = _spots(across[chosen], along[chosen], (rows, columns))
                 reach = (low + min(high, low + 1)) / 2 * softness / CELL
                 shadow += ndimage.gaussian_filter(spots, reach) if reach > 0.3 else spots
-        low = points[points[:, 2] < ground + 0.2]
-        contact = _spots(low[:, 0], low[:, 1], (rows, columns))
+        feet = points[points[:, 2] < ground + 0.2]
+        contact = _spots(feet[:, 0], feet[:, 1], (rows, columns))
         return shadow.clip(0, 1), ndimage.gaussian_filter(contact, 0.05 / CELL)
 
     def _open(self, along: Array) -> Array:

@@ -5,10 +5,10 @@
     pose/WOMEN/Dresses/id_00000012/01_1_front.png   the silhouette; where the world is not white
     train.lst  test.lst  train_pairs.txt  test_pairs.txt
 
-A person is determined by (seed, number, world) to the byte, whatever the number of processes, the other
-people, and interruptions. Training pairs are all ordered pairs of a person's pictures. Test pairs
-have a clear portrait as source (the front view, or a three-quarter view if there is one), and any
-other picture of the person as target.
+A person is determined by (seed, number, world) to the byte, whatever the number of processes, the
+other people, and interruptions. Training pairs are all ordered pairs of a person's pictures. Test
+pairs have a clear portrait as source (the front view, or a three-quarter view if there is one), and
+any other picture of the person as target. All pictures of a person have the same wall and light.
 """
 
 import itertools

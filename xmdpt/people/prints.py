@@ -51,7 +51,7 @@ def pattern_tile(garment: Garment) -> np.ndarray:
     """(64, 64, 3) linear colours of the garment's cloth, one period in each direction."""
     first, second = (linear(PALETTE[name]) for name in garment.colours)
     v, u = (np.indices((TILE, TILE)) + 0.5) / TILE
-    mask = TILES.get(garment.pattern, lambda u, v: 0 * u)(u, v).astype(float)
+    mask = TILES[garment.pattern](u, v).astype(float) if garment.pattern in TILES else 0 * u
     tile: np.ndarray = first + (second - first) * mask[:, :, None]
     return tile
 
@@ -102,7 +102,8 @@ def _stroke(x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.nd
     """Distances of the points (x, y) from the line between the points a and b."""
     along = ((x - a[0]) * (b - a)[0] + (y - a[1]) * (b - a)[1]) / max((b - a) @ (b - a), 1e-9)
     along = np.clip(along, 0, 1)
-    return np.hypot(x - a[0] - along * (b - a)[0], y - a[1] - along * (b - a)[1])
+    far: np.ndarray = np.hypot(x - a[0] - along * (b - a)[0], y - a[1] - along * (b - a)[1])
+    return far
 
 
 def letters(word: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -115,20 +116,22 @@ def letters(word: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
             points = np.reshape(line, (-1, 2)) * size + (left, 0.5 - 2 * size)
             for a, b in pairwise(points):
                 nearest = np.minimum(nearest, _stroke(u, v, a, b))
-    return nearest < 0.42 * size
+    drawn: np.ndarray = nearest < 0.42 * size
+    return drawn
 
 
 def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     turn = (np.arctan2(x, -y) / (2 * np.pi) * 5 + 0.5) % 1 - 0.5  # 0 at each of the five points
-    return np.hypot(x, y) * (1 + 2.6 * np.abs(turn)) < 0.36
+    inside: np.ndarray = np.hypot(x, y) * (1 + 2.6 * np.abs(turn)) < 0.36
+    return inside
 
 
 MOTIFS: dict[str, Mask] = {
     "star": _star,
-    "heart": lambda x, y: (4 * x) ** 2 + (-4 * y - np.sqrt(np.abs(4 * x)) * 0.8) ** 2 < 1.1,
+    "heart": lambda x, y: (4 * x) ** 2 + (0.5 - 4 * y - np.sqrt(np.abs(4 * x)) * 0.8) ** 2 < 1.1,
     "disc": lambda x, y: np.hypot(x, y) < 0.28,
     "ring": lambda x, y: np.abs(np.hypot(x, y) - 0.24) < 0.06,
-    "moon": lambda x, y: (np.hypot(x, y) < 0.29) & (np.hypot(x - 0.13, y + 0.05) > 0.25),
+    "moon": lambda x, y: (np.hypot(x - 0.1, y) < 0.29) & (np.hypot(x - 0.23, y + 0.05) > 0.25),
     "mountain": lambda x, y: (np.abs(x) < 0.36) & (y < 0.2) & (y > 1.1 * np.abs(x) - 0.25),
     "sun": lambda x, y: np.hypot(x, y) < 0.2 + 0.09 * (np.cos(12 * np.arctan2(y, x)) > 0.2),
 }

@@ -61,7 +61,8 @@ def box(low: np.ndarray, high: np.ndarray) -> Mesh:
     """An upright box between two corners (3,), with points on its sides, as shadows need them."""
     steps = np.linspace(0, 1, 12)
     u, v = (part.ravel() for part in np.meshgrid(steps, steps, indexing="ij"))
-    sides, faces = [], []
+    sides: list[np.ndarray] = []
+    faces = []
     for axis in range(3):
         for end in (0.0, 1.0):
             side = np.insert(np.stack([u, v], axis=1), axis, end, axis=1)

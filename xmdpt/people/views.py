@@ -40,12 +40,15 @@ SEATED_ARMS = {
     "beside": ((0.34, 0.12, -1), (0.16, -0.06, -1)),
     "hang": ((0.30, 0.02, -1), (0.16, -0.20, -1)),
 }
+SEATED = tuple(SEATED_ARMS)
+RAISED_ARMS = ("up", "high", "level", "wave", "reach", "hip", "bent")
 SEATED_LEGS = {  # (upper, lower) directions of a leg, x outwards
     "upright": ((0.12, -1, -0.10), (0.02, 0.02, -1)),
     "apart": ((0.36, -1, -0.10), (0.06, 0.04, -1)),
     "stretched": ((0.14, -1, -0.16), (0.06, -0.50, -1)),
 }
-WIDE_LEGS = {  # of the left leg, then of the right one
+Limb = tuple[Direction, Direction]
+WIDE_LEGS: dict[str, tuple[Limb, Limb]] = {  # of the left leg, then of the right one
     "stride": (((0.03, -0.62, -1), (0.02, -0.10, -1)), ((0.03, 0.36, -1), (0.02, 0.75, -1))),
     "lunge": (((0.06, -1, -0.80), (0.03, 0.10, -1)), ((0.06, 0.42, -1), (0.03, 0.80, -0.85))),
     "one leg": (((0.10, -0.95, -0.45), (0.02, 0.20, -1)), ((0.02, -0.02, -1), (0.02, 0.05, -1))),
@@ -188,16 +191,15 @@ def _wide_pose(rng: np.random.Generator, person: Identity, calm: Pose) -> Pose:
     free = not any(skirt.hem < -0.3 for skirt in skirts)  # for the legs
     kind = pick(rng, ("sit", "walk", "arms", "arms", "legs") if free else ("arms",))
     if kind == "sit":
+        left, right = (_jittered(rng, *SEATED_ARMS[pick(rng, SEATED)]) for _ in range(2))
         legs = SEATED_LEGS[pick(rng, tuple(SEATED_LEGS))]
-        both = (_jittered(rng, *SEATED_ARMS[pick(rng, tuple(SEATED_ARMS))]) for _ in range(2))
-        return replace(calm, arms=sum(both, ()), legs=legs + legs, seated=True)
-    arms = [_arm(rng, pick(rng, (*WIDE_ARMS, "hip", "bent")), 0.0) for _ in range(2)]
-    if rng.random() < 0.5:
-        arms[1] = arms[0]
-    legs = WIDE_LEGS[pick(rng, tuple(WIDE_LEGS)) if kind == "legs" else "stride"]
+        return replace(calm, arms=left + right, legs=legs + legs, seated=True)
     if kind == "walk":
-        arms = [_arm(rng, name, 0.0) for name in ("swing aft", "swing fore")]
+        left, right = _arm(rng, "swing aft", 0.0), _arm(rng, "swing fore", 0.0)
+    else:
+        left, right = (_arm(rng, pick(rng, RAISED_ARMS), 0.0) for _ in range(2))
+        right = left if rng.random() < 0.5 else right
+    fore, aft = WIDE_LEGS["stride" if kind == "walk" else pick(rng, tuple(WIDE_LEGS))]
     if rng.random() < 0.5:
-        legs, arms = legs[::-1], arms[::-1]
-    both = calm.legs if kind == "arms" else legs[0] + legs[1]
-    return replace(calm, arms=arms[0] + arms[1], legs=both)
+        left, right, fore, aft = right, left, aft, fore
+    return replace(calm, arms=left + right, legs=calm.legs if kind == "arms" else fore + aft)

@@ -99,7 +99,7 @@ def place(person: Identity) -> Place:
     floor = _surface(rng, pick(rng, FLOORS), FLOOR_COLOURS)
     if kind in PLAIN and rng.random() < 0.5:
         return Place(wall, None, float(rng.uniform(0.9, 2.0)), light)
-    far = (1.5, 3.0) if kind in SCENES else (0.45, 1.6)
+    far = (1.5, 3.0) if kind in SCENES else (0.6, 1.6)
     return Place(wall, floor, float(rng.uniform(*far)), light)
 
 
