@@ -161,7 +161,7 @@ def test_arguments_out_of_range_are_named(tmp_path, name, value):
 
 
 def test_the_white_studio_draws_what_it_always_drew():
-    """Weights that ship were trained on it. Few pixels differ where a processor rounds otherwise."""
+    """Weights that ship were trained on it. Another processor may round a pixel otherwise."""
     made = [rendering.render_person(rendering.identity(0, n), v, 64, 2) for n, v in KEPT]
     kept = np.asarray(Image.open(GOLDEN / "people_white.png"))
     assert (np.hstack([picture for picture, _ in made]) != kept).any(axis=2).mean() < 0.002
@@ -195,7 +195,7 @@ def test_joints_lie_on_the_silhouette_or_are_missing(wide):
     for path in found:
         text = wide / "pose" / path.relative_to(wide / "img").with_suffix(".txt")
         outline = np.asarray(Image.open(text.with_suffix(".png")))
-        assert outline.shape == (64, 44) and outline.max() == 255 and 0.05 < outline.mean() / 255
+        assert outline.shape == (64, 44) and outline.max() == 255 and outline.mean() > 12
         points = np.loadtxt(text)
         body = points[1:14][points[1:14, 0] != -1]
         columns = ((body[:, 0] - 40) * 44 / 176).astype(int)

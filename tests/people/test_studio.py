@@ -42,10 +42,9 @@ def test_the_side_towards_the_lamp_is_brighter(spread):
     for side in (1.0, -1.0):
         light = Light((side, 0.3, -0.3), (2.0, 2.0, 2.0), (0.3, 0.3, 0.3), spread)
         ball, faces = solids.ball(0.5)
+        ball[:, 2] += 0.9
         layer = Layer(ball, sparse.csr_matrix((len(ball), 0)), faces, np.full(ball.shape, 0.5))
-        picture, outline = photograph(
-            [(layer, ball + (0, 0, 0.9))], Camera((0, 0, 0.9), 2.2), light
-        )
+        picture, outline = photograph([(layer, ball)], Camera((0, 0, 0.9), 2.2), light)
         inside = (outline > 200)[:, :, None]
         halves = [np.s_[:, :20], np.s_[:, 24:]]
         means.append([picture[half][np.repeat(inside, 3, 2)[half]].mean() for half in halves])

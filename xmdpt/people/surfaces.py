@@ -128,9 +128,9 @@ class Canvas:
 
     def colour(self, low: float = 0.1, high: float = 0.8) -> np.ndarray:
         """A random colour, rather grey."""
-        grey = self.rng.uniform(low, high)
-        tinted: np.ndarray = np.clip(grey + self.rng.normal(0, 0.10, 3), 0.02, 0.95)
-        return tinted
+        warm, green = self.rng.normal(0, 0.06), self.rng.normal(0, 0.02)
+        tint = np.array([warm, green, -warm])
+        return np.clip(self.rng.uniform(low, high) + tint, 0.02, 0.95)
 
 
 def _window(canvas: Canvas, left: float) -> None:
@@ -212,6 +212,14 @@ def _street(x: Grid, z: Grid, wall: np.ndarray, rng: Random) -> np.ndarray:
             for b in np.arange(0.35, height - 0.3, 0.5):
                 canvas.box(float(a), float(b), 0.18, 0.28, pane)
         left += width + (0 if rng.random() < 0.6 else rng.uniform(0.2, 0.8))
+    if rng.random() < 0.5:  # a hedge
+        canvas.box(
+            -3.0,
+            0.0,
+            6.0,
+            rng.uniform(0.3, 0.8),
+            np.array((0.17, 0.32, 0.13)) * rng.uniform(0.8, 1.4),
+        )
     for tree in rng.uniform(-2.8, 2.8, int(rng.integers(0, 5))):
         _plant(canvas, float(tree))
     return canvas.colours

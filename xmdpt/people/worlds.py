@@ -15,6 +15,9 @@ from xmdpt.people.looks import PALETTE, Colour, Identity, pick
 PLAIN = ("plain", "gradient")
 TEXTURED = ("bricks", "planks", "tiles", "plaster", "wallpaper", "panels")
 SCENES = ("room", "street")
+WALL_COLOURS = {  # by kind; of other kinds, all
+    "room": ("white", "white", "beige", "beige", "light blue", "mint", "grey", "lavender", "tan"),
+}
 FLOORS = ("plain", "planks", "planks", "tiles", "plaster")
 FLOOR_COLOURS = ("tan", "brown", "beige", "beige", "grey", "grey", "charcoal", "white", "olive")
 
@@ -37,7 +40,7 @@ WORLDS = {
     "hard_light": World(walls=PLAIN, lights=("hard",)),
     "poses": World(poses=True),
     "wide": World(
-        walls=("white", *PLAIN, *PLAIN, *TEXTURED, *SCENES, *SCENES),
+        walls=("white", "white", *PLAIN, *PLAIN, *TEXTURED, *SCENES, *SCENES, "room"),
         lights=("studio", "soft", "soft", "hard"),
         camera=True,
         poses=True,
@@ -95,7 +98,7 @@ def place(person: Identity) -> Place:
     light = _light(rng, pick(rng, world.lights))
     if kind == "white":
         return Place(None, None, 0.0, light)
-    wall = _surface(rng, kind, tuple(PALETTE))
+    wall = _surface(rng, kind, WALL_COLOURS.get(kind, tuple(PALETTE)))
     floor = _surface(rng, pick(rng, FLOORS), FLOOR_COLOURS)
     if kind in PLAIN and rng.random() < 0.5:
         return Place(wall, None, float(rng.uniform(0.9, 2.0)), light)
