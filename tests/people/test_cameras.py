@@ -1,5 +1,7 @@
 """Cameras: where points are in a frame, with any height, distance and roll."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,14 @@ def test_what_should_be_seen_is_in_the_frame_and_fills_it(framing, shot):
     below = person()[person()[:, 2] < cuts.get(framing, 0) - 0.35]
     if framing != "whole" and shot.zoom == 1:
         assert (camera.project(below)[:, 1] > 1).all()
+
+
+def test_a_part_loses_an_arm_before_it_shows_the_rest():
+    arm = np.stack([np.linspace(0.3, 1.6, 200), np.zeros(200), np.full(200, 1.5)], axis=1)
+    shot = Shot(4.0, 5.0, 1.0, 1.0, 0.0)
+    look, cuts = View("x", 0, POSE, 0.05, 0.04, "upper", shot), {"upper": 1.1}
+    camera = frame(np.concatenate([person(), arm]), look, cuts)
+    assert camera.project(arm)[-1, 0] > 1, "the hand is outside"
+    assert (camera.project(person()[person()[:, 2] < 0.7])[:, 1] > 1).all()
+    whole = frame(np.concatenate([person(), arm]), replace(look, framing="whole"), cuts)
+    assert 0 < whole.project(arm)[-1, 0] < 1

@@ -10,6 +10,7 @@ from xmdpt.people.views import Shot, View
 
 ASPECT = 11 / 16
 LEVEL = Shot()
+ROOM = 1.15  # times as large as its height asks for is the frame of a part, at most, for its width
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,24 @@ def frame(points: np.ndarray, look: View, cuts: Mapping[str, float]) -> Camera:
 
 
 def _moved(level: Camera, points: np.ndarray, look: View) -> Camera:
-    """The camera as the view's shot has it, aimed so that it frames all `points` (N, 3)."""
-    shot = look.shot
+    """The camera as the view's shot has it, aimed at `points` (N, 3).
+
+    A whole person is in the frame with hands and feet; a part may lose an arm that is stretched
+    out, as in photographs.
+    """
+    shot, whole = look.shot, look.framing == "whole"
     camera = replace(level, distance=shot.distance, rise=shot.rise, roll=shot.roll)
-    bottom = look.bottom if look.framing == "whole" else 0.0
+    bottom = look.bottom if whole else 0.0
     for _ in range(3):  # a camera that moves sees other outlines; each round is closer
         seen = camera.project(points)
         low, high = seen.min(axis=0), seen.max(axis=0)
         wide, tall = high - low
-        size = max(tall / (1 - look.top - bottom), wide / 0.95) * shot.zoom
-        spare = 1 - tall / size
-        above = spare * look.top / (look.top + bottom) if bottom else look.top
-        slack = (1 - wide / size) / 2
-        aside = (low[0] + wide / 2 - 0.5) / size - np.clip(shot.shift, -slack, slack)
+        size = tall / (1 - look.top - bottom)
+        size = max(size, wide / 0.95 if whole else min(wide / 0.95, ROOM * size)) * shot.zoom
+        above = (1 - tall / size) * look.top / (look.top + bottom) if whole else look.top
+        slack = max((1 - wide / size) / 2, 0)
+        middle = (low[0] + high[0]) / 2 if whole else np.median(seen[:, 0])
+        aside = (middle - 0.5) / size - np.clip(shot.shift, -slack, slack)
         down = (low[1] - 0.5) / size + 0.5 - above
         height = camera.height * size
         right, _, up = camera.axes

@@ -238,7 +238,7 @@ def paint(surface: Surface, width: float, height: float, skirting: bool = False)
     first, second = (np.array(colour) for colour in surface.colours)
     if surface.kind in ("room", "street"):
         scene = _room if surface.kind == "room" else _street
-        blur = rng.uniform(1.5, 5)
+        blur = rng.uniform(1.5, 4)
         colours = ndimage.gaussian_filter(scene(x, z, first, rng), (blur, blur, 0))
     else:
         share, shade = RULES[surface.kind](x / surface.scale, z / surface.scale, rng)
