@@ -19,6 +19,10 @@ WALL_COLOURS = {  # by kind; of other kinds, all
     "room": ("white", "white", "beige", "beige", "light blue", "mint", "grey", "lavender", "tan"),
 }
 FLOORS = ("plain", "planks", "planks", "tiles", "plaster")
+PAVING, PAVING_COLOURS = (
+    ("plain", "plaster", "tiles"),
+    ("grey", "grey", "charcoal", "beige", "olive"),
+)
 FLOOR_COLOURS = ("tan", "brown", "beige", "beige", "grey", "grey", "charcoal", "white", "olive")
 
 
@@ -99,7 +103,8 @@ def place(person: Identity) -> Place:
     if kind == "white":
         return Place(None, None, 0.0, light)
     wall = _surface(rng, kind, WALL_COLOURS.get(kind, tuple(PALETTE)))
-    floor = _surface(rng, pick(rng, FLOORS), FLOOR_COLOURS)
+    kinds, colours = (PAVING, PAVING_COLOURS) if kind == "street" else (FLOORS, FLOOR_COLOURS)
+    floor = _surface(rng, pick(rng, kinds), colours)
     if kind in PLAIN and rng.random() < 0.5:
         return Place(wall, None, float(rng.uniform(0.9, 2.0)), light)
     far = (1.5, 3.0) if kind in SCENES else (0.6, 1.6)
