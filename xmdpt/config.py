@@ -23,8 +23,6 @@ CostModel = Literal[
 """Networks whose cost is measured (xmdpt.costs.full_size)."""
 Protocol = Literal["synthetic", "pidm", "cfld", "cfld-512", "pcdms", "patn", "leffa", "clean"]
 Precision = Literal["auto", "bf16", "fp32"]
-World = Literal["white", "plain_walls", "textured_walls", "hard_light", "poses", "wide"]
-"""Where rendered people are photographed (xmdpt.people.worlds)."""
 
 
 class Section(BaseModel):
@@ -46,7 +44,9 @@ class RenderedConfig(Section):
     """Rays a pixel: more is slower, and less grainy."""
     first_identity: int = Field(ge=0, default=0)
     """Number of the first person; other numbers are other people."""
-    world: World = "white"
+    world: Literal["white", "plain_walls", "textured_walls", "hard_light", "poses", "wide"] = (
+        "white"
+    )
     """What varies around the people; `wide` varies all of it, see docs/reproduce/data.md."""
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from xmdpt.config import World
+from xmdpt.config import RenderedConfig
 from xmdpt.people import bodies, looks
 from xmdpt.people.dresser import Dresser
 from xmdpt.people.prints import FIGURES, PARTS, TILES
@@ -26,7 +26,7 @@ def views(world: str) -> list:
 
 
 def test_the_setting_knows_the_worlds():
-    assert set(get_args(World)) == set(WORLDS)
+    assert set(get_args(RenderedConfig.model_fields["world"].annotation)) == set(WORLDS)
     with pytest.raises(ValueError, match=r"world must be one of white, .*, got mars"):
         identity(0, 0, "mars")
 

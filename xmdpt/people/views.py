@@ -166,10 +166,8 @@ def view(person: Identity, number: int) -> View:
 
 def _varied(plain: View, person: Identity, number: int) -> View:
     """The view as the person's world has it: in an unseen pose, by a camera that moves."""
-    world, rng = (
-        WORLDS[person.world],
-        np.random.default_rng([person.seed, person.number, 29, number]),
-    )
+    world = WORLDS[person.world]
+    rng = np.random.default_rng([person.seed, person.number, 29, number])
     pose, framing, shot = plain.pose, plain.framing, plain.shot
     if world.poses and plain.name != PORTRAITS[0]:
         pose = _wide_pose(rng, person, plain.pose)

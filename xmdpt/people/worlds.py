@@ -1,4 +1,4 @@
-"""The worlds that people are photographed in, and the place and the light of each person in one.
+"""Worlds that people are photographed in: the wall, the floor and the light of each person.
 
 A person has one wall, one floor and one light in all pictures, so a picture of the person shows
 what is behind the others. Pose, camera and framing are the picture's, see `views`.
@@ -19,11 +19,9 @@ WALL_COLOURS = {  # by kind; of other kinds, all
     "room": ("white", "white", "beige", "beige", "light blue", "mint", "grey", "lavender", "tan"),
 }
 FLOORS = ("plain", "planks", "planks", "tiles", "plaster")
-PAVING, PAVING_COLOURS = (
-    ("plain", "plaster", "tiles"),
-    ("grey", "grey", "charcoal", "beige", "olive"),
-)
 FLOOR_COLOURS = ("tan", "brown", "beige", "beige", "grey", "grey", "charcoal", "white", "olive")
+PAVING = ("plain", "plaster", "tiles")
+PAVING_COLOURS = ("grey", "grey", "charcoal", "beige", "olive")
 
 
 @dataclass(frozen=True)
