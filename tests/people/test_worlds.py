@@ -31,7 +31,7 @@ def test_the_setting_knows_the_worlds():
         identity(0, 0, "mars")
 
 
-@pytest.mark.parametrize("world", ["plain_walls", "textured_walls", "hard_light", "wide"])
+@pytest.mark.parametrize("world", ["plain_walls", "textures", "hard_light", "wide"])
 def test_a_person_is_at_one_place_and_others_are_elsewhere(world):
     places = [place(person) for person in people(world)]
     assert places == [place(person) for person in people(world)]
@@ -43,7 +43,7 @@ def test_a_person_is_at_one_place_and_others_are_elsewhere(world):
     ("world", "walls"),
     [
         *(("white", {None}), ("poses", {None}), ("hard_light", set(PLAIN))),
-        *(("plain_walls", set(PLAIN)), ("textured_walls", {*TEXTURED, *SCENES})),
+        *(("plain_walls", set(PLAIN)), ("textures", {*TEXTURED, *SCENES})),
         ("wide", {None, *PLAIN, *TEXTURED, *SCENES}),
     ],
 )
@@ -53,7 +53,7 @@ def test_each_world_has_its_walls(world, walls):
 
 
 def test_light_varies_only_where_it_should():
-    for world in ("white", "poses", "plain_walls", "textured_walls"):
+    for world in ("white", "poses", "plain_walls", "textures"):
         assert {place(person).light for person in people(world)} == {STUDIO}
     hard = [place(person).light for person in people("hard_light")]
     assert {light.spread for light in hard} == {0.0}

@@ -38,7 +38,7 @@ class World:
 WORLDS = {
     "white": World(),
     "plain_walls": World(walls=PLAIN),
-    "textured_walls": World(walls=TEXTURED + SCENES),
+    "textures": World(walls=TEXTURED + SCENES),
     "hard_light": World(walls=PLAIN, lights=("hard",)),
     "poses": World(poses=True),
     "wide": World(
