@@ -10,6 +10,7 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.keypoints import missing
 from xmdpt.data.stores import DataError
 from xmdpt.people import dataset as rendering
+from xmdpt.people.bodies import load_template, rest_shapes
 from xmdpt.people.views import view
 from xmdpt.people.worlds import place
 
@@ -223,3 +224,14 @@ def test_all_pictures_of_a_person_have_one_wall():
         corners.append([picture[:6, [0, 1, -2, -1]].mean(axis=(0, 1)) for picture in pictures])
     (first, again), (other, _) = corners
     assert np.abs(first - again).max() < 12 < 48 < np.abs(first - other).max()
+
+
+def test_a_silhouette_from_before_a_wall_fits_the_person_on_white():
+    people = [rendering.identity(0, 4, world) for world in ("white", "plain_walls")]
+    shape = rest_shapes([people[0].shape])[0]
+    photographer = rendering.Photographer(load_template())
+    taken = [next(photographer.pictures(person, shape, [3], 64, 2)) for person in people]
+    (_, on_white, joints, outline), (_, walled, same_joints, same_outline) = taken
+    assert np.array_equal(outline, same_outline) and np.array_equal(joints, same_joints)
+    assert np.array_equal(on_white[outline == 255], walled[outline == 255])
+    assert (on_white[outline == 0] == 255).all() and (walled[outline == 0] < 255).any()
