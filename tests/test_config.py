@@ -28,6 +28,7 @@ def written(tmp_path, change):
         (lambda c: c["model"].update(mip_attention="both"), "model.mip_attention"),
         (lambda c: c["data"].update(size=100), "data: .*size must be a multiple of 32"),
         (lambda c: c["data"]["rendered"].update(test_identities=5), "rendered.*must leave some"),
+        (lambda c: c["data"]["rendered"].update(world="mars"), "rendered.world: .*'wide'"),
         (lambda c: c["data"].update(views=3), r"data\.views: is not a setting"),
         (lambda c: c["data"].update(root="data/raw"), "may contain the other"),
         (lambda c: c["data"].update(root=c["data"]["raw"] + "/index"), "may contain the other"),

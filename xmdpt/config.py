@@ -44,6 +44,8 @@ class RenderedConfig(Section):
     """Rays a pixel: more is slower, and less grainy."""
     first_identity: int = Field(ge=0, default=0)
     """Number of the first person; other numbers are other people."""
+    world: Literal["white", "plain_walls", "textures", "hard_light", "poses", "wide"] = "white"
+    """What varies around the people; `wide` varies all of it, see docs/reproduce/data.md."""
 
     @model_validator(mode="after")
     def _check(self) -> "RenderedConfig":

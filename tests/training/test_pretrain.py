@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xmdpt.config import ConfigError, load_config
-from xmdpt.support.files import write_json
+from xmdpt.support.files import fingerprint, write_json
 from xmdpt.training.pretrain import NOTE, check_parts, parts_of
 from xmdpt.training.run import weights_digest
 
@@ -45,10 +45,18 @@ def test_a_change_names_what_depends_on_it(made):
     people, vae, features, run = map(str, made)
     rendered = CONFIG.data.rendered.model_copy(update={"views": 2})
     assert refused(changed("data", rendered=rendered)) == [people, vae, features, run]
+    elsewhere = CONFIG.data.rendered.model_copy(update={"world": "wide"})
+    assert refused(changed("data", rendered=elsewhere)) == [people, vae, features, run]
     assert refused(changed("vae", ema_decay=0.9)) == [vae, features, run]
     assert refused(changed("features", storage="fp8")) == [features, run]
     assert refused(changed("train", learning_rate=1e-5)) == [run]
     assert refused(changed("model", depth=3)) == [run]
+
+
+def test_people_from_before_there_were_worlds_are_known():
+    settings = CONFIG.data.rendered.model_dump(exclude={"world"})
+    [people, *_] = parts_of(CONFIG, "base_b").values()
+    assert people == fingerprint(settings, CONFIG.seed)
 
 
 def test_other_weights_at_the_start_are_other_settings(tmp_path):

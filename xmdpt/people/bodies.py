@@ -177,7 +177,7 @@ class Pose:
     """Directions of limbs in the person's frame, with x outwards, and turns in degrees.
 
     arms and legs: (left upper, left lower, right upper, right lower); spine: bend (forward, left)
-    and turn; head: (nod, tilt, turn); toes: outward turn of the feet.
+    and turn; head: (nod, tilt, turn); toes: outward turn of the feet; seated: on a box.
     """
 
     arms: tuple[Direction, ...]
@@ -185,6 +185,7 @@ class Pose:
     spine: Direction
     head: Direction
     toes: float
+    seated: bool = False
 
 
 def _euler(angles: Direction, share: float) -> np.ndarray:

@@ -2,12 +2,13 @@
 
     img/WOMEN/Dresses/id_00000012/01_1_front.jpg    11:16, JPEG quality 95, 4:4:4
     pose/WOMEN/Dresses/id_00000012/01_1_front.txt   18 rows "x y" in the 256x256 padded frame
+    pose/WOMEN/Dresses/id_00000012/01_1_front.png   the silhouette; where the world is not white
     train.lst  test.lst  train_pairs.txt  test_pairs.txt
 
-A person is determined by (seed, number) to the byte, whatever the number of processes, the other
-people, and interruptions. Training pairs are all ordered pairs of a person's pictures. Test pairs
-have a clear portrait as source (the front view, or a three-quarter view if there is one), and any
-other picture of the person as target.
+A person is determined by (seed, number, world) to the byte, whatever the number of processes, the
+other people, and interruptions. Training pairs are all ordered pairs of a person's pictures. Test
+pairs have a clear portrait as source (the front view, or a three-quarter view if there is one), and
+any other picture of the person as target. All pictures of a person have the same wall and light.
 """
 
 import itertools
@@ -25,14 +26,20 @@ from tqdm import tqdm
 
 from xmdpt.data.annotations import SPLITS
 from xmdpt.data.stores import DataError
-from xmdpt.people import bodies, looks, studio
-from xmdpt.people.looks import Identity, identity
+from xmdpt.people import bodies, studio, worlds
+from xmdpt.people.backdrop import Backdrop
+from xmdpt.people.cameras import ASPECT, frame
+from xmdpt.people.dresser import Dresser, seat
+from xmdpt.people.looks import Identity
+from xmdpt.people.variety import identity
+from xmdpt.people.views import PORTRAITS, View, view
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_folder
 
 __all__ = ["Identity", "identity", "render_dataset", "render_person"]
 
-TEST_SOURCES = ("01_1_front", "01_7_additional")
+TEST_SOURCES = PORTRAITS
+FRONT = np.array([0.0, -1.0, 0.0])
 CHUNK = 16  # people whose bodies are computed in one batch
 Job = tuple[int, Identity, bodies.Shape]
 """The number of a piece, the person in it, and the body at rest."""
@@ -43,39 +50,52 @@ class Photographer:
 
     def __init__(self, template: bodies.BodyTemplate) -> None:
         self.template = template
-        self.dresser = studio.Dresser(template)
+        self.dresser = Dresser(template)
 
     def pictures(
         self, person: Identity, shape: bodies.Shape, views: list[int], height: int, samples: int
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yield (view number, uint8 picture (H, W, 3), key points (18, 2)) for every view."""
-        rest, heads = shape
-        layers = self.dresser.dress(person, rest, heads)
-        size = (height, round(height * studio.ASPECT))
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield view number, picture (H, W, 3), key points (18, 2) and silhouette (H, W)."""
+        layers = self.dresser.dress(person, *shape)
+        size = (height, round(height * ASPECT))
+        spot = worlds.place(person)
+        backdrop = Backdrop(spot) if spot.wall else None
         for number in views:
-            look = looks.view(person, number)
-            rotations = bodies.bone_rotations(self.template, heads, look.pose)
-            transforms = bodies.skin_transforms(self.template, heads, rotations, look.yaw)
+            look = view(person, number)
+            transforms, points = self.pose(shape, look)
             posed = [(x, bodies.skin(x.weights, transforms, x.rest)) for x in layers]
-            body = bodies.skin(self.template.weights, transforms, rest)
-            points = bodies.key_points(self.template, body)
             everything = np.concatenate([p for _, p in posed])
-            camera = studio.frame(everything, look, points[[9, 12], 2].min())
+            cuts = {"knees": points[[9, 12], 2].min(), "upper": points[[8, 11], 2].min() - 0.05}
+            camera = frame(everything, look, cuts)
+            things = [seat(everything, points, look.yaw)] if look.pose.seated else []
             noise = int(np.random.SeedSequence([person.seed, person.number, number])
                         .generate_state(1)[0])  # fmt: skip
-            picture = studio.photograph(posed, camera, size, samples, noise)
+            picture, outline = studio.photograph(
+                posed, things, camera, spot.light, backdrop, size, samples, noise
+            )
             head = transforms[self.template.bone("head"), :, :3]
-            yield number, picture, padded_points(camera.project(points), head)
+            joints = padded_points(camera.project(points), head, -camera.axes[1])
+            yield number, picture, joints, outline
+
+    def pose(self, shape: bodies.Shape, look: View) -> tuple[np.ndarray, np.ndarray]:
+        """The transforms (B, 3, 4) of the bones in a view, and key points (18, 3) in metres."""
+        rest, heads = shape
+        rotations = bodies.bone_rotations(self.template, heads, look.pose)
+        transforms = bodies.skin_transforms(self.template, heads, rotations, look.yaw)
+        body = bodies.skin(self.template.weights, transforms, rest)
+        return transforms, bodies.key_points(self.template, body)
 
 
-def padded_points(positions: np.ndarray, head: np.ndarray) -> np.ndarray:
+def padded_points(
+    positions: np.ndarray, head: np.ndarray, towards: np.ndarray = FRONT
+) -> np.ndarray:
     """Positions in the picture (18, 2) in [0, 1] -> key points in the 256x256 padded frame.
 
     Points outside the picture become -1 -1, and so do parts of the face that the rotation of the
-    head, (3, 3), hides.
+    head, (3, 3), hides from a camera in the direction `towards` (3,).
     """
     seen: np.ndarray = np.all((positions >= 0) & (positions < 1), axis=1)
-    seen[list(bodies.HIDEABLE)] &= bodies.face_visible(head, np.array([0.0, -1.0, 0.0]))
+    seen[list(bodies.HIDEABLE)] &= bodies.face_visible(head, towards)
     return np.where(seen[:, None], positions * (176, 256) + (40, 0), -1.0)
 
 
@@ -96,7 +116,7 @@ def render_person(
     shape = bodies.rest_shapes([person.shape])[0]
     photographer = _local_photographer()
     done = photographer.pictures(person, shape, [view_number], height, samples_per_pixel)
-    _, picture, points = next(done)
+    _, picture, points, _ = next(done)
     return picture, points
 
 
@@ -110,9 +130,11 @@ def _check_picture(height: int, samples_per_pixel: int) -> None:
     _require("samples_per_pixel", samples_per_pixel, 1, 4096)
 
 
-def _paths(person: Identity, number: int) -> tuple[str, str]:
-    stem = f"{person.folder}/{looks.view(person, number).name}"
-    return f"img/{stem}.jpg", f"pose/{stem}.txt"
+def _paths(person: Identity, number: int) -> list[str]:
+    """Files of a view: the picture, the key points and, where it is kept, the silhouette."""
+    stem = f"{person.folder}/{view(person, number).name}"
+    outline = [] if person.world == "white" else [f"pose/{stem}.png"]  # white: a threshold finds it
+    return [f"img/{stem}.jpg", f"pose/{stem}.txt", *outline]
 
 
 _worker: Photographer | None = None
@@ -139,10 +161,13 @@ def _work(root: Path, job: Job, views: int, height: int, samples: int) -> int:
     assert _worker is not None, "`_start_worker` makes it"
     piece, person, shape = job
     left = _missing(root, person, views)
-    for number, picture, points in _worker.pictures(person, shape, left, height, samples):
-        image, pose = (root / p for p in _paths(person, number))
+    for number, picture, points, outline in _worker.pictures(person, shape, left, height, samples):
+        image, pose, *outlines = (root / p for p in _paths(person, number))
         with atomic_path(pose) as partial:
             np.savetxt(partial, points, fmt="%.3f")
+        for path in outlines:
+            with atomic_path(path) as partial:
+                Image.fromarray(outline).save(partial)
         with atomic_path(image) as partial:  # last: a picture on disk is a finished one
             Image.fromarray(picture).save(partial, quality=95, subsampling=0)
     note_done(root, piece, [root / p for view in range(views) for p in _paths(person, view)])
@@ -227,6 +252,7 @@ def render_dataset(
     samples_per_pixel: int = 8,
     seed: int = 0,
     first_identity: int = 0,
+    world: str = "white",
     workers: int | None = None,
     keep: bool = False,
     shard: Shard | None = None,
@@ -238,6 +264,7 @@ def render_dataset(
         views: pictures of each person.
         height: of a picture, in pixels.
         first_identity: number of the first person; other ranges give other people.
+        world: what varies around the people, see `xmdpt.people.worlds`.
         workers: number of processes, by default one per core.
         keep: see `xmdpt.support.files.resumable_dir`.
         shard: renders this share of the people alone; the call without one finishes `root`.
@@ -254,11 +281,11 @@ def render_dataset(
     _require("first_identity", first_identity, 0, 10**8 - identities)
     workers = workers if workers is not None else _cores()
     _require("workers", workers, 1, 1024)
-    people = [identity(seed, first_identity + k) for k in range(identities)]
+    people = [identity(seed, first_identity + k, world) for k in range(identities)]
     split = identities - test_identities
     key = fingerprint(
         "people-1", identities, test_identities, views, height, samples_per_pixel, seed,
-        first_identity,
+        first_identity, *([] if world == "white" else [world]),
     )  # fmt: skip
 
     def render_missing(work: Path) -> None:

@@ -1,12 +1,10 @@
-"""The appearance and the poses of rendered people, drawn at random from seeds."""
+"""Who rendered people are and what they wear, drawn at random from seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict, TypeVar
 
 import numpy as np
-
-from xmdpt.people.bodies import Direction, Pose
 
 Option = TypeVar("Option")
 Colour = tuple[float, float, float]
@@ -39,22 +37,6 @@ HAIR = {
 }  # fmt: skip
 EYES = ((0.2, 0.12, 0.07), (0.2, 0.12, 0.07), (0.25, 0.4, 0.55), (0.3, 0.4, 0.25))
 PATTERNS = ("plain", "horizontal stripes", "vertical stripes", "checks", "dots", "blocks")
-LIVELY_ARMS = (
-    *("hang", "hang", "hip", "hip", "bent", "forward", "raised", "head", "out", "pocket"),
-)
-CALM_ARMS = ("hang", "hang", "away", "back", "pocket", "hip")
-LIVELY_LEGS = ("walk", "walk", "step", "relaxed", "wide")
-CALM_LEGS = ("stand", "relaxed", "step")
-VIEWS = (  # file name, range of yaw in degrees (of either sign), whether the pose is lively
-    ("01_1_front", (0, 8), False),
-    ("01_7_additional", (25, 50), False),
-    ("01_3_back", (160, 180), False),
-    ("01_2_side", (68, 98), False),
-    ("01_4_full", (0, 18), True),
-    ("02_7_additional", (22, 58), True),
-    ("02_3_back", (118, 155), True),
-    ("02_4_full", (0, 30), True),
-)
 
 
 @dataclass(frozen=True)
@@ -63,7 +45,8 @@ class Garment:
 
     kind: top, jacket, trousers or skirt; hem: height of the lower border; sleeve: 0 none,
     1 to the elbow, 2 to the wrist; neck: (depth, half width) of the neckline; loose: from 0, tight,
-    to 1, wide; pattern, names of colours and scale (metres per period) of the cloth.
+    to 1, wide; pattern (see `prints`), names of colours and scale (metres per period) of the cloth;
+    figure: the word or the motif on the chest.
     """
 
     kind: str
@@ -75,11 +58,16 @@ class Garment:
     pattern: str = "plain"
     colours: tuple[str, ...] = ("white", "black")
     scale: float = 0.08
+    figure: str = ""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A person: body, hair and outfit; `folder` is its place in a data set."""
+    """A person: body, hair and outfit; `folder` is its place in a data set.
+
+    shoe_height: up to where shoes go; shoe_line: up to where they have their own colour, above it
+    that of `socks`; hat: beanie, cap or brim, or none; world: where the person is, see `worlds`.
+    """
 
     number: int
     seed: int
@@ -96,26 +84,17 @@ class Identity:
     tucked: bool
     shoes: str
     shoe_height: float
+    shoe_line: float = 1.0
+    socks: str = "white"
+    sole: Colour = (0.85, 0.84, 0.8)
+    hat: str = ""
+    hat_colour: str = "black"
+    world: str = "white"
 
     @property
     def folder(self) -> str:
         """Path under `img/` and `pose/`, like DeepFashion's."""
         return f"{self.gender}/{self.category}/id_{self.number:08d}"
-
-
-@dataclass(frozen=True)
-class View:
-    """One picture of a person: file stem, yaw (degrees), pose and framing.
-
-    top and bottom: margins as fractions of the frame's height; crop: whether it ends at the knees.
-    """
-
-    name: str
-    yaw: float
-    pose: Pose
-    top: float
-    bottom: float
-    crop: bool
 
 
 class Cloth(TypedDict):
@@ -126,7 +105,7 @@ class Cloth(TypedDict):
     scale: float
 
 
-def _pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
+def pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
     return options[int(rng.integers(len(options)))]
 
 
@@ -149,17 +128,17 @@ def _cloth(
     rng: np.random.Generator, plain: float, colours: Sequence[str] = tuple(PALETTE)
 ) -> Cloth:
     """A random cloth; `plain` is the probability of having no pattern."""
-    first, second = _pick(rng, colours), _pick(rng, tuple(PALETTE))
+    first, second = pick(rng, colours), pick(rng, tuple(PALETTE))
     while np.abs(np.subtract(PALETTE[first], PALETTE[second])).sum() < 0.6:
-        second = _pick(rng, tuple(PALETTE))
-    pattern = "plain" if rng.random() < plain else _pick(rng, PATTERNS[1:])
+        second = pick(rng, tuple(PALETTE))
+    pattern = "plain" if rng.random() < plain else pick(rng, PATTERNS[1:])
     scale = float(rng.uniform(0.035, 0.12))
     return {"pattern": pattern, "colours": (first, second), "scale": scale}
 
 
 def _top(rng: np.random.Generator, female: bool) -> Garment:
     sleeves = {"tank top": 0.0, "T-shirt": rng.uniform(0.35, 0.85), "shirt": rng.uniform(1.6, 1.95)}
-    name = _pick(rng, ("tank top", "T-shirt", "T-shirt", "shirt", "shirt", "sweater"))
+    name = pick(rng, ("tank top", "T-shirt", "T-shirt", "shirt", "shirt", "sweater"))
     sleeve = float(sleeves.get(name, 1.93))
     neck = (float(rng.uniform(0.03, 0.14 if female else 0.07)), float(rng.uniform(0.075, 0.10)))
     hem = float(rng.uniform(-0.06, 0.10) if female else rng.uniform(-0.08, 0.03))
@@ -232,7 +211,7 @@ def identity(seed: int, number: int) -> Identity:
     dark = ("black", "dark brown", "brown")
     styles = ("long", "long", "bob", "bun") if female else ("short", "short", "crop", "bob")
     lengths = {"long": rng.uniform(0.38, 0.56), "bob": rng.uniform(0.58, 0.64)}
-    style = _pick(rng, styles)
+    style = pick(rng, styles)
     return Identity(
         number=number,
         seed=seed,
@@ -240,77 +219,13 @@ def identity(seed: int, number: int) -> Identity:
         category=category,
         shape=_shape(rng, female),
         skin=skin,
-        eyes=_pick(rng, EYES),
-        hair=_pick(rng, dark if tone > 4 else tuple(HAIR)),
+        eyes=pick(rng, EYES),
+        hair=pick(rng, dark if tone > 4 else tuple(HAIR)),
         hair_style=style,
         hair_length=float(lengths.get(style, 0.7)),
         beard=0.0 if female or rng.random() < 0.6 else float(rng.uniform(0.3, 0.9)),
         garments=tuple(garments),
         tucked=tucked,
-        shoes=_pick(rng, SHOE_COLOURS),
+        shoes=pick(rng, SHOE_COLOURS),
         shoe_height=float(rng.choice([-0.77, -0.755, -0.69, -0.56])),
     )
-
-
-def _arm(rng: np.random.Generator, kind: str, wide: float) -> tuple[Direction, Direction]:
-    """(upper, lower) directions of one arm, x outwards, with some jitter."""
-    upper, lower = {
-        "hang": ((0.20 + wide, 0.06, -1), (0.08 + wide / 2, -0.16, -1)),
-        "away": ((0.50, 0.10, -1), (0.42, -0.25, -1)),
-        "back": ((0.28, 0.45, -1), (0.20, 0.05, -1)),
-        "forward": ((0.18, -0.40, -1), (0.05, -0.75, -0.80)),
-        "hip": ((0.80, 0.38, -0.80), (-0.52, -0.38, -0.55)),
-        "pocket": ((0.42, 0.30, -1), (-0.12, -0.42, -0.85)),
-        "bent": ((0.25, 0.05, -1), (-0.10, -0.95, 0.25)),
-        "raised": ((0.85, -0.25, 0.45), (-0.30, -0.05, 0.95)),
-        "head": ((0.95, -0.10, 0.30), (-0.62, 0.05, 0.62)),
-        "out": ((0.95, -0.05, -0.45), (0.80, -0.30, -0.35)),
-    }[kind]
-    jitter = rng.normal(0, 0.05, (2, 3))
-    return tuple(np.add(upper, jitter[0])), tuple(np.add(lower, jitter[1]))
-
-
-def _legs(rng: np.random.Generator, kind: str) -> tuple[Direction, ...]:
-    """(upper, lower) directions of the left leg, then of the right one."""
-    spread = rng.uniform(0.0, 0.06)
-    straight = ((spread, -0.02, -1), (spread, 0.05, -1))
-    fore, aft = ((spread, -0.34, -1), (spread, 0.03, -1)), ((spread, 0.22, -1), (spread, 0.42, -1))
-    bent = ((0.12 + spread, -0.22, -1), (0.02, 0.30, -1))
-    wide = ((0.20, 0, -1), (0.17, 0.03, -1))
-    left, right = {
-        "stand": (straight, straight),
-        "walk": (fore, aft),
-        "step": (((spread, -0.18, -1), (spread, 0.04, -1)), straight),
-        "relaxed": (bent, straight),
-        "wide": (wide, wide),
-    }[kind]
-    return left + right if rng.random() < 0.5 else right + left
-
-
-def _pose(rng: np.random.Generator, person: Identity, lively: bool) -> Pose:
-    arm_kinds = LIVELY_ARMS if lively else CALM_ARMS
-    skirts = [garment for garment in person.garments if garment.kind == "skirt"]
-    wide = 0.10 * bool(skirts) + 0.25 * max(0.0, person.shape["weight"] - 0.45)
-    arms = _arm(rng, _pick(rng, arm_kinds), wide) + _arm(rng, _pick(rng, arm_kinds), wide)
-    leg_kinds = LIVELY_LEGS if lively else CALM_LEGS
-    if any(skirt.hem < -0.4 for skirt in skirts):
-        leg_kinds = ("stand", "step", "relaxed")  # a long skirt allows no long stride
-    legs = _legs(rng, _pick(rng, leg_kinds))
-    sway = rng.normal(0, 1, 6) * (2, 2, 4, 4, 3, 10 if lively else 6)
-    return Pose(arms, legs, tuple(sway[:3]), tuple(sway[3:]), float(rng.uniform(2, 14)))
-
-
-def view(person: Identity, number: int) -> View:
-    """View `number` of `person`: of every eight, the first is a front view, and all differ."""
-    if number < 0:
-        raise ValueError(f"view number must not be negative, got {number}")
-    order = np.random.default_rng([person.seed, person.number, 7]).permutation(7) + 1
-    place, turn = number % 8, number // 8
-    name, (low, high), lively = VIEWS[order[place - 1] if place else 0]
-    rng = np.random.default_rng([person.seed, person.number, 11, number])
-    pose = _pose(rng, person, lively)
-    yaw = float(rng.uniform(low, high) * rng.choice([-1, 1]))
-    name = f"{int(name[:2]) + 2 * turn:02d}{name[2:]}"
-    crop = bool(rng.random() < 0.25) and "full" not in name and "front" not in name
-    top, bottom = (float(v) for v in rng.uniform((0.03, 0.02), (0.07, 0.06)))
-    return View(name, yaw, pose, top, bottom, crop)

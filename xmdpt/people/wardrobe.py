@@ -13,14 +13,9 @@ from scipy import ndimage, sparse
 
 from xmdpt.people.bodies import BodyTemplate
 from xmdpt.people.looks import Identity
+from xmdpt.people.prints import linear
 
 HIDE_MARGIN = 0.03  # metres of skin that are kept under a garment, next to its hem
-
-
-def linear(colour: ArrayLike) -> np.ndarray:
-    """sRGB values in [0, 1] as linear light."""
-    c = np.asarray(colour, float)
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
 
 def normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -276,6 +271,12 @@ def hairline(fields: Fields, style: str) -> np.ndarray:
     low = 0.655 if style in ("long", "bob", "short") else 0.675
     line = np.interp(angle, turns, (0.797, 0.793, 0.775, 0.735, 0.745, 0.735, 0.69, low))
     above: np.ndarray = fields.z - line
+    return above
+
+
+def hat_line(fields: Fields) -> np.ndarray:
+    """(V,) positive on the part of the head that a hat covers, which begins higher in front."""
+    above: np.ndarray = fields.z - 0.772 + 0.25 * (fields.y + 0.035)
     return above
 
 

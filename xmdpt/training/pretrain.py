@@ -57,7 +57,10 @@ def _rendered(config: Config) -> RenderedConfig:
 
 def parts_of(config: Config, run: str) -> dict[Path, str]:
     """Return each part's folder, in order, with a key for all settings that it depends on."""
-    people = fingerprint(_rendered(config).model_dump(), config.seed)
+    rendered = _rendered(config).model_dump()
+    if rendered["world"] == "white":  # as in the notes of people from before there were others
+        del rendered["world"]
+    people = fingerprint(rendered, config.seed)
     vae_start, transformer_start = _start(config)
     settings = config.vae.model_dump(exclude=SAME_WEIGHTS)
     vae = fingerprint(people, config.data.size, settings, vae_start)
