@@ -1,6 +1,5 @@
 """`XMDPTPipeline`: a photo and poses become pictures of that person in those poses."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,15 +11,22 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
-import xmdpt.model  # from_pretrained finds its class only among imported modules
+import xmdpt.extensions.context  # from_pretrained finds classes only in imported modules
+import xmdpt.model
 from xmdpt.config import MIN_STEPS, ConfigError, Objective
-from xmdpt.diffusion import check_scheduler, guidance_weight, guide, make_scheduler
+from xmdpt.diffusion import (
+    check_scheduler,
+    guidance_weight,
+    guide,
+    learns_variance,
+    make_scheduler,
+    step_arguments,
+)
 from xmdpt.features.cache import sample_latent
 from xmdpt.features.encoders import Kind, make_encoder
 from xmdpt.flow import make_flow_scheduler
@@ -205,25 +211,6 @@ class XMDPTPipeline(DiffusionPipeline):
         )
         return condition
 
-    def _step_arguments(self, generator: Generators, eta: float) -> dict[str, Any]:
-        """Those of generator and eta that the scheduler takes."""
-        known = inspect.signature(self.scheduler.step).parameters
-        given = {"generator": generator, "eta": eta}
-        return {name: value for name, value in given.items() if name in known}
-
-    def _learns_variance(self) -> bool:
-        """Whether the scheduler takes the learned variance; ValueError if it would misuse it."""
-        kind = self.scheduler.config.get("variance_type") or ""
-        asks = "variance_type" in inspect.signature(type(self.scheduler).__init__).parameters
-        if not (asks and kind.startswith("learned")):
-            return False
-        if not isinstance(self.scheduler, DDPMScheduler):
-            raise ValueError(
-                f"{type(self.scheduler).__name__} cannot use this model's learned variance: create "
-                "it by from_config(..., variance_type=None)"
-            )
-        return True
-
     def _predict(self, latents: Tensor, t: Tensor, condition: Tensor, power: float) -> Tensor:
         """Guided noise and variance (B, 2C, H, W), from both guidance passes in one batch."""
         scale = self._guidance_scale
@@ -261,7 +248,8 @@ class XMDPTPipeline(DiffusionPipeline):
         listed = {} if timesteps is None else {"timesteps": [*timesteps]}
         self.scheduler.set_timesteps(*steps, **listed, device=latents.device)
         latents = latents * self.scheduler.init_noise_sigma  # which depends on the timesteps
-        arguments, learns_variance = self._step_arguments(generator, eta), self._learns_variance()
+        arguments = step_arguments(self.scheduler, generator=generator, eta=eta)
+        takes_variance = learns_variance(self.scheduler)
         self._interrupt = False
         self._guidance_scale = guidance_scale
         self._num_timesteps = len(self.scheduler.timesteps)
@@ -269,7 +257,7 @@ class XMDPTPipeline(DiffusionPipeline):
             if self._interrupt:
                 continue
             output = self._predict(latents, t, condition, guidance_power)
-            if not learns_variance:
+            if not takes_variance:
                 output = output.chunk(2, dim=1)[0]
             latents = self.scheduler.step(output, t, latents, **arguments).prev_sample
             if callback_on_step_end is not None:

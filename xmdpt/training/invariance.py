@@ -61,5 +61,6 @@ class InvarianceProbe:
         if not self.comparable:
             return {}
         inputs = (tensor.to(model.device) for tensor in (self.pose, self.source, self.latent))
-        within, between = mean_cosines(model.encode_condition(*inputs), self.people)
+        vectors = model.encode_condition(*inputs)[:, : model.config.hidden_size]
+        within, between = mean_cosines(vectors, self.people)
         return {"cosine_person": within, "cosine_people": between}
