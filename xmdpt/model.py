@@ -213,17 +213,29 @@ class CANet(nn.Module):
             self.join = TokenPool(3 if sources == "both" else 2, dim)
 
     def forward(self, pose_tokens: Tensor, source_tokens: Tensor, local_tokens: Tensor) -> Tensor:
-        """pose (B, M, width), source (B, M', width'), local (B, N, D) -> condition (B, D)."""
+        """pose (B, M, width), source (B, M', width'), local (B, N, D) -> condition (B, D).
+
+        With V B rows of the source, V photos of one person follow each other: their vectors count
+        as their mean (not in the paper).
+        """
         vectors = [self.pose_pool(self.pose_projection(pose_tokens))]
         if self.local_pool is not None:
-            vectors.append(self.local_pool(local_tokens))
+            vectors.append(_mean_of_views(self.local_pool(local_tokens), len(pose_tokens)))
         if self.source_projection is not None and self.source_pool is not None:
-            vectors.append(self.source_pool(self.source_projection(source_tokens)))
+            pooled = self.source_pool(self.source_projection(source_tokens))
+            vectors.append(_mean_of_views(pooled, len(pose_tokens)))
         if self.aggregation == "concat":
             joined: Tensor = self.join(torch.stack(vectors, dim=1))
         else:
             joined = self.join(torch.stack(vectors).sum(0))
         return joined
+
+
+def _mean_of_views(vectors: Tensor, people: int) -> Tensor:
+    """(V B, D), V views of each of B people -> (B, D)."""
+    if len(vectors) == people:
+        return vectors
+    return vectors.unflatten(0, (people, -1)).mean(1)
 
 
 # MIPNet (Section 3.3), used only in training
@@ -352,7 +364,9 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.initialize_weights()
 
     @classmethod
-    def from_config(cls, config: Any, *arguments: Any, **settings: Any) -> Any:
+    def from_config(
+        cls, config: Any = None, return_unused_kwargs: Any = False, **settings: Any
+    ) -> Any:
         """Build the class that `config` names: this one, or a subclass that is imported."""
         name = config.get("_class_name", cls.__name__)
         known = {kind.__name__: kind for kind in (cls, *cls.__subclasses__())}
@@ -362,8 +376,8 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 "that is imported"
             )
         if known[name] is not cls:
-            return known[name].from_config(config, *arguments, **settings)
-        return super().from_config(config, *arguments, **settings)
+            return known[name].from_config(config, return_unused_kwargs, **settings)
+        return super().from_config(config, return_unused_kwargs, **settings)
 
     def _check_config(self) -> None:
         config = self.config
@@ -474,7 +488,8 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """The condition vector y (B, D) of CANet; it does not depend on the timestep.
 
         pose_tokens (B, M, width), source_tokens (B, M', width'), source_latent (B, C, H, W) as
-        scaled for diffusion. A vector of zeros means no condition.
+        scaled for diffusion; or V B rows of the source, V photos of each person in turn. A vector
+        of zeros means no condition.
         """
         y: Tensor = self.canet(pose_tokens, source_tokens, self._embed(source_latent))
         return y

@@ -35,6 +35,7 @@ from xmdpt.photos.sources import check_source
 from xmdpt.presets import Plan, Preset, best_preset, plan
 from xmdpt.support.pictures import to_signed, to_uint8
 
+Source = Picture | tuple[Picture, ...]
 Generators = torch.Generator | list[torch.Generator] | None
 Images = Tensor | np.ndarray | list[Image.Image]
 Callback = Callable[["XMDPTPipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
@@ -168,7 +169,7 @@ class XMDPTPipeline(DiffusionPipeline):
     @torch.no_grad()
     def encode_condition(
         self,
-        source: Picture | list[Picture],
+        source: Source | list[Source],
         pose: Pose | list[Pose],
         generator: Generators = None,
         num_images_per_prompt: int = 1,
@@ -180,13 +181,18 @@ class XMDPTPipeline(DiffusionPipeline):
         sources, poses = as_list(source), as_list(pose)
         if not sources or not poses:
             raise ValueError(f"{'pose' if sources else 'source'}: an empty list")
-        photos = np.stack([read_picture(photo, size) for photo in sources])
+        views = [one if isinstance(one, tuple) else (one,) for one in sources]
+        if len({len(photos) for photos in views}) > 1:
+            raise ValueError("sources of several photos: give equally many of each person")
+        photos = np.stack([read_picture(photo, size) for person in views for photo in person])
         for photo in [] if any_source else photos:
             check_source(photo, "source")
         skeletons = np.stack([draw_pose(item, size, pose_finder) for item in poses])
         count = len(skeletons) * num_images_per_prompt
-        if len(photos) not in (1, len(skeletons)):
-            raise ValueError(f"{len(photos)} sources for {len(skeletons)} poses; give 1 or as many")
+        if len(sources) not in (1, len(skeletons)):
+            raise ValueError(
+                f"{len(sources)} sources for {len(skeletons)} poses; give 1 or as many"
+            )
         if isinstance(generator, list) and len(generator) != count:
             raise ValueError(f"{len(generator)} generators for {count} pictures; give 1 or as many")
         # Without autocast, like the features that the model was trained on: the VAE in full
@@ -198,12 +204,13 @@ class XMDPTPipeline(DiffusionPipeline):
             pose_tokens = self.encode_tokens("skeleton", to_signed(skeletons).to(device))
         self._check_tokens("photo", source_tokens)
         self._check_tokens("skeleton", pose_tokens)
-        repeats = count // len(photos)
-        moments = moments.repeat_interleave(repeats, 0)
-        source_tokens = source_tokens.repeat_interleave(repeats, 0)
+        rows = torch.arange(len(photos), device=device).view(len(sources), -1)  # a person each
+        rows = rows.repeat_interleave(count // len(sources), 0)
+        moments, source_tokens = moments[rows.flatten()], source_tokens[rows.flatten()]
         pose_tokens = pose_tokens.repeat_interleave(num_images_per_prompt, 0)
         # In float32 whatever the dtype of the weights, so that a seed means one picture.
-        noise = randn_tensor(moments.chunk(2, dim=1)[0].shape, generator, device)
+        noise = randn_tensor((count, *moments.chunk(2, dim=1)[0].shape[1:]), generator, device)
+        noise = noise.repeat_interleave(rows.shape[1], 0)  # so that two of one photo are as one
         latent = sample_latent(moments, noise, self.vae.config["scaling_factor"])
         dtype = self.transformer.dtype
         condition: Tensor = self.transformer.encode_condition(
@@ -304,7 +311,7 @@ class XMDPTPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        source: Picture | list[Picture],
+        source: Source | list[Source],
         pose: Pose | list[Pose],
         num_inference_steps: int | None = None,
         guidance_scale: float = 2.0,
@@ -324,7 +331,8 @@ class XMDPTPipeline(DiffusionPipeline):
         """Draw the person of `source` in each `pose`.
 
         Args:
-            source: a photo, or one for each pose: PIL or uint8 (H, W, 3), resized to a square.
+            source: a photo, or one for each pose: PIL or uint8 (H, W, 3), resized to a square. A
+                tuple is several photos of one person (in a list, since a lone one is a list).
             pose: skeleton pictures; key points (18 or 17, 2) in pixels of the square picture, -1
                 missing; OpenPose JSON; or photos, with `pose_finder`. One or a list.
             generator: one for all, or one for each picture, which makes a picture independent of

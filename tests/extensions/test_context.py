@@ -256,4 +256,5 @@ def test_a_saved_pipeline_draws_the_same(pipe, tmp_path):
     again = XMDPTPipeline.from_pretrained(tmp_path)
     again.set_progress_bar_config(disable=True)
     assert type(again.transformer) is ContextTransformer2DModel
-    assert torch.equal(draw(again, photo, poses[0], [0]), draw(pipe, photo, poses[0], [0]))
+    made, before = (draw(one, photo, poses[0], [0]) for one in (again, pipe))
+    torch.testing.assert_close(made, before, rtol=1e-4, atol=1e-4 * before.abs().max().item())

@@ -72,6 +72,6 @@ def test_rows_are_set_side_by_side(tmp_path, monkeypatch):
         assert of_all.loc["st_lpips", "gain"] == pytest.approx(less / 100)
         assert of_all.loc["colour_error", "gain"] == pytest.approx(less, abs=1)
         assert (of_all["pairs"] == len(data.pairs("test"))).all()
-    groups = gains.loc["X-MDPT-B", "st_lpips"]["pairs"]
+    groups = gains.loc["X-MDPT-B"].loc["st_lpips"]["pairs"]
     assert groups["everybody"] == groups["patterned clothes"] + groups["plain clothes"]
     assert groups.min() > 0

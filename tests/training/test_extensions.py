@@ -58,12 +58,15 @@ def test_a_state_is_not_taken_for_that_of_another_design(context, batches, featu
     ]
     trainers = [Trainer(model, batches, context.train) for model in models]
     assert isinstance(models[1], ContextTransformer2DModel)
-    for one, other in (trainers, trainers[::-1]):
-        one.save(tmp_path / "state.pt")
+    for number in (0, 1):
+        path = tmp_path / f"{number}.pt"
+        trainers[number].save(path)
         with pytest.raises(ConfigError, match="a model with another source_tokens_in_context;"):
-            other.load(tmp_path / "state.pt")
-    trainers[0].load(tmp_path / "state.pt")
-    assert_same_tensors(trainers[0].model.state_dict(), models[0].state_dict())
+            trainers[1 - number].load(path)
+    begun = {name: value.clone() for name, value in models[1].state_dict().items()}
+    next(trainers[1].run(1))
+    trainers[1].load(tmp_path / "1.pt")
+    assert_same_tensors(models[1].state_dict(), begun)
 
 
 def test_settings_without_an_extension_have_the_key_that_they_had(config):

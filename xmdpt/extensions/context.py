@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from xmdpt.config import ModelConfig
+from xmdpt.config import ConfigError, ModelConfig
 from xmdpt.model import (
     Attention,
     TDNetBlock,
@@ -76,31 +76,36 @@ class ContextTransformer2DModel(XMDPTTransformer2DModel, ModelMixin):  # type: i
     _no_split_modules: ClassVar[list[str]] = ["ContextBlock"]  # type: ignore[misc, assignment]
     _repeated_blocks: ClassVar[list[str]] = ["ContextBlock"]  # type: ignore[misc]
 
-    @wraps(XMDPTTransformer2DModel.__init__)
+    @wraps(XMDPTTransformer2DModel.__init__)  # type: ignore[misc]
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         if self.mipnet is not None:
             raise ValueError(f"{SETTING} needs mip_attention 'none'")
-        self.register_to_config(**{SETTING: True})
+        self.register_to_config(**{SETTING: True})  # type: ignore[no-untyped-call]
         # Last, so that all other weights are those of the plain model of this seed.
         self.type_embedding = nn.Parameter(torch.zeros(1, 1, self.config.hidden_size))
         nn.init.normal_(self.type_embedding, std=0.02)
 
     @classmethod
-    def from_config(cls, config: Any, *arguments: Any, **settings: Any) -> Any:
+    def from_config(
+        cls, config: Any = None, return_unused_kwargs: Any = False, **settings: Any
+    ) -> Any:
         """As of diffusers; the setting that the class stands for is no argument of it."""
         given = {name: value for name, value in config.items() if name != SETTING}
-        return super().from_config(given, *arguments, **settings)
+        return super().from_config(given, return_unused_kwargs, **settings)
 
     def encode_condition(
         self, pose_tokens: Tensor, source_tokens: Tensor, source_latent: Tensor
     ) -> Tensor:
-        """The condition (B, D + depth * N * 2D); arguments as of the plain model."""
+        """The condition (B, D + depth * N * 2D); as of the plain model, but of one photo each."""
+        if len(source_latent) != len(pose_tokens):
+            raise ConfigError(f"a model with {SETTING} takes one photo of a person")
         vector = super().encode_condition(pose_tokens, source_tokens, source_latent)
         c = self._condition(torch.zeros(()), vector)
         x = self._embed(source_latent) + self.type_embedding
         seen = []
         for index, block in enumerate(self.blocks):
+            assert isinstance(block, ContextBlock)
             x = self._enter(index, x)
             seen.append(block.keys_values(x, c).flatten(1))
             if index + 1 < len(self.blocks):  # behind the last block nothing is seen
