@@ -235,7 +235,8 @@ def _mean_of_views(vectors: Tensor, people: int) -> Tensor:
     """(V B, D), V views of each of B people -> (B, D)."""
     if len(vectors) == people:
         return vectors
-    return vectors.unflatten(0, (people, -1)).mean(1)
+    mean: Tensor = vectors.unflatten(0, (people, -1)).mean(1)
+    return mean
 
 
 # MIPNet (Section 3.3), used only in training

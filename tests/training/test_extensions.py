@@ -10,7 +10,7 @@ from xmdpt.config import ConfigError, load_config
 from xmdpt.extensions.context import ContextTransformer2DModel
 from xmdpt.features.cache import FeatureCache
 from xmdpt.training.run import build_model, settings_key, train_run
-from xmdpt.training.train import Trainer
+from xmdpt.training.train import Trainer, draw_batch
 
 WEIGHTS = "main/diffusion_pytorch_model.safetensors"
 
@@ -32,10 +32,28 @@ def test_source_tokens_in_context_lower_the_loss(context, batches, features):
     torch.manual_seed(0)
     model = build_model(context, FeatureCache(features))
     start = model.type_embedding.detach().clone()
-    made = Trainer(model, batches, context.train.model_copy(update={"learning_rate": 3e-3}))
+    changes = {"learning_rate": 3e-3, "precision": "bf16"}
+    made = Trainer(model, batches, context.train.model_copy(update=changes))
     losses = [report.losses["mse"] for report in made.run(60)]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
     assert not torch.equal(model.type_embedding, start)
+
+
+@pytest.mark.slow
+def test_a_step_with_source_tokens_is_one_graph(context, batches, features):
+    """As `train.compile` needs it, without a compiler: the same losses and gradients."""
+    torch.manual_seed(0)
+    made = Trainer(build_model(context, FeatureCache(features)), batches, context.train)
+    torch.nn.init.normal_(made.model.final_layer.linear.weight, std=0.1)
+    compiled = torch.compile(made.module, backend="aot_eager", fullgraph=True)
+    batch, found = draw_batch(batches, context.train, 16, 0), []
+    for module in (made.module, compiled):
+        losses = module(batch)
+        losses["mse"].mean().backward()
+        gradients = [p.grad.clone() for p in made.model.parameters() if p.grad is not None]
+        found.append((losses["mse"].detach(), gradients))
+        made.model.zero_grad()
+    torch.testing.assert_close(*found)
 
 
 def test_a_stop_changes_no_weight(context, features, tmp_path):

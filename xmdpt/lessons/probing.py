@@ -59,5 +59,6 @@ def _ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
     scaled, asked = (x - mean) / spread, (new - mean) / spread
     kernel = scaled @ scaled.T
     weight = 0.1 * np.trace(kernel) / len(kernel)
-    found: np.ndarray = np.linalg.solve(kernel + weight * np.eye(len(kernel)), y - y.mean(axis=0))
-    return asked @ scaled.T @ found
+    dual = np.linalg.solve(kernel + weight * np.eye(len(kernel)), y - y.mean(axis=0))
+    added: np.ndarray = asked @ scaled.T @ dual
+    return added
