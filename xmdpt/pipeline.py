@@ -169,7 +169,7 @@ class XMDPTPipeline(DiffusionPipeline):
     @torch.no_grad()
     def encode_condition(
         self,
-        source: Source | list[Source],
+        source: Source | Sequence[Source],
         pose: Pose | list[Pose],
         generator: Generators = None,
         num_images_per_prompt: int = 1,
@@ -311,7 +311,7 @@ class XMDPTPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        source: Source | list[Source],
+        source: Source | Sequence[Source],
         pose: Pose | list[Pose],
         num_inference_steps: int | None = None,
         guidance_scale: float = 2.0,
