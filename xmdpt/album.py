@@ -67,8 +67,15 @@ class How:
 class Readings:
     """Sources and poses, each file read and framed once, whatever comes of it."""
 
-    def __init__(self, how: How, finder: PeopleFinder, say: Callable[[str], None]) -> None:
-        self._how, self._finder, self._say = how, finder, say
+    def __init__(
+        self,
+        how: How,
+        finder: PeopleFinder,
+        say: Callable[[str], None],
+        more: Sequence[Path] = (),
+    ) -> None:
+        """Read nothing yet; `more` are other photos of the one person of all sources."""
+        self._how, self._finder, self._say, self._more = how, finder, say, more
         self._sources: dict[Path, Framed | PhotoError] = {}
         self._poses: dict[Path, Framed | PhotoError] = {}
 
@@ -96,7 +103,8 @@ class Readings:
 
     def both(self, line: Line) -> Prepared:
         person, target = self.source(line.source), self.pose(line.pose)
-        return combine(person, target, self._pose(line.pose), self._how.rescale)
+        others = [self.source(path) for path in self._more]
+        return combine(person, target, self._pose(line.pose), self._how.rescale, others)
 
     def _pose(self, path: Path) -> Subject:
         return Subject(path, units=self._how.pose_units, crop=self._how.crop)
@@ -141,11 +149,15 @@ class Album:
         finder: PeopleFinder,
         how: How,
         say: Callable[[str], None] = print,
+        more: Sequence[Path] = (),
     ) -> None:
-        """Read what an earlier call left; raises PhotoError where it is another program's."""
-        self.folder, self.pipe, self.how = folder, pipe, how
+        """Read what an earlier call left; raises PhotoError where it is another program's.
+
+        `more` are other photos of the one person whom all lines draw.
+        """
+        self.folder, self.pipe, self.how, self.more = folder, pipe, how, more
         self._digest = cache(file_digest)  # a file stands in many lines
-        self._readings = Readings(how, finder, say)
+        self._readings = Readings(how, finder, say, more)
         self._records = {row["out"]: row for row in _read_records(folder / TABLE)}
 
     @cached_property
@@ -161,7 +173,7 @@ class Album:
 
     def _made_by(self, line: Line) -> str:
         """A digest of all that a picture depends on."""
-        files = [self._digest(path) for path in (line.source, line.pose)]
+        files = [self._digest(path) for path in (line.source, line.pose, *self.more)]
         how = replace(self.how, seed=self._seed(line))
         drawn_by = (self._weights, dict(self.pipe.scheduler.config), self.pipe.best_preset)
         return fingerprint(files, str(how), *drawn_by, self.pipe.config["fast_timesteps"])

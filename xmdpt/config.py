@@ -192,6 +192,8 @@ class ModelConfig(Section):
     """Features of the source that CANet sees."""
     aggregation: Aggregation
     """How CANet joins its parts to one vector."""
+    source_tokens_in_context: bool = False
+    """Every block also sees the source's tokens (xmdpt.extensions.context); the paper: false."""
 
     @model_validator(mode="after")
     def _check(self) -> "ModelConfig":
@@ -199,6 +201,8 @@ class ModelConfig(Section):
             raise ValueError("hidden_size must be a multiple of num_heads")
         if self.decode_layers >= self.depth:
             raise ValueError("decode_layers must be less than depth")
+        if self.source_tokens_in_context and self.mip_attention != "none":
+            raise ValueError("source_tokens_in_context needs mip_attention none")
         return self
 
 
@@ -372,11 +376,9 @@ def _experiment(
             raise ConfigError(f"{key}: not a setting of a run, as train.batch_size is")
         changed[section][field] = value
     merged = _validate(tree | changed, path, f"experiments.{name}: ")
-    for checkpoint in merged.sample.checkpoints:
-        if checkpoint not in merged.train.checkpoints:
-            raise ConfigError(
-                f"{path}: sample.checkpoints: '{checkpoint}' is not in train.checkpoints"
-            )
+    for kept in merged.sample.checkpoints:
+        if kept not in merged.train.checkpoints:
+            raise ConfigError(f"{path}: sample.checkpoints: '{kept}' is not in train.checkpoints")
     return merged
 
 

@@ -3,6 +3,7 @@
 It has T = 1000 steps and linear betas from 1e-4 to 2e-2.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler, DDIMSchedulerOutput
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
@@ -205,6 +207,26 @@ def make_scheduler() -> XMDPTScheduler:
         timestep_spacing="linspace",
     )
     return scheduler
+
+
+def step_arguments(scheduler: Any, **given: Any) -> dict[str, Any]:
+    """Those of `given` that a step of the scheduler takes."""
+    known = inspect.signature(scheduler.step).parameters
+    return {name: value for name, value in given.items() if name in known}
+
+
+def learns_variance(scheduler: Any) -> bool:
+    """Whether a scheduler takes the learned variance; ValueError if it would misuse it."""
+    kind = scheduler.config.get("variance_type") or ""
+    asks = "variance_type" in inspect.signature(type(scheduler).__init__).parameters
+    if not (asks and kind.startswith("learned")):
+        return False
+    if not isinstance(scheduler, DDPMScheduler):
+        raise ValueError(
+            f"{type(scheduler).__name__} cannot use this model's learned variance: create it by "
+            "from_config(..., variance_type=None)"
+        )
+    return True
 
 
 def check_scheduler(scheduler: Any) -> None:

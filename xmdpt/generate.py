@@ -21,7 +21,6 @@ from xmdpt.photos.framing import drop_outside, squash, unsquash
 from xmdpt.photos.joints import check_keypoints
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.people import PeopleFinder
-from xmdpt.photos.poses import Picture
 from xmdpt.photos.retarget import rescale_pose
 from xmdpt.photos.sheets import Cell, grid
 from xmdpt.photos.sources import check_source
@@ -34,7 +33,7 @@ from xmdpt.photos.subjects import (
     report_missing,
     squash_points,
 )
-from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.pipeline import Source, XMDPTPipeline
 from xmdpt.presets import Preset, PresetError
 from xmdpt.support.pictures import to_signed
 from xmdpt.weights.load import load_pipeline
@@ -50,14 +49,22 @@ class Prepared:
     """A framed source and pose, for a model of any size.
 
     picture: RGB of DeepFashion's aspect. keypoints: (18, 2) in pixels of CANVAS, -1 missing.
+    more: other pictures of the same person.
     """
 
     picture: Image.Image
     keypoints: np.ndarray
+    more: tuple[Image.Image, ...] = ()
 
     def source_at(self, size: int) -> np.ndarray:
         """uint8 (size, size, 3)."""
         return squash(self.picture, size)
+
+    def views_at(self, size: int) -> Source:
+        """The source, or with more pictures of the person all of them, uint8 (size, size, 3)."""
+        if not self.more:
+            return self.source_at(size)
+        return tuple(squash(picture, size) for picture in (self.picture, *self.more))
 
     def keypoints_at(self, size: int) -> np.ndarray:
         """(18, 2) in pixels of the square picture."""
@@ -99,15 +106,17 @@ def generate(
     finder: PeopleFinder | None = None,
     say: Callable[[str], None] = print,
     any_source: bool = False,
+    more: Sequence[Subject] = (),
 ) -> Drawn:
     """Draw the person of `source` in the pose of `pose`: `load_pipeline`, `prepare`, `draw`.
 
+    `more` are other photos of the same person, whose looks are averaged.
     `preset` is by default the fastest that draws as well as `exact` (`XMDPTPipeline.best_preset`).
     Raises PhotoError, in one line, for whatever cannot be used.
     """
     finder = finder or PeopleFinder()
     pipe = load_pipeline(weights, device)  # first, so that a wrong name fails before detection
-    prepared = prepare(source, pose, finder, rescale, remove_background, say, any_source)
+    prepared = prepare(source, pose, finder, rescale, remove_background, say, any_source, more)
     return draw(pipe, prepared, seeds, ranking, preset, num_inference_steps, guidance_scale)
 
 
@@ -119,17 +128,21 @@ def prepare(
     remove_background: bool = False,
     say: Callable[[str], None] = print,
     any_source: bool = False,
+    more: Sequence[Subject] = (),
 ) -> Prepared:
     """Read and frame both; `say` is told which joints of the pose are missing.
 
     With `rescale` the pose takes the source's limb lengths (`rescale_pose`), and with `any_source`
-    a source may be of one colour, or a skeleton. Raises PhotoError.
+    a source may be of one colour, or a skeleton. `more` are other photos of the same person. Raises
+    PhotoError.
     """
     person = read_source(source, finder, rescale, remove_background, any_source)
+    others = [read_source(one, finder, False, remove_background, any_source) for one in more]
     target = read_pose(pose, finder)
-    for remark in (*person.remarks, *target.remarks):
-        say(f"note: {remark}")
-    prepared = combine(person, target, pose, rescale)
+    for framed in (person, *others, target):
+        for remark in framed.remarks:
+            say(f"note: {remark}")
+    prepared = combine(person, target, pose, rescale, others)
     report_missing(prepared.keypoints, str(pose.path), say)
     return prepared
 
@@ -158,8 +171,13 @@ def read_pose(pose: Subject, finder: PeopleFinder) -> Framed:
     return read_keypoints_subject(pose)
 
 
-def combine(person: Framed, target: Framed, pose: Subject, rescale: bool) -> Prepared:
-    """Set what `read_source` and `read_pose` have read beside each other; raises PhotoError."""
+def combine(
+    person: Framed, target: Framed, pose: Subject, rescale: bool, others: Sequence[Framed] = ()
+) -> Prepared:
+    """Set what `read_source` and `read_pose` have read beside each other; raises PhotoError.
+
+    `others` are read from more photos of the same person.
+    """
     points = target.keypoints
     assert person.picture is not None and points is not None, "both were asked for"
     if rescale:
@@ -169,7 +187,8 @@ def combine(person: Framed, target: Framed, pose: Subject, rescale: bool) -> Pre
         except ValueError as error:
             raise PhotoError(f"{pose.path}: {error}") from None
         points = check_keypoints(drop_outside(points, CANVAS), pose.path)
-    return Prepared(person.picture, points)
+    more = tuple(other.picture for other in others if other.picture is not None)
+    return Prepared(person.picture, points, more)
 
 
 def draw(
@@ -224,11 +243,11 @@ def sample(
 
     for start in range(0, len(items), BATCH):
         chunk = items[start : start + BATCH]
-        sources: list[Picture] = [prepared.source_at(pipe.size) for prepared, _ in chunk]
+        sources = [prepared.views_at(pipe.size) for prepared, _ in chunk]
         same = all(prepared.picture is chunk[0][0].picture for prepared, _ in chunk)
         try:
             images = pipe(
-                sources[0] if same else sources,  # one is encoded once
+                sources[:1] if same else sources,  # one is encoded once
                 [prepared.keypoints_at(pipe.size) for prepared, _ in chunk],
                 preset=preset or pipe.best_preset,
                 num_inference_steps=num_inference_steps,

@@ -106,10 +106,12 @@ class GELU(nn.Module):
 class TDNetBlock(nn.Module):
     """Transformer block whose normalisations and gates are set by the condition (adaLN-Zero)."""
 
+    attention: ClassVar[type[Attention]] = Attention
+
     def __init__(self, dim: int, num_heads: int, grid: int):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
-        self.attn = Attention(dim, num_heads, grid)
+        self.attn = self.attention(dim, num_heads, grid)
         self.norm2 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
         self.mlp = Mlp(dim, 4 * dim, act_layer=GELU)
         self.modulation = nn.Linear(dim, 6 * dim)
@@ -211,12 +213,17 @@ class CANet(nn.Module):
             self.join = TokenPool(3 if sources == "both" else 2, dim)
 
     def forward(self, pose_tokens: Tensor, source_tokens: Tensor, local_tokens: Tensor) -> Tensor:
-        """pose (B, M, width), source (B, M', width'), local (B, N, D) -> condition (B, D)."""
+        """pose (B, M, width), source (B, M', width'), local (B, N, D) -> condition (B, D).
+
+        With V B rows of the source, V photos of one person follow each other: their vectors count
+        as their mean (not in the paper).
+        """
         vectors = [self.pose_pool(self.pose_projection(pose_tokens))]
         if self.local_pool is not None:
-            vectors.append(self.local_pool(local_tokens))
+            vectors.append(_mean_of_views(self.local_pool(local_tokens), len(pose_tokens)))
         if self.source_projection is not None and self.source_pool is not None:
-            vectors.append(self.source_pool(self.source_projection(source_tokens)))
+            pooled = self.source_pool(self.source_projection(source_tokens))
+            vectors.append(_mean_of_views(pooled, len(pose_tokens)))
         if self.aggregation == "concat":
             joined: Tensor = self.join(torch.stack(vectors, dim=1))
         else:
@@ -224,10 +231,18 @@ class CANet(nn.Module):
         return joined
 
 
+def _mean_of_views(vectors: Tensor, people: int) -> Tensor:
+    """(V B, D), V views of each of B people -> (B, D)."""
+    if len(vectors) == people:
+        return vectors
+    mean: Tensor = vectors.unflatten(0, (people, -1)).mean(1)
+    return mean
+
+
 # MIPNet (Section 3.3), used only in training
 
 
-def _call_block(owner: nn.Module, block: nn.Module, *inputs: Tensor | None) -> Tensor:
+def call_block(owner: nn.Module, block: nn.Module, *inputs: Tensor | None) -> Tensor:
     """Call one of `owner`'s blocks, with gradient checkpointing if that is enabled."""
     if torch.is_grad_enabled() and owner.gradient_checkpointing:
         checkpoint = cast(Callable[..., Tensor], owner._gradient_checkpointing_func)
@@ -267,7 +282,7 @@ class MIPNet(nn.Module):
         predicted = x
         for name in self.order:
             block_context = context if name == "cross" else None
-            predicted = _call_block(self, self.blocks[name], predicted, condition, block_context)
+            predicted = call_block(self, self.blocks[name], predicted, condition, block_context)
         masked = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device).scatter(1, keep, False)
         return torch.where(masked[..., None], predicted, x)
 
@@ -290,6 +305,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         pose_tokens, pose_width, source_tokens, source_width: condition token counts and widths.
     """
 
+    block: ClassVar[type[TDNetBlock]] = TDNetBlock
     _supports_gradient_checkpointing = True
     _supports_group_offloading = False  # it works for `forward`, but not for `encode_condition`
     _no_split_modules: ClassVar[list[str]] = ["TDNetBlock"]  # type: ignore[misc, assignment]
@@ -341,12 +357,28 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
             canet_sources,
             aggregation,
         )
-        self.blocks = nn.ModuleList(TDNetBlock(hidden_size, num_heads, grid) for _ in range(depth))
+        self.blocks = nn.ModuleList(self.block(hidden_size, num_heads, grid) for _ in range(depth))
         self.mipnet: MIPNet | None = None
         if mip_attention != "none":
             self.mipnet = MIPNet(hidden_size, num_heads, grid, mip_attention)
         self.final_layer = FinalLayer(hidden_size, patch_size**2 * 2 * in_channels)
         self.initialize_weights()
+
+    @classmethod
+    def from_config(
+        cls, config: Any = None, return_unused_kwargs: Any = False, **settings: Any
+    ) -> Any:
+        """Build the class that `config` names: this one, or a subclass that is imported."""
+        name = config.get("_class_name", cls.__name__)
+        known = {kind.__name__: kind for kind in (cls, *cls.__subclasses__())}
+        if name not in known:
+            raise ValueError(
+                f"config.json names {name}, which is neither {cls.__name__} nor a subclass of it "
+                "that is imported"
+            )
+        if known[name] is not cls:
+            return known[name].from_config(config, return_unused_kwargs, **settings)
+        return super().from_config(config, return_unused_kwargs, **settings)
 
     def _check_config(self) -> None:
         config = self.config
@@ -419,7 +451,7 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def _run(self, blocks: nn.ModuleList, x: Tensor, *inputs: Tensor | None) -> Tensor:
         for block in blocks:
-            x = _call_block(self, block, x, *inputs)
+            x = call_block(self, block, x, *inputs)
         return x
 
     @property
@@ -439,7 +471,10 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def _decode(self, x: Tensor, c: Tensor) -> Tensor:
         """Decoder blocks and final layer: tokens (B, N, D) -> (B, 2C, H, W)."""
-        x = self._run(self.blocks[-self.config.decode_layers :], x, c)
+        return self._finish(self._run(self.blocks[-self.config.decode_layers :], x, c), c)
+
+    def _finish(self, x: Tensor, c: Tensor) -> Tensor:
+        """Final layer: tokens (B, N, D) -> (B, 2C, H, W)."""
         grid, p = math.isqrt(self.num_patches), self.config.patch_size
         patches: Tensor = (
             self.final_layer(x, c).unflatten(1, (grid, grid)).unflatten(-1, (p, p, -1))
@@ -454,7 +489,8 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """The condition vector y (B, D) of CANet; it does not depend on the timestep.
 
         pose_tokens (B, M, width), source_tokens (B, M', width'), source_latent (B, C, H, W) as
-        scaled for diffusion. A vector of zeros means no condition.
+        scaled for diffusion; or V B rows of the source, V photos of each person in turn. A vector
+        of zeros means no condition.
         """
         y: Tensor = self.canet(pose_tokens, source_tokens, self._embed(source_latent))
         return y

@@ -1,6 +1,5 @@
 """`XMDPTPipeline`: a photo and poses become pictures of that person in those poses."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,15 +11,22 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
-import xmdpt.model  # from_pretrained finds its class only among imported modules
+import xmdpt.extensions.context  # from_pretrained finds classes only in imported modules
+import xmdpt.model
 from xmdpt.config import MIN_STEPS, ConfigError, Objective
-from xmdpt.diffusion import check_scheduler, guidance_weight, guide, make_scheduler
+from xmdpt.diffusion import (
+    check_scheduler,
+    guidance_weight,
+    guide,
+    learns_variance,
+    make_scheduler,
+    step_arguments,
+)
 from xmdpt.features.cache import sample_latent
 from xmdpt.features.encoders import Kind, make_encoder
 from xmdpt.flow import make_flow_scheduler
@@ -29,6 +35,7 @@ from xmdpt.photos.sources import check_source
 from xmdpt.presets import Plan, Preset, best_preset, plan
 from xmdpt.support.pictures import to_signed, to_uint8
 
+Source = Picture | tuple[Picture, ...]
 Generators = torch.Generator | list[torch.Generator] | None
 Images = Tensor | np.ndarray | list[Image.Image]
 Callback = Callable[["XMDPTPipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
@@ -162,7 +169,7 @@ class XMDPTPipeline(DiffusionPipeline):
     @torch.no_grad()
     def encode_condition(
         self,
-        source: Picture | list[Picture],
+        source: Source | Sequence[Source],
         pose: Pose | list[Pose],
         generator: Generators = None,
         num_images_per_prompt: int = 1,
@@ -174,13 +181,18 @@ class XMDPTPipeline(DiffusionPipeline):
         sources, poses = as_list(source), as_list(pose)
         if not sources or not poses:
             raise ValueError(f"{'pose' if sources else 'source'}: an empty list")
-        photos = np.stack([read_picture(photo, size) for photo in sources])
+        views = [one if isinstance(one, tuple) else (one,) for one in sources]
+        if len({len(photos) for photos in views}) > 1:
+            raise ValueError("sources of several photos: give equally many of each person")
+        photos = np.stack([read_picture(photo, size) for person in views for photo in person])
         for photo in [] if any_source else photos:
             check_source(photo, "source")
         skeletons = np.stack([draw_pose(item, size, pose_finder) for item in poses])
         count = len(skeletons) * num_images_per_prompt
-        if len(photos) not in (1, len(skeletons)):
-            raise ValueError(f"{len(photos)} sources for {len(skeletons)} poses; give 1 or as many")
+        if len(sources) not in (1, len(skeletons)):
+            raise ValueError(
+                f"{len(sources)} sources for {len(skeletons)} poses; give 1 or as many"
+            )
         if isinstance(generator, list) and len(generator) != count:
             raise ValueError(f"{len(generator)} generators for {count} pictures; give 1 or as many")
         # Without autocast, like the features that the model was trained on: the VAE in full
@@ -192,37 +204,19 @@ class XMDPTPipeline(DiffusionPipeline):
             pose_tokens = self.encode_tokens("skeleton", to_signed(skeletons).to(device))
         self._check_tokens("photo", source_tokens)
         self._check_tokens("skeleton", pose_tokens)
-        repeats = count // len(photos)
-        moments = moments.repeat_interleave(repeats, 0)
-        source_tokens = source_tokens.repeat_interleave(repeats, 0)
+        rows = torch.arange(len(photos), device=device).view(len(sources), -1)  # a person each
+        rows = rows.repeat_interleave(count // len(sources), 0)
+        moments, source_tokens = moments[rows.flatten()], source_tokens[rows.flatten()]
         pose_tokens = pose_tokens.repeat_interleave(num_images_per_prompt, 0)
         # In float32 whatever the dtype of the weights, so that a seed means one picture.
-        noise = randn_tensor(moments.chunk(2, dim=1)[0].shape, generator, device)
+        noise = randn_tensor((count, *moments.chunk(2, dim=1)[0].shape[1:]), generator, device)
+        noise = noise.repeat_interleave(rows.shape[1], 0)  # so that two of one photo are as one
         latent = sample_latent(moments, noise, self.vae.config["scaling_factor"])
         dtype = self.transformer.dtype
         condition: Tensor = self.transformer.encode_condition(
             pose_tokens.to(dtype), source_tokens.to(dtype), latent.to(dtype)
         )
         return condition
-
-    def _step_arguments(self, generator: Generators, eta: float) -> dict[str, Any]:
-        """Those of generator and eta that the scheduler takes."""
-        known = inspect.signature(self.scheduler.step).parameters
-        given = {"generator": generator, "eta": eta}
-        return {name: value for name, value in given.items() if name in known}
-
-    def _learns_variance(self) -> bool:
-        """Whether the scheduler takes the learned variance; ValueError if it would misuse it."""
-        kind = self.scheduler.config.get("variance_type") or ""
-        asks = "variance_type" in inspect.signature(type(self.scheduler).__init__).parameters
-        if not (asks and kind.startswith("learned")):
-            return False
-        if not isinstance(self.scheduler, DDPMScheduler):
-            raise ValueError(
-                f"{type(self.scheduler).__name__} cannot use this model's learned variance: create "
-                "it by from_config(..., variance_type=None)"
-            )
-        return True
 
     def _predict(self, latents: Tensor, t: Tensor, condition: Tensor, power: float) -> Tensor:
         """Guided noise and variance (B, 2C, H, W), from both guidance passes in one batch."""
@@ -261,7 +255,8 @@ class XMDPTPipeline(DiffusionPipeline):
         listed = {} if timesteps is None else {"timesteps": [*timesteps]}
         self.scheduler.set_timesteps(*steps, **listed, device=latents.device)
         latents = latents * self.scheduler.init_noise_sigma  # which depends on the timesteps
-        arguments, learns_variance = self._step_arguments(generator, eta), self._learns_variance()
+        arguments = step_arguments(self.scheduler, generator=generator, eta=eta)
+        takes_variance = learns_variance(self.scheduler)
         self._interrupt = False
         self._guidance_scale = guidance_scale
         self._num_timesteps = len(self.scheduler.timesteps)
@@ -269,7 +264,7 @@ class XMDPTPipeline(DiffusionPipeline):
             if self._interrupt:
                 continue
             output = self._predict(latents, t, condition, guidance_power)
-            if not learns_variance:
+            if not takes_variance:
                 output = output.chunk(2, dim=1)[0]
             latents = self.scheduler.step(output, t, latents, **arguments).prev_sample
             if callback_on_step_end is not None:
@@ -316,7 +311,7 @@ class XMDPTPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        source: Picture | list[Picture],
+        source: Source | Sequence[Source],
         pose: Pose | list[Pose],
         num_inference_steps: int | None = None,
         guidance_scale: float = 2.0,
@@ -336,7 +331,8 @@ class XMDPTPipeline(DiffusionPipeline):
         """Draw the person of `source` in each `pose`.
 
         Args:
-            source: a photo, or one for each pose: PIL or uint8 (H, W, 3), resized to a square.
+            source: a photo, or one for each pose: PIL or uint8 (H, W, 3), resized to a square. A
+                tuple is several photos of one person (in a list, since a lone one is a list).
             pose: skeleton pictures; key points (18 or 17, 2) in pixels of the square picture, -1
                 missing; OpenPose JSON; or photos, with `pose_finder`. One or a list.
             generator: one for all, or one for each picture, which makes a picture independent of

@@ -35,6 +35,9 @@ assert "needs 4" in s.note.value and not s.button.disabled, "no pose is said, no
 SMALL = {
     "people": 2,
     "views": 3,
+    "crowd": 6,
+    "pairs_to_draw": 2,
+    "kept": [0, 4],
     "pairs_to_test": 4,
     "pairs_to_score": 4,
     "num_inference_steps": 4,

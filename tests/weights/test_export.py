@@ -1,7 +1,9 @@
 """Folders that diffusers loads without xmdpt: a run's weights, code and model card."""
 
+import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 
 from xmdpt.cli import app
 from xmdpt.config import ConfigError
+from xmdpt.extensions.context import ContextTransformer2DModel
 from xmdpt.support.arguments import BadInput
 from xmdpt.weights.export import export_pipeline, new_folder
 from xmdpt.weights.load import load_pipeline
@@ -71,6 +74,27 @@ def test_export_loads_where_xmdpt_is_not_installed(tiny_vae, tmp_path):
         export_pipeline(pipe, tmp_path / "out")
     with pytest.raises(ValueError, match="one word"):
         export_pipeline(pipe, tmp_path / "other", license="mine: all\n")
+
+
+def test_an_extension_of_the_network_is_exported_with_what_it_extends(
+    tiny_vae, tmp_path, monkeypatch
+):
+    """As one file that asks for nothing of the package."""
+    pipe = make_pipeline(tiny_vae)
+    pipe.transformer = ContextTransformer2DModel.from_config(dict(pipe.transformer.config))
+    export_pipeline(pipe, tmp_path / "out")
+    index = json.loads((tmp_path / "out/model_index.json").read_text())
+    stem, name = index["transformer"]
+    code = (tmp_path / f"out/transformer/{stem}.py").read_text()
+    assert "from xmdpt" not in code and "import xmdpt" not in code
+    alone = types.ModuleType("alone")
+    monkeypatch.setitem(sys.modules, "alone", alone)  # where dataclasses look
+    exec(compile(code, "alone", "exec"), vars(alone))
+    theirs = vars(alone)[name].from_pretrained(tmp_path / "out/transformer")
+    ours = load_pipeline(tmp_path / "out", "cpu").transformer
+    assert type(ours) is ContextTransformer2DModel and not isinstance(theirs, type(ours))
+    for network in (theirs, ours):
+        assert_same_tensors(network.state_dict(), pipe.transformer.state_dict())
 
 
 def test_a_trained_run_is_exported_with_its_encoders(tiny_vae, tmp_path, monkeypatch):

@@ -40,6 +40,12 @@ def generate(
             "source, pose and, optionally, out and seed."
         ),
     ] = None,
+    same_person: Annotated[
+        bool,
+        typer.Option(
+            "--same-person", help="All sources are photos of one person, whose looks are averaged."
+        ),
+    ] = False,
     source_keypoints: Annotated[
         Path | None, typer.Option(help="Joints of the source, instead of detecting them.")
     ] = None,
@@ -129,6 +135,7 @@ def generate(
     xmdpt generate --source me.jpg --pose dancer.jpg --out out.png --num 4 --sheet sheet.png,
     xmdpt generate --source me.jpg --source-keypoints me.json --pose dancer.json --out out.png,
     xmdpt generate --source me.jpg --source you.jpg --pose poses/ --out album,
+    xmdpt generate --source me.jpg --source back.jpg --same-person --pose dancer.json --out out.png,
     xmdpt generate --table pictures.csv --out album --json.
     """
     from xmdpt.album import How
@@ -146,14 +153,30 @@ def generate(
     }  # fmt: skip
     with answers(as_json) as answer, one_line(DataError):
         finder = PeopleFinder(detector, pose_estimator, segmenter, place, person_score)
+        more: list[Path] = []  # photos of the one person
+        if same_person:
+            source, more = _one_person(source, alone)
         if _is_one(source, pose, table):
             if gif:
                 raise BadInput("--gif needs several poses; this asks for one picture")
-            _draw_one(source[0], pose[0], alone, out, how, weights, finder, answer)
+            _draw_one([*source, *more], pose[0], alone, out, how, weights, finder, answer)
         elif given := [flag for flag, value in alone.items() if value is not None]:
             raise BadInput(f"{given[0]} {ALONE}")
         else:
-            _draw_many(source, pose, table, out, how, weights, finder, gif, answer)
+            _draw_many(source, more, pose, table, out, how, weights, finder, gif, answer)
+
+
+def _one_person(source: Sequence[Path], alone: dict[str, Any]) -> tuple[list[Path], list[Path]]:
+    """The first photo of the one person, in a list, and the others."""
+    from xmdpt.photos.tables import files_in
+
+    for flag in ("--source-keypoints", "--person"):
+        if alone[flag] is not None:
+            raise BadInput(f"{flag} is of one photo; --same-person takes several")
+    photos = files_in(source)
+    if len(photos) < 2:
+        raise BadInput("--same-person takes two photos or more: --source again, or a folder")
+    return photos[:1], photos[1:]
 
 
 def _is_one(source: Sequence[Path], pose: Sequence[Path], table: Path | None) -> bool:
@@ -169,7 +192,7 @@ def _is_one(source: Sequence[Path], pose: Sequence[Path], table: Path | None) ->
 
 
 def _draw_one(
-    source: Path,
+    photos: Sequence[Path],
     pose: Path,
     alone: dict[str, Any],
     out: Path,
@@ -183,13 +206,13 @@ def _draw_one(
     from xmdpt.photos.subjects import Subject
 
     source_keypoints, pose_keypoints, person, pose_person, sheet = alone.values()
-    given = [path for path in (source, pose, source_keypoints, pose_keypoints) if path]
+    given = [path for path in (*photos, pose, source_keypoints, pose_keypoints) if path]
     for path in [out] if sheet is None else [out, sheet]:
         check_writable(path, given)
         check_file(path)
         given.append(path)
     drawn = generate(
-        Subject(source, source_keypoints, how.source_units, person, how.crop, "--person"),
+        Subject(photos[0], source_keypoints, how.source_units, person, how.crop, "--person"),
         Subject(pose, pose_keypoints, how.pose_units, pose_person, how.crop, "--pose-person"),
         weights=weights,
         seeds=range(how.seed, how.seed + how.num),
@@ -202,6 +225,7 @@ def _draw_one(
         device=finder.device,
         finder=finder,
         any_source=how.any_source,
+        more=[Subject(path, crop=how.crop) for path in photos[1:]],
     )
     save_picture(drawn.pictures[drawn.best], out, how.mark)
     if sheet is not None:
@@ -217,6 +241,7 @@ def _draw_one(
 
 def _draw_many(
     source: Sequence[Path],
+    more: Sequence[Path],
     pose: Sequence[Path],
     table: Path | None,
     out: Path,
@@ -241,7 +266,7 @@ def _draw_many(
     pipe = load_pipeline(weights, finder.device)
     # One bar is enough.
     pipe.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
-    album = Album(out, pipe, finder, how, tqdm.write)
+    album = Album(out, pipe, finder, how, tqdm.write, more)
     result = album.draw(lines, partial(tqdm, desc=out.name, unit="batch", disable=None))
     written: list[Path] = []
     if result.lines:

@@ -7,6 +7,7 @@ import pandas as pd
 from xmdpt.config import Config, ConfigError
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import views_of_people
+from xmdpt.extensions.context import differences
 from xmdpt.features.cache import FeatureCache
 from xmdpt.features.encoders import make_encoder
 from xmdpt.model import XMDPTTransformer2DModel
@@ -25,11 +26,8 @@ def take_released(
     a model that has other settings than the run.
     """
     weights = XMDPTTransformer2DModel.from_pretrained(model, local_files_only=True)
-    for name, value in config.model:
-        if weights.config[name] != value:
-            raise ConfigError(
-                f"model.{name}: {value}, but {model} has {weights.config[name]}; change it to that"
-            )
+    for name, (wanted, found) in differences(config.model, weights).items():
+        raise ConfigError(f"model.{name}: {wanted}, but {model} has {found}; change it to that")
     cache = FeatureCache(features)
     encoder = None if "source_tokens" in cache.stored else make_encoder(**cache.source_encoder)
     data = DeepFashion(config.data.root, config.data.size)

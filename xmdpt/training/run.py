@@ -15,6 +15,7 @@ from torch.nn.utils import get_total_norm
 from xmdpt.config import Checkpoint, Config, ConfigError
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import views_of_people
+from xmdpt.extensions.context import ContextTransformer2DModel
 from xmdpt.features.cache import FeatureCache, PairBatches
 from xmdpt.features.encoders import make_encoder
 from xmdpt.model import XMDPTTransformer2DModel
@@ -43,17 +44,21 @@ Kept = dict[Checkpoint, int]
 
 def build_model(config: Config, cache: FeatureCache) -> XMDPTTransformer2DModel:
     """Build the model of `config.model` for the shapes of the cached features."""
+    settings = config.model.model_dump()
+    kind = XMDPTTransformer2DModel
+    if settings.pop("source_tokens_in_context"):
+        kind = ContextTransformer2DModel
     channels, latent_size, _ = cache.shape("moments")
     pose_tokens, pose_width = cache.shape("pose_tokens")
     source_tokens, source_width = cache.shape("source_tokens")
-    model: XMDPTTransformer2DModel = XMDPTTransformer2DModel(
+    model: XMDPTTransformer2DModel = kind(
         sample_size=latent_size,
         in_channels=channels // 2,
         pose_tokens=pose_tokens,
         pose_width=pose_width,
         source_tokens=source_tokens,
         source_width=source_width,
-        **config.model.model_dump(),
+        **settings,
     )
     return model
 
@@ -155,7 +160,7 @@ def settings_key(config: Config, start: str | None) -> str:
     apart = {"seed", "resume", "log_every", *SAME_WEIGHTS}
     resume = config.train.resume
     return fingerprint(
-        config.model.model_dump(),
+        config.model.model_dump(exclude_defaults=True),  # as before there were extensions
         config.train.model_dump(exclude=apart),
         start,
         resume and file_digest(resume),

@@ -189,7 +189,8 @@ class Trainer:
         state = read_state(path, NEEDED)
         found = state["settings"]
         own = _settings(self.model)
-        if differ := sorted(name for name in own if own[name] != found.get(name)):
+        names = sorted(own.keys() | found.keys())
+        if differ := [name for name in names if own.get(name) != found.get(name)]:
             raise ConfigError(
                 f"{path}: the state of a model with another {', '.join(differ)}; a training can "
                 "only go on with the model that it began with"

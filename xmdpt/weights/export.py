@@ -103,12 +103,12 @@ def export_pipeline(
         )
         for name, module in COMPONENTS.items():
             kind = type(getattr(pipe, name))
-            if kind.__module__ == module.__name__:
-                stem = f"{name}_xmdpt"
+            if kind.__module__.split(".")[0] == "xmdpt":
+                stem, code = f"{name}_xmdpt", inspect.getsource(module)
+                if kind.__module__ != module.__name__:  # an extension, with what it extends
+                    code = bundle(import_module(kind.__module__), kind.__name__)
                 index[name] = [stem, kind.__name__]
-                (partial / name / f"{stem}.py").write_text(
-                    inspect.getsource(module), encoding="utf-8"
-                )
+                (partial / name / f"{stem}.py").write_text(code, encoding="utf-8")
         index_path.write_text(json.dumps(index, indent=2) + "\n")
         (partial / "README.md").write_text(_card(pipe, title, origin, license), encoding="utf-8")
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from xmdpt.config import Config, ConfigError, SampleConfig
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name, spread
+from xmdpt.extensions.context import differences
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline, scheduler_for
 from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir
@@ -49,7 +50,7 @@ def load_run(
     _require(vae, "vae")
     _require(trained, f"train@{run}")
     model = _read(XMDPTTransformer2DModel, trained, f"train@{run}")
-    if differ := [name for name, value in config.model if model.config[name] != value]:
+    if differ := differences(config.model, model):
         raise ConfigError(
             f"{trained}: trained with another {', '.join(differ)} than params.yaml has now; "
             f"change that back, or train again with `dvc repro train@{run}`"
