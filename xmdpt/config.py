@@ -146,9 +146,9 @@ class VAEConfig(TrainerConfig):
         factor = 2 ** (len(self.block_out_channels) - 1)
         if self.crop % factor:
             raise ValueError(f"crop must be a multiple of {factor}")
-        if self.init is None and not self.train_encoder:
-            raise ValueError("train_encoder must be true if init is null")
         if self.init is None:
+            if not self.train_encoder:
+                raise ValueError("train_encoder must be true if init is null")
             _check_average(self.ema_decay, self.steps)
         return self
 
@@ -376,9 +376,8 @@ def _experiment(
             raise ConfigError(f"{key}: not a setting of a run, as train.batch_size is")
         changed[section][field] = value
     merged = _validate(tree | changed, path, f"experiments.{name}: ")
-    for kept in merged.sample.checkpoints:
-        if kept not in merged.train.checkpoints:
-            raise ConfigError(f"{path}: sample.checkpoints: '{kept}' is not in train.checkpoints")
+    if unknown := [*merged.sample.checkpoints.keys() - merged.train.checkpoints.keys()]:
+        raise ConfigError(f"{path}: sample.checkpoints: '{unknown[0]}' is not in train.checkpoints")
     return merged
 
 
@@ -392,8 +391,7 @@ def load_config(
     The keys of `changes` are like train.batch_size. All experiments in `runs` are checked. Raises
     `ConfigError`, which names the file and the key, for anything missing, unknown or out of range.
     """
-    path = Path(path)
-    tree = read_tree(path)
+    tree = read_tree(path := Path(path))
     config = _validate(tree, path)
     names = config.runs if run is None else [*config.runs, run]
     merged = {name: _experiment(tree, config, path, name, {}) for name in names}
