@@ -5,6 +5,7 @@ PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c '$(SUITS)' 2>/dev/null && echo $$p && break; done),false)
 UV ?= uv
 WORKERS ?=
+TESTS ?=
 STUDY ?= reports/reference/study
 BIN := $(CURDIR)/.venv/bin
 PIP_INSTALL := "$(BIN)/python" -m pip --disable-pip-version-check install
@@ -54,8 +55,8 @@ test: setup  ## Run the fast tests
 	$(IN_VENV) python -m pytest -m "not slow" --cov=xmdpt --cov-report=
 	@$(IN_VENV) sh -c 'echo "The tests reach $$(coverage report --format=total) % of the lines of xmdpt."'
 
-test-slow: setup  ## Run the tests that take long
-	$(IN_VENV) python -m pytest -m slow
+test-slow: setup  ## Run the tests that take long, or those of them in TESTS
+	$(IN_VENV) python -m pytest -m slow $(TESTS)
 
 docs: setup  ## Build the documentation as a site, for reading without a network
 	$(IN_VENV) NO_MKDOCS_2_WARNING=1 mkdocs build --strict

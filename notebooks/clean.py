@@ -12,11 +12,13 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def make_clean(notebook: dict[str, Any]) -> None:
-    """Take outputs, counts and metadata, but for tags, out of a notebook, in place."""
+    """Take outputs, counts and metadata, but for tags, out of a notebook; solutions stay hidden."""
     notebook["metadata"] = {"kernelspec": KERNEL}
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags")
         cell["metadata"] = {"tags": tags} if tags else {}
+        if "solution" in (tags or []):  # Lab folds it away
+            cell["metadata"]["jupyter"] = {"source_hidden": True}
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
 

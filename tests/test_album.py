@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from helpers.commands import xmdpt
+from helpers.commands import both, xmdpt
 from helpers.networks import make_pipeline
 from helpers.people import SIZE, NoFinder, body, draw_person
 from PIL import Image
@@ -168,21 +168,24 @@ def test_the_command_draws_everybody_and_goes_on(folder, files, monkeypatch, cap
     words = ["generate", "--source", "me.png", "--source", "you.png", "--pose", "poses",
              "--out", "out", "--weights", folder, "--steps", 2]  # fmt: skip
     assert xmdpt(monkeypatch, *words, "--gif") == 0
-    assert "drew 6, found 0 drawn" in capsys.readouterr().out
+    assert "drew 6, found 0 already drawn" in capsys.readouterr().out
     names = {path.name for path in (files / "out").iterdir()}
     assert {SHEET, TABLE, "me.gif", "you.gif", "you_p2.png"} < names and len(names) == 10
     assert len(records(files)) == 6 and records(files)[0].keys() == {*COLUMNS}
+    said, value = both(monkeypatch, capsys, *words)
+    assert (value["drawn"], value["found"], value["problems"]) == (0, 6, [])
+    assert said.endswith(f"wrote {', '.join(value['written'])}\n")
     (files / "poses/p9.txt").write_text("nonsense")
     assert xmdpt(monkeypatch, *words) == 2
     streams = capsys.readouterr()
-    assert "drew 0, found 6 drawn" in streams.out
+    assert "drew 0, found 6 already drawn" in streams.out
     assert streams.err.splitlines()[-1].endswith("(2 of 8 pictures were not drawn)")
     assert "p9.txt" in streams.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("change, said", [
     (["--table", "t.csv"], "--table names sources and poses"),
-    (["--person", 1], "--person draws one person in one pose, and this asks for more"),
+    (["--person", 1], "--person works with one person and one pose only, and this asks for more"),
     (["--out", "out.png"], "out.png: many pictures go into a folder"),
     (["--pose", "none.txt"], "none.txt: no such key point file (2 of 4 pictures were not drawn)"),
 ])  # fmt: skip
@@ -200,4 +203,4 @@ def test_a_missing_flag_is_named(files, monkeypatch, capsys):
     assert xmdpt(monkeypatch, *words) == 2
     assert "--pose is missing" in capsys.readouterr().err
     assert xmdpt(monkeypatch, *words, "--pose", files / "poses/p0.txt", "--gif") == 2
-    assert "--gif is of several poses" in capsys.readouterr().err
+    assert "--gif needs several poses" in capsys.readouterr().err

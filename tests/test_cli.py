@@ -78,7 +78,7 @@ def test_bad_input_is_one_line(folder, monkeypatch, capsys, words):
 def test_outside_a_clone_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert xmdpt(monkeypatch, "profile") == 2
-    assert "no profiles in" in capsys.readouterr().err
+    assert "no clone of xmdpt" in capsys.readouterr().err
 
 
 def test_a_broken_profile_is_not_put_in_place(folder, monkeypatch, capsys):

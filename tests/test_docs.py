@@ -14,8 +14,10 @@ from helpers.repository import NOTEBOOKS, ROOT
 
 from xmdpt.cli import app
 from xmdpt.config import Config
+from xmdpt.stages.notebook import has_tag
 
 sys.path.insert(0, str(ROOT / "docs/site"))
+import colab
 import reference
 import walkthroughs
 
@@ -122,6 +124,35 @@ def test_the_walkthroughs_are_shown_as_they_are_today(path: Path):
     assert kept["code"] == today, f"run: python docs/site/walkthroughs.py {path.stem}"
     assert path in NOTEBOOKS and walkthroughs.page(path).startswith("# ")
     assert any("![" in text for cell in kept["cells"] for text in cell), "with pictures"
+
+
+def test_the_notebook_for_colab_is_the_walkthrough_of_today():
+    assert colab.FOR_COLAB.read_text() == colab.notebook(colab.address()), (
+        "run: python docs/site/colab.py"
+    )
+    ours, theirs = (
+        [cell.source for cell in nbformat.read(path, as_version=4).cells]
+        for path in (colab.WALKTHROUGH, colab.FOR_COLAB)
+    )
+    assert [source for source in theirs if source not in ours] == theirs[1:3]
+    install = nbformat.reads(colab.notebook("https://example.org/me/mine"), as_version=4).cells[2]
+    said, _, pip = install.source.splitlines()
+    assert said == 'REPOSITORY = "https://example.org/me/mine"'
+    assert pip == '%pip install --quiet "xmdpt @ git+{REPOSITORY}"'
+
+
+def test_solutions_are_folded_on_the_site_and_in_lab():
+    for path in walkthroughs.NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        solutions = [cell for cell in cells if has_tag(cell, "solution")]
+        [asked] = [cell for cell in cells if cell.id == "exercises"]
+        assert 2 <= len(solutions) <= 3 and cells[-len(solutions) :] == solutions
+        folded = re.findall(
+            r'^\?\?\? success "Solution of exercise (\d)"$', walkthroughs.page(path), re.M
+        )
+        assert [cell.id for cell in solutions] == [f"solution-{number}" for number in folded]
+        assert all(f"\n{number}. " in asked.source for number in folded)
+        assert all("assert " in cell.source for cell in solutions), "each is checked as it runs"
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.commands import xmdpt
+from helpers.commands import both, xmdpt
 from helpers.networks import make_pipeline
 from helpers.people import SIZE, NoFinder, body, draw_person
 from PIL import Image
@@ -112,6 +112,9 @@ def test_the_command_draws(folder, person, tmp_path, monkeypatch, capsys):
     assert xmdpt(monkeypatch, *words, "--no-mark") == 0
     with Image.open(out) as made:
         assert "Software" not in made.info
+    said, value = both(monkeypatch, capsys, *words)
+    assert said.endswith(f"wrote {value['out']}, the best of 2: seed {value['seed']}\n")
+    assert max(value["closeness"], key=value["closeness"].get) == str(value["seed"])
 
 
 @pytest.mark.parametrize("bad, text", [

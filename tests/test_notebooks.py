@@ -43,7 +43,8 @@ def test_a_notebook_is_a_clean_source(path):
     assert len(set(ids)) == len(ids)
     assert [id for id in ids if not re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", id)] == []
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}, cell.id
+        hidden = {"jupyter": {"source_hidden": True}} if has_tag(cell, "solution") else {}
+        assert {key: cell.metadata[key] for key in set(cell.metadata) - {"tags"}} == hidden, cell.id
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None, f"{cell.id} has outputs"
 

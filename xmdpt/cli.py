@@ -6,6 +6,7 @@ from io import TextIOWrapper
 import typer
 
 from xmdpt.commands import (
+    bench,
     check,
     distill,
     draw,
@@ -26,9 +27,10 @@ app = typer.Typer(
 for command in (
     *(runs.info, runs.profile, runs.run, runs.train, stage.stage),
     *(generate.generate, check.check, draw.demo, draw.export, draw.convert),
-    *(measure.survey, measure.evaluate, measure.bench),
+    *(measure.survey, measure.evaluate),
 ):
     app.command()(command)
+app.add_typer(bench.app, name="bench")
 app.add_typer(report.app, name="report")
 app.add_typer(distill.app, name="distill")
 app.add_typer(study.app, name="study")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from xmdpt.settings_file import ConfigError, Loader, read_tree
+from xmdpt.settings_file import ConfigError, Loader, did_you_mean, read_tree
 
 __all__ = ["Config", "ConfigError", "Loader", "load_config"]  # and the sections by name
 
@@ -359,8 +359,8 @@ def _experiment(
 ) -> Config:
     """The settings with the differences of one experiment applied, and then `changes`."""
     if name not in config.experiments:
-        known = ", ".join(config.experiments)
-        raise ConfigError(f"{path}: runs: '{name}' is not in experiments ({known})")
+        known = f"({', '.join(config.experiments)}){did_you_mean(name, config.experiments)}"
+        raise ConfigError(f"{path}: runs: '{name}' is not in experiments {known}")
     experiment = config.experiments[name]
     changed = {
         section: tree[section] | getattr(experiment, section)

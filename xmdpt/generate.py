@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -242,6 +243,12 @@ def sample(
     return made
 
 
+@cache
+def _st_lpips() -> STLPIPS:
+    """The network, which an album asks for picture by picture."""
+    return STLPIPS()
+
+
 @torch.no_grad()
 def closeness(
     pipe: XMDPTPipeline, source: np.ndarray, pictures: Sequence[np.ndarray], ranking: Ranking
@@ -250,7 +257,7 @@ def closeness(
     reference = to_signed(source[None]).to(pipe.device)
     candidates = to_signed(np.stack(pictures)).to(pipe.device)
     if ranking == "st_lpips":
-        network = STLPIPS().to(pipe.device)
+        network = _st_lpips().to(pipe.device)
         close: list[float] = (-network(reference.expand_as(candidates), candidates)).tolist()
         return close
     ours, theirs = (pipe.encode_tokens("photo", x)[:, 0] for x in (candidates, reference))

@@ -1,6 +1,8 @@
 """A settings file as a tree: YAML as DVC reads it, and errors of one line that name the file."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,12 @@ import yaml
 
 class ConfigError(ValueError):
     """Settings that cannot be used; the message names the file and the key."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to add to a message on an unknown name: the known one like it, if there is one."""
+    close = difflib.get_close_matches(name, [*known], n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 class Loader(yaml.SafeLoader):

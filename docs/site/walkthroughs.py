@@ -12,11 +12,14 @@ import io
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from PIL import Image
+
+from xmdpt.stages.notebook import has_tag
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks/walkthrough").glob("[0-9]*.ipynb"))
@@ -32,7 +35,8 @@ def code_digest(notebook: nbformat.NotebookNode) -> str:
 def _shown(output: dict[str, Any], picture: Path) -> str:
     """An output as Markdown, its picture written to `picture`; empty where it shows nothing."""
     if output["output_type"] == "stream":
-        return f"```text\n{output['text'].rstrip()}\n```" if output["name"] == "stdout" else ""
+        said = output["text"].rstrip() if output["name"] == "stdout" else ""
+        return f"```text\n{said}\n```" if said else ""
     data = output.get("data", {})
     if "image/png" in data:
         raw = io.BytesIO(base64.b64decode(data["image/png"]))
@@ -74,6 +78,15 @@ def read_kept(path: Path) -> dict[str, Any]:
     return found
 
 
+def _folded(source: str, shown: list[str]) -> str:
+    """A solution that a click opens, under the exercise that its first line names."""
+    title = re.match(r"# (Exercise \d+)", source)
+    assert title, f"a solution begins with `# Exercise N: ...`, not with {source[:40]!r}"
+    return f'??? success "Solution of {title[1].lower()}"\n\n' + textwrap.indent(
+        "\n\n".join(shown), "    "
+    )
+
+
 def page(path: Path) -> str:
     """The notebook as Markdown, with what its cells showed."""
     outputs = iter(read_kept(path)["cells"])
@@ -82,7 +95,8 @@ def page(path: Path) -> str:
         if cell.cell_type == "markdown":
             parts.append(cell.source)
         elif cell.cell_type == "code":
-            parts += [f"```python\n{cell.source}\n```", *next(outputs, [])]
+            shown = [f"```python\n{cell.source}\n```", *next(outputs, [])]
+            parts += [_folded(cell.source, shown)] if has_tag(cell, "solution") else shown
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,5 +1,6 @@
 """What networks cost: sizes of the stand-ins, closed-form counts, timing in rounds."""
 
+import json
 import time
 from functools import partial
 from typing import get_args
@@ -111,7 +112,7 @@ def test_a_training_batch_is_what_the_training_module_reads():
     [(("--models", "x_mdpt_s,pidm"), "pidm"), (("--device", "nonesuch"), "--device")],
 )
 def test_bench_refuses_in_one_line(monkeypatch, capsys, words, named):
-    assert xmdpt(monkeypatch, "bench", *words) == 2
+    assert xmdpt(monkeypatch, "bench", "networks", *words) == 2
     error = capsys.readouterr().err
     assert named in error and len(error.splitlines()) == 1
 
@@ -131,3 +132,13 @@ def test_the_small_model_is_measured():
     assert training["parameters"] / 1e6 == pytest.approx(39.12, abs=0.01)
     # Three passes' worth for each of the two, and the source's without gradient.
     assert training["flops"] > 5 * measured["networks"]["x_mdpt_s"]["flops"]
+
+
+@pytest.mark.slow
+def test_bench_answers_scripts_with_what_it_writes(tmp_path, monkeypatch, capsys):
+    words = ["bench", "networks", "--models", "dinov2_base", "--repeats", "1", "--json"]
+    words += ["--device", "cpu", "--out", str(tmp_path / "bench.json")]
+    assert xmdpt(monkeypatch, *words) == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out) == json.loads((tmp_path / "bench.json").read_text())
+    assert "round 1 of 1" in streams.err

@@ -3,8 +3,10 @@
 import io
 import itertools
 import json
+import os
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,7 +24,8 @@ import httpx
 
 from xmdpt.data.keypoints import JOINTS, missing
 from xmdpt.demo import page
-from xmdpt.demo.page import parse_pose, serve, stored_poses
+from xmdpt.demo.page import serve
+from xmdpt.demo.poses import parse_pose, pose_pictures, stored_poses
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK
 from xmdpt.photos.people import PeopleFinder
@@ -75,12 +78,10 @@ def upload(client, name: str, content: bytes) -> dict:
     return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
 
 
-def call(client, inputs: int, outputs: int, data: list, session: str) -> tuple[bool, dict]:
-    """Whether the function with so many inputs and outputs succeeded, and what came out."""
+def call(client, name: str, data: list, session: str) -> tuple[bool, dict]:
+    """Whether the endpoint of that name succeeded, and what came out."""
     [number] = [
-        d["id"]
-        for d in client.get("/config").json()["dependencies"]
-        if (len(d["inputs"]), len(d["outputs"])) == (inputs, outputs)
+        d["id"] for d in client.get("/config").json()["dependencies"] if d["api_name"] == name
     ]
     body = {"data": data, "fn_index": number, "session_hash": session}
     client.post("/gradio_api/queue/join", json=body).raise_for_status()
@@ -94,18 +95,19 @@ def call(client, inputs: int, outputs: int, data: list, session: str) -> tuple[b
 
 
 def take_source(client, file, session="a"):
-    return call(client, 2, 2, [file, None], session)
+    return call(client, "source", [file, None], session)
 
 
 def take_pose(client, file, session="a"):
-    return call(client, 2, 1, [file, None], session)
+    return call(client, "pose", [file, None], session)
 
 
 def draw(client, pose, session, count=2, steps=2, seed=3, preset="exact"):
-    return call(client, 7, 2, [None, pose, seed, count, preset, steps, 2.0], session)
+    return call(client, "draw", [None, pose, seed, count, preset, steps, 2.0], session)
 
 
-def test_stored_poses_are_whole_people():
+def test_stored_poses_are_whole_people_and_many():
+    assert len(pose_pictures()) == len(stored_poses()) >= 24
     for name, joints in stored_poses().items():
         points = parse_pose(json.dumps(joints))
         assert points.shape == (18, 2) and (~missing(points)).sum() >= 14, name
@@ -154,10 +156,34 @@ def test_a_person_is_drawn_and_the_pictures_are_marked(client, photo):
 def test_a_rendered_person_is_drawn(client):
     """Any number is a person."""
     for number in (3, 10**12, None):
-        done, output = call(client, 1, 2, [number], "rendered")
+        done, output = call(client, "render", [number], "rendered")
         assert done, output
     done, output = draw(client, json.dumps(next(iter(stored_poses().values()))), "rendered")
     assert done and len(output["data"][0]) == 2, output
+
+
+CLIENT = """
+import json, sys
+from gradio_client import Client, handle_file
+
+address, photo, pose = sys.argv[1:]
+client = Client(address, verbose=False, analytics_enabled=False)
+client.predict(handle_file(photo), None, api_name="/source")
+pose = client.predict(handle_file(pose), None, api_name="/pose")["value"]
+pictures, best = client.predict(pose, 3, 2, "exact", 2, 2.0, api_name="/draw")
+print(json.dumps([len(pictures), best]))
+"""
+
+
+def test_programs_call_the_endpoints_by_name(address, photo, tmp_path):
+    """From a process of its own: the client, unlike the server, asks other machines for news."""
+    pose = tmp_path / "pose.txt"
+    np.savetxt(pose, next(iter(stored_poses().values())))
+    command = [sys.executable, "-c", CLIENT, address, str(photo), str(pose)]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "no_proxy": "127.0.0.1"}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    count, best = json.loads(done.stdout.splitlines()[-1])
+    assert count == 2 and Image.open(best).size == (SIZE, round(SIZE * 1101 / 750))
 
 
 def test_joints_from_a_file_come_to_the_editor(client):
@@ -165,7 +191,8 @@ def test_joints_from_a_file_come_to_the_editor(client):
     file = upload(client, "pose.txt", "\n".join(f"{x} {y}" for x, y in joints).encode())
     done, output = take_pose(client, file)
     assert done, output
-    points = np.array(json.loads(output["data"][0]), float)
+    assert output["data"][0]["props"]["photo"] == "", "there is no photo to trace"
+    points = np.array(json.loads(output["data"][0]["value"]), float)
     across, before = points[5] - points[2], joints[5] - joints[2]
     np.testing.assert_allclose(
         across / np.ptp(points, 0)[1], before / np.ptp(joints, 0)[1], atol=0.02
@@ -300,7 +327,7 @@ def test_in_a_real_browser(address, photo, tmp_path, monkeypatch):
         browser.wait("document.querySelector('#editor .note').textContent.length > 0")
 
         browser.upload("input[type=file]", photo)
-        browser.wait("[...document.images].some(i => i.src.includes('file=') && i.naturalWidth)")
+        browser.wait("document.querySelector('#person img')?.naturalWidth")
 
         start = np.array(next(iter(stored_poses().values())), float)
         wrist = JOINTS.index("left_wrist")
@@ -336,3 +363,64 @@ def test_in_a_real_browser(address, photo, tmp_path, monkeypatch):
     outside = [url for url in browser.urls
                if not url.startswith((address, "data:", "blob:", "about:"))]  # fmt: skip
     assert browser.urls and outside == []
+
+
+NOW = "document.querySelector('#editor').textContent && window.pose()"
+POSE = """
+window.pose = () => { const c = document.querySelector('#editor canvas');
+  return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.join().length +
+    ':' + c.toDataURL().length + ':' + c.toDataURL().slice(-400) }
+"""
+KEEP = """
+URL.createObjectURL = (blob) => { blob.text().then((text) => { window.saved = text }); return '#' }
+"""
+
+
+def act(browser, name):
+    browser.value(f"document.querySelector('#editor [data-do={name}]').click()")
+
+
+@pytest.mark.slow
+def test_the_editor_undoes_mirrors_saves_and_traces(address, photo, tmp_path):
+    """And the page fits a phone."""
+    with browse(tmp_path / "profile") as browser:
+        for domain in ("Page", "Network", "Runtime", "DOM"):
+            browser.do(f"{domain}.enable")
+        size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        browser.do("Emulation.setDeviceMetricsOverride", **size)
+        browser.do("Page.navigate", url=address)
+        browser.wait("!!document.querySelector('#editor canvas')")
+        browser.wait("document.querySelector('#editor .note').textContent.length > 0")
+        browser.value(POSE + KEEP)
+        assert browser.value("document.documentElement.scrollWidth") <= 390
+        disabled = "document.querySelector('#editor [data-do={}]').disabled"
+        assert browser.value(disabled.format("undo")) and browser.value(disabled.format("redo"))
+
+        first = browser.value(NOW)
+        act(browser, "mirror")
+        mirrored = browser.value(NOW)
+        assert mirrored != first
+        act(browser, "undo")
+        assert browser.value(NOW) == first and browser.value(disabled.format("undo"))
+        act(browser, "redo")
+        assert browser.value(NOW) == mirrored and browser.value(disabled.format("redo"))
+        act(browser, "mirror")
+        assert browser.value(NOW) == first, "twice mirrored is as it was"
+
+        browser.value("document.querySelectorAll('#poses button')[9].click()")
+        browser.wait(f"({NOW}) !== {json.dumps(first)}")
+        act(browser, "undo")
+        assert browser.value(NOW) == first, "a pose that was chosen is undone too"
+
+        act(browser, "save")
+        saved = json.loads(browser.wait("window.saved"))
+        joints = np.array(saved["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
+        np.testing.assert_array_equal(joints[:, :2], next(iter(stored_poses().values())))
+        assert (saved["canvas_width"], saved["canvas_height"]) == (750, 1101)
+
+        browser.upload("input[type=file]", photo)
+        browser.wait("document.querySelector('#person img')?.naturalWidth")
+        browser.value("document.querySelector('input[type=checkbox]').click()")
+        browser.wait(f"({NOW}) !== {json.dumps(first)}")
+        browser.screenshot(tmp_path / "phone.png")
+    assert browser.problems == []

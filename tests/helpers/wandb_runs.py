@@ -20,6 +20,7 @@ class OfflineRun:
     summary: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
 
     def curve(self, key: str) -> dict[int, float]:
         """Step -> value."""
@@ -47,6 +48,8 @@ def read_run(folder: Path) -> OfflineRun:
             run.summary |= content.get("update", {})
         elif record["type"] == "history":
             run.history.append(content["item"])
+        elif record["type"] == "artifact":
+            run.artifacts.append(content)
         elif record["type"] == "files":
             run.files += [file["path"] for file in content["files"]]
     return run

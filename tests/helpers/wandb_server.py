@@ -15,7 +15,7 @@ PROJECT |= {"isBenchmark": False, "user": None}
 
 
 class Server(ThreadingHTTPServer):
-    """Keeps what it was sent: reports by id, the lines of each run's history, names of files."""
+    """Keeps what it was sent: reports and artifacts by id, lines of histories, names of files."""
 
     daemon_threads = True
 
@@ -24,6 +24,8 @@ class Server(ThreadingHTTPServer):
         self.views: dict[str, dict[str, Any]] = {}
         self.histories: dict[str, list[dict[str, Any]]] = {}
         self.files: list[str] = []
+        self.artifacts: dict[str, dict[str, Any]] = {}
+        self.used: list[str] = []
 
     @property
     def url(self) -> str:
@@ -39,6 +41,10 @@ class Server(ThreadingHTTPServer):
             "GetProjects": self._projects,
             "ServerFeaturesQuery": lambda _: {"serverInfo": {"features": []}},
             "RunResumeStatus": lambda _: {"model": None},
+            "query ArtifactType(": lambda _: {"project": {"artifact": None}},
+            "query ArtifactByID": self._artifact,
+            "mutation CreateArtifact ": self._make,
+            "mutation UseArtifact": self._use,
         }.items():
             if name in query:
                 return reply(given)
@@ -59,6 +65,32 @@ class Server(ThreadingHTTPServer):
         run = {"id": "b", "name": given["name"], "displayName": given["displayName"]}
         run |= {"description": "", "config": "{}", "sweepName": None, "historyLineCount": 0}
         return {"upsertBucket": {"bucket": run | {"project": project}, "inserted": True}}
+
+    def _make(self, given: dict[str, Any]) -> dict[str, Any]:
+        number = f"artifact{len(self.artifacts)}"
+        self.artifacts[number] = given["input"]
+        made = {"id": number, "state": "COMMITTED", "artifactSequence": {"latestArtifact": None}}
+        return {"createArtifact": {"artifact": made}}
+
+    def _use(self, given: dict[str, Any]) -> dict[str, Any]:
+        self.used.append(given["input"]["artifactID"])
+        return {"useArtifact": {"artifact": {"id": self.used[-1]}}}
+
+    def _artifact(self, given: dict[str, Any]) -> dict[str, Any]:
+        about = self.artifacts[given["id"]]
+        project = {"id": "p", "internalId": "7", "name": PROJECT["name"], "entity": {"name": ME}}
+        found = {
+            "__typename": "ArtifactSequence",
+            "id": "s",
+            "name": about["artifactCollectionName"],
+        }
+        found |= {"project": project}
+        answer = {"__typename": "Artifact", "id": given["id"], "artifactSequence": found}
+        answer |= {"artifactType": {"name": about["artifactTypeName"]}, "state": "COMMITTED"}
+        answer |= {"versionIndex": 0, "ttlDurationSeconds": -1, "ttlIsInherited": True, "tags": []}
+        answer |= {"size": 1, "digest": about["digest"], "fileCount": 1, "aliases": []}
+        empty = ("description", "metadata", "historyStep", "commitHash", "updatedAt")
+        return {"artifact": answer | {"createdAt": "2026-01-01"} | dict.fromkeys(empty)}
 
     def _places(self, given: dict[str, Any]) -> dict[str, Any]:
         files = [{"name": name, "uploadUrl": f"{self.url}/up/{name}"} for name in given["files"]]

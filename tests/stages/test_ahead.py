@@ -1,5 +1,6 @@
 """Runs trained ahead of the graph: it finds them finished, and they are what it would have made."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,26 +11,40 @@ from helpers.projects import write_project
 from helpers.repository import ROOT
 
 from xmdpt.config import ConfigError
-from xmdpt.stages.ahead import stale_runs, train_ahead
+from xmdpt.stages.ahead import Ahead, make_ahead, stale_work
 from xmdpt.stages.kept import drop_recorded
 
 WEIGHTS = "main/diffusion_pytorch_model.safetensors"
+OUTPUTS = {"train": "models", "sample": "data/samples", "evaluate": "reports/scores"}
+DEPENDS = {"train": [], "sample": ["models/${item.run}"], "evaluate": ["data/samples/${item.run}"]}
 GRAPH = {
     "stages": {
-        "train": {
+        stage: {
             "matrix": {"run": "${runs}"},
-            "cmd": "python -m helpers.stage ${item.run}",
-            "params": ["train"],
-            "outs": ["models/${item.run}"],
+            "cmd": f"python -m helpers.stage {stage} ${{item.run}}",
+            "deps": DEPENDS[stage],
+            "params": [stage],
+            "outs": [f"{folder}/${{item.run}}{'.json' * (stage == 'evaluate')}"],
         }
+        for stage, folder in OUTPUTS.items()
     }
 }
 RUNS = {"base_b": {"title": "B"}, "plain": {"title": "plain", "model": {"mip_attention": "none"}}}
+ALL = ("train", "sample", "evaluate")
+
+
+def set_params(project, **changes) -> None:
+    """Change parts of params.yaml."""
+    settings = yaml.safe_load((project / "params.yaml").read_text())
+    for part, values in changes.items():
+        settings[part] |= values
+    (project / "params.yaml").write_text(yaml.safe_dump(settings))
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     write_project(tmp_path, RUNS, checkpoints={"main": 6}, batch_size=4, save_every=3)
+    set_params(tmp_path, sample={"num_inference_steps": 2, "precision": "fp32"})
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(GRAPH))
     monkeypatch.chdir(tmp_path)
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
@@ -37,38 +52,58 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def repro() -> None:
+def repro(*stages: str) -> None:
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     env = os.environ | {"PATH": path, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], env=env, check=True)
+    command = [sys.executable, "-m", "dvc", "repro", "-q", *stages]
+    subprocess.run(command, env=env, check=True)
+
+
+def made(project) -> dict[str, int]:
+    """When each picture and each row of scores that stages go on from was written."""
+    paths = [*project.glob("data/samples/.*partial*/main/*.png")]
+    paths += project.glob("data/cache/scores/*/*/rows-*.json")
+    return {path.relative_to(project).as_posix(): path.stat().st_mtime_ns for path in paths}
 
 
 @pytest.mark.slow
-def test_the_graph_finds_what_was_trained_ahead(project):
-    assert stale_runs() == ["base_b", "plain"]
-    assert dict(train_ahead(2)) == {"base_b": True, "plain": True}
+def test_the_graph_finds_what_was_made_ahead(project):
+    both = [Ahead("base_b", ALL), Ahead("plain", ALL)]
+    assert stale_work() == both
+    assert dict(make_ahead(2)) == dict.fromkeys(both, True)
     ahead = {run: (project / "models" / run / WEIGHTS).read_bytes() for run in RUNS}
+    written = made(project)
+    assert all(any(f"scores/{run}/" in name for name in written) for run in RUNS)
     repro()
     for run, weights in ahead.items():
         assert (project / f"{run}.steps").read_text() == "0", "nothing was left to train"
         assert (project / "models" / run / WEIGHTS).read_bytes() == weights
+        scores = json.loads((project / f"reports/scores/{run}.json").read_text())
+        assert scores["main"]["count"] == sum(f"/.{run}." in name for name in written)
+    assert made(project) == written, "nothing was left to draw or to score"
     drop_recorded(project)
     assert not [*project.glob("models/.*partial*")], "no state is left behind"
-    assert stale_runs() == [] and [*train_ahead(2)] == []
+    assert stale_work() == [] and [*make_ahead(2)] == []
+
+    set_params(project, sample={"guidance_scale": 1.5})
+    rest = [Ahead(run, ALL[1:]) for run in RUNS]
+    assert stale_work() == rest, "what is trained stays"
+    assert dict(make_ahead(2)) == dict.fromkeys(rest, True)
+    assert not made(project).keys() <= written.keys()
 
 
 @pytest.mark.slow
 def test_one_run_that_fails_leaves_the_others(project):
-    settings = yaml.safe_load((project / "params.yaml").read_text())
-    settings["experiments"]["plain"]["train"] = {"init": "nowhere"}
-    (project / "params.yaml").write_text(yaml.safe_dump(settings))
-    assert dict(train_ahead(2)) == {"base_b": True, "plain": False}
+    broken = RUNS | {"plain": RUNS["plain"] | {"train": {"init": "nowhere"}}}
+    set_params(project, experiments=broken)
+    done = {job.run: succeeded for job, succeeded in make_ahead(2)}
+    assert done == {"base_b": True, "plain": False}
     assert (project / "models/base_b").is_dir() and not (project / "models/plain").exists()
 
 
 def test_what_is_missing_is_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="`dvc repro features` makes it"):
-        next(train_ahead(1))
+        next(make_ahead(1))
     with pytest.raises(ConfigError, match="dvc status: "):
-        stale_runs()
+        stale_work()

@@ -134,4 +134,4 @@ def test_without_the_extra_it_says_how_to_get_it(reproduced, monkeypatch, capsys
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     assert xmdpt(monkeypatch, "report", "publish") == 2
-    assert "pip install -e '.[wandb]'" in capsys.readouterr().err
+    assert "pip install wandb-workspaces" in capsys.readouterr().err

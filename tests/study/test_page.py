@@ -10,7 +10,14 @@ from PIL import Image
 
 from xmdpt.study.design import load_design
 from xmdpt.study.figures import draw_figures
-from xmdpt.study.findings import find, papers_gain, relative, trend_rows
+from xmdpt.study.findings import (
+    find,
+    gain_so_far,
+    papers_gain,
+    relative,
+    shared_seeds,
+    trend_rows,
+)
 from xmdpt.study.page import (
     BEGIN,
     DECIDED,
@@ -97,6 +104,16 @@ def test_gains_are_in_per_cent_of_what_base_b_lacks(found):
     assert papers_gain(claims["guidance_fid"]) is None
 
 
+def test_before_all_seeds_are_there_gains_are_of_those_that_both_rows_have(found):
+    by_name = {row["name"]: row for row in verdict_rows(found)}
+    size = by_name["size_l_b"]
+    assert size["status"] == "not run" and size["verdict"] == "2 of 3 seeds"
+    assert size["better, worse"] == "60.0, 60.0" and size["gain"] == "+0.0 %"
+    ssim = DESIGN.claims["longer_ssim"]
+    assert gain_so_far(found, ssim, [0]) == pytest.approx(0, abs=4), "the larger is better"
+    assert shared_seeds(found, DESIGN.claims["size_l_b"]) == [*DESIGN.seeds[:-1]]
+
+
 def test_trends_compare_maskings_where_all_rows_are_there(found):
     rows = {(row["trend"], row["over"], row["metric"]): row for row in trend_rows(found)}
     assert len(rows) == 4 * len(DESIGN.trends)
@@ -108,7 +125,7 @@ def test_trends_compare_maskings_where_all_rows_are_there(found):
 
 def test_the_page_says_it(found, folder):
     text = page(found, ["verdicts.png", "rows.jpg"])
-    assert "The study is not finished" in text and "commit cccccccccccc" in text
+    assert "until then the mean so far is shown" in text and "commit cccccccccccc" in text
     assert "trends.png" not in text and "![" in text
     [line] = [line for line in text.splitlines() if "MIPNet beats the plain transformer" in line]
     assert "+5.7 %" in line and "60.0, 75.0" in line and "| supported" in line
@@ -162,10 +179,15 @@ def test_a_page_before_any_row_has_all_its_seeds(folder, tmp_path):
     for path in (tmp_path / "runs").glob(f"*-{DESIGN.seeds[-1]}.json"):
         path.unlink()
     text = write_page(DESIGN, tmp_path).read_text()
+    so_far = decided(find(DESIGN, tmp_path / "runs"))
     for row in DESIGN.rows:
         for path in (tmp_path / "runs").glob(f"{row}-*.json"):
             path.unlink()
     assert "0 of 90 drawings" in write_page(DESIGN, tmp_path).read_text(), "baselines alone"
     assert "under way: 0 of 90" in decided(find(DESIGN, tmp_path / "runs"))
-    assert f"{len(DESIGN.claims)} not run" in text and "| `no_mask`" in text
+    assert "| `no_mask`" in text and "claims: " not in text
+    for shown in (text, so_far):
+        [line] = [x for x in shown.splitlines() if "MIPNet beats the plain transformer" in x]
+        assert "+25.0 %" in line and "2 of 3 seeds" in line
+    assert "60.0, 75.0" in text and "under way: 60 of 90" in so_far
     assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".json", ".jpg", ""}

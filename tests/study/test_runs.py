@@ -15,7 +15,7 @@ from xmdpt.study import workers
 from xmdpt.study.design import Design
 from xmdpt.study.runs import carry_out, score_baselines
 from xmdpt.study.scores import read_drawing, read_drawings, scores_of
-from xmdpt.study.status import as_text
+from xmdpt.study.status import as_text, collect
 from xmdpt.study.workers import Run, all_runs, carry_out_all, check_commit, select
 
 
@@ -144,7 +144,7 @@ def test_a_study_goes_on_in_processes_and_a_failed_run_hides_no_other(project, m
     assert next(made) == Run("plain", 0)
     with pytest.raises(RuntimeError, match="failed: nobody, seed 0"):
         next(made)
-    assert as_text(SEEDS, out).splitlines()[-1].startswith("1 of 4 runs, ")
+    assert as_text(collect(SEEDS, out)).splitlines()[-1].startswith("1 of 4 runs, ")
 
 
 def test_runs_of_another_code_are_not_mixed_in(made, project, tmp_path, monkeypatch):

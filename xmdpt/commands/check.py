@@ -1,10 +1,11 @@
-"""The command that shows what a pose is taken for."""
+"""The command that shows how a pose is read."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from xmdpt.commands.answers import AsJson, answers
 from xmdpt.commands.options import Detector, Device, PoseEstimator
 from xmdpt.support.arguments import BadInput, check_file, one_line, pick_device
 
@@ -27,12 +28,14 @@ def check(
     detector: Detector = None,
     pose_estimator: PoseEstimator = None,
     device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Say what a pose is taken for (units, person, frame, missing joints), and draw it.
+    """Show how a pose is read (units, person, frame, missing joints), and draw it.
 
     Examples:
     xmdpt check pose.json --photo me.jpg --out seen.png,
-    xmdpt check data/synthetic/pose --units annotation.
+    xmdpt check data/synthetic/pose --units annotation,
+    xmdpt check pose.json --json.
     """
     from xmdpt.data.stores import DataError
     from xmdpt.photos.check import check_poses, pose_files, sheet
@@ -42,19 +45,23 @@ def check(
 
     if photo is not None and pose.is_dir():
         raise BadInput(f"--photo {photo}: goes with one pose, but {pose} is a folder")
-    with one_line(DataError):
+    with answers(as_json) as answer, one_line(DataError):
         if out is not None:
             check_writable(out, [path for path in (pose, photo) if path])
             check_file(out)
         files = pose_files(pose) if pose.is_dir() else [pose]
         finder = PeopleFinder(detector, pose_estimator, device=pick_device(device))
         pairs = [(photo or path, path if photo else None) for path in files]
-        pictures, bad = check_poses(
+        found, bad = check_poses(
             [Subject(*pair, units, person, flag="--person") for pair in pairs], finder
         )
-        if out is not None and pictures:
-            save_picture(sheet(pictures[:ROWS]), out, mark=False)
-            print(f"wrote {out}" + f", the first {ROWS}" * (len(pictures) > ROWS))
+        lines = [line for one in found for line in one.lines]
+        if out is not None and found:
+            save_picture(sheet([one.picture for one in found[:ROWS]]), out, mark=False)
+            lines.append(f"wrote {out}" + f", the first {ROWS}" * (len(found) > ROWS))
+        if found or as_json:
+            value = {"poses": [one.as_json() for one in found], "unusable": bad}
+            answer("\n".join(lines), value)
         if bad:
             first = f"{len(bad)} of {len(files)} poses cannot be used; the first: {bad[0]}"
             raise BadInput(first if pose.is_dir() else bad[0])

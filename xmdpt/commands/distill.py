@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from xmdpt.commands.answers import AsJson, answers
 from xmdpt.commands.options import Device, Weights
 from xmdpt.support.arguments import check_new, one_line, pick_device
 
-app = typer.Typer(help="Make weights fast: fewer steps of the same pictures.")
+app = typer.Typer(help="Make weights fast: the same pictures in fewer steps.")
 
 
 @app.callback()
@@ -18,22 +19,27 @@ def _commands() -> None:
 
 @app.command()
 def timesteps(
-    out: Annotated[Path, typer.Argument(help="Folder of the pipeline to write, a new one.")],
+    out: Annotated[
+        Path, typer.Argument(help="Folder to write the pipeline to; it must not exist.")
+    ],
     weights: Weights = None,
     data: Annotated[
-        Path, typer.Option(help="A prepared data set, whose training pairs are drawn.")
+        Path, typer.Option(help="A prepared data set; its training pairs are drawn.")
     ] = Path("data/synthetic"),
     steps: Annotated[int, typer.Option(min=3, max=50, help="How many timesteps to learn.")] = 8,
-    pairs: Annotated[int, typer.Option(min=4, help="Half to learn from, half to choose by.")] = 100,
+    pairs: Annotated[
+        int, typer.Option(min=4, help="Pairs to draw: half to learn from, half to choose by.")
+    ] = 100,
     guidance_scale: Annotated[
-        float, typer.Option(min=0, max=100, help="The scale that they are learned for.")
+        float, typer.Option(min=0, max=100, help="Guidance scale to learn them for.")
     ] = 2.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Learn the few timesteps at which weights draw as with many, for the preset `fast`.
+    """Learn a few timesteps that draw as well as many, for the preset `fast`.
 
-    No weight changes; the new folder holds the same pipeline and its timesteps.
+    No weight changes; the new folder holds the same pipeline with these timesteps.
 
     Example: xmdpt distill timesteps out/fast --weights out/mine --data data/deepfashion.
     """
@@ -46,7 +52,7 @@ def timesteps(
     from xmdpt.weights.load import load_pipeline
 
     check_new(out)
-    with one_line(DataError, ValueError):
+    with answers(as_json) as answer, one_line(DataError, ValueError):
         pipe = load_pipeline(weights, pick_device(device))
         people = DeepFashion(data, pipe.size)
         drawn = conditions_of(pipe, people, spread(people.pairs("train"), pairs), seed)
@@ -55,8 +61,10 @@ def timesteps(
         pipe.register_to_config(fast_timesteps=found)  # type: ignore[no-untyped-call]
         with new_folder(out) as partial:
             pipe.save_pretrained(partial)
-    print(f"timesteps: {', '.join(map(str, found))}")
-    print(
-        f"from the latents of many steps: {learned.after:.4f}, evenly spaced {learned.before:.4f}"
-    )
-    print(f"wrote {out}")
+        after, before = float(learned.after), float(learned.before)
+        answer(
+            f"timesteps: {', '.join(map(str, found))}\n"
+            f"difference from the latents of many steps: {after:.4f}; evenly spaced: {before:.4f}\n"
+            f"wrote {out}",
+            {"out": str(out), "timesteps": found, "distance": after, "evenly_spaced": before},
+        )

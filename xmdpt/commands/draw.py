@@ -1,24 +1,27 @@
 """The page to try it, and commands that convert or export weights."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights
+from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights, run_names
 from xmdpt.support.arguments import BadInput, check_new, one_line, pick_device
 
 
 def demo(
     weights: Weights = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: from 7860.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the first free one from 7860.")
+    ] = None,
     detector: Detector = None,
     pose_estimator: PoseEstimator = None,
     person_score: PersonScore = 0.5,
     device: Device = None,
 ) -> None:
-    """Open a page to try it: upload a photo, drag the joints of a pose, draw, download.
+    """Open a page to try the model: upload a photo, drag the joints of a pose, draw, download.
 
     Example: xmdpt demo --port 8000.
     """
@@ -33,7 +36,7 @@ def demo(
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
-        raise BadInput("the page needs Gradio: pip install -e '.[demo]'") from None
+        raise BadInput("the page needs Gradio: pip install gradio") from None
     from xmdpt.photos.people import PeopleFinder
     from xmdpt.weights.load import load_pipeline
 
@@ -45,7 +48,7 @@ def demo(
         signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         with suppress(KeyboardInterrupt), serve(pipe, finder, host, port) as address:
-            print(f"open {address} (Ctrl-C ends it)", flush=True)
+            print(f"open {address} (Ctrl-C stops it)", flush=True)
             threading.Event().wait()
     except OSError as error:
         reason = str(error).partition(". ")[0]
@@ -56,23 +59,34 @@ def export(
     out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
     weights: Weights = None,
     run: Annotated[
-        str | None, typer.Option(help="A trained run of params.yaml, in place of --weights.")
+        str | None,
+        typer.Option(
+            help="A trained run of params.yaml, instead of --weights.", autocompletion=run_names
+        ),
     ] = None,
     checkpoint: Annotated[
         Literal["ablation", "main"] | None,
-        typer.Option(help="Which one of the run; default: the longest trained."),
+        typer.Option(help="Which checkpoint of the run; default: the longest trained."),
     ] = None,
     title: Annotated[str, typer.Option(help="Title of the model card.")] = "X-MDPT",
     license: Annotated[str, typer.Option(help="Licence in the model card.")] = "other",
+    space: Annotated[
+        bool,
+        typer.Option(
+            "--space", help="Write a Space: a page that runs on a CPU, with the weights in model/."
+        ),
+    ] = False,
 ) -> None:
-    """Write a folder that diffusers loads, with trust_remote_code, where xmdpt is not installed.
+    """Write a folder that diffusers can load (trust_remote_code) without xmdpt installed.
 
     Examples:
     xmdpt export out/mine --run base_b,
-    xmdpt export out/xmdpt --weights converted --license apache-2.0.
+    xmdpt export out/xmdpt --weights converted --license apache-2.0,
+    xmdpt export --space out/space --title "People in poses".
     """
     from xmdpt.config import load_config
     from xmdpt.data.deepfashion import DataError
+    from xmdpt.demo.space import write_space
     from xmdpt.weights.export import export_pipeline
     from xmdpt.weights.load import load_pipeline
     from xmdpt.weights.runs import load_run
@@ -80,13 +94,18 @@ def export(
     if run is not None and weights is not None:
         raise BadInput("--run and --weights do not go together")
     check_new(out)
+    if space and find_spec("gradio") is None:
+        raise BadInput("a Space names the installed version of Gradio: pip install gradio")
     with one_line(DataError, ValueError):
         if run is None:
             pipe = load_pipeline(weights, "cpu")
         else:
             config = load_config(run=run)
             pipe = load_run(config, run, checkpoint or config.last_checkpoint)
-        export_pipeline(pipe, out, title, license=license)
+        if space:
+            write_space(pipe, out, title, license)
+        else:
+            export_pipeline(pipe, out, title, license=license)
     print(f"wrote {out}")
 
 
@@ -96,7 +115,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="Folder or file to write; it must not exist.")],
     vae: Annotated[
         Path | None,
-        typer.Option(help="Folder of a VAE; without it, OUT holds the transformer alone."),
+        typer.Option(help="Folder of a VAE; without it, OUT holds only the transformer."),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with golden numbers and with the file.")
@@ -105,7 +124,7 @@ def convert(
         Literal["diffusers", "official"], typer.Option(help="official: convert back.")
     ] = "diffusers",
 ) -> None:
-    """Bring the authors' published weights into a diffusers folder, or back.
+    """Convert the authors' published weights to a diffusers folder, or back.
 
     Examples:
     xmdpt convert official ema_0.9999_300000.pt out --vae vae --verify,

@@ -1,13 +1,15 @@
 """Commands that check data sets, score pictures and measure costs."""
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from xmdpt.commands.answers import AsJson, answers
 from xmdpt.commands.options import Device
 from xmdpt.support.arguments import BadInput, check_file, one_line, pick_device
+
+STDOUT = Path("-")
 
 
 def survey(
@@ -18,29 +20,33 @@ def survey(
     ] = False,
     low_resolution: Annotated[
         bool,
-        typer.Option(
-            "--low-resolution", help="Take 256x256 pictures with white sides for what they are."
-        ),
+        typer.Option("--low-resolution", help="Accept 256x256 pictures with white sides."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Say what a data set holds, what it lacks, where to get that, and where to put it.
+    """Say what a data set holds, what is missing, where to get it, and where to put it.
 
-    Example: xmdpt survey data/raw/deepfashion --read.
+    With --json, `missing` is empty if the data set can be used; the exit code says so too.
+
+    Examples: xmdpt survey data/raw/deepfashion --read, xmdpt survey data/raw/deepfashion --json.
     """
     from xmdpt.data.prepare import joint_remarks, read_all
     from xmdpt.data.stores import DataError
     from xmdpt.data.survey import survey as look_through
 
-    with one_line(DataError):
+    with answers(as_json) as answer, one_line(DataError):
         found = look_through(folder, size)
+        value: dict[str, Any] = {"folder": str(folder), **found.as_json(), "missing": found.missing}
+        if found.missing or not read:
+            answer(str(found), value)
+            found.require()
+            return
         print(found)
-        found.require()
-        if read:
-            readings = read_all(found.open(), found.names, low_resolution=low_resolution)
-            for remark in joint_remarks(readings):
-                if remark not in found.notes:
-                    print(f"note: {remark}")
-            print(f"{len(readings):,} pictures are readable")
+        readings = read_all(found.open(), found.names, low_resolution=low_resolution)
+        more = [remark for remark in joint_remarks(readings) if remark not in found.notes]
+        said = [*(f"note: {remark}" for remark in more), f"{len(readings):,} pictures are readable"]
+        value |= {"notes": [*found.notes, *more], "readable": len(readings)}
+        answer("\n".join(said), value)
 
 
 def evaluate(
@@ -56,7 +62,7 @@ def evaluate(
         list[str] | None, typer.Option(help="Scoring protocol; repeatable. Default: pidm.")
     ] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="Score only the pairs of this test_pairs.txt or .csv.")
+        Path | None, typer.Option(help="Score only the pairs in this test_pairs.txt or .csv.")
     ] = None,
     own_pairs: Annotated[
         bool,
@@ -66,9 +72,13 @@ def evaluate(
     ] = False,
     any_shape: Annotated[
         bool,
-        typer.Option("--any-shape", help="Score results that are shaped unlike their references."),
+        typer.Option(
+            "--any-shape", help="Also score results of another shape than their references."
+        ),
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write everything to this file; - is standard output.")
+    ] = None,
     table: Annotated[Path | None, typer.Option(help="Write the tables (Markdown) here.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Folder with the metrics' networks; default: torch.hub's.")
@@ -80,24 +90,26 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """Score methods' pictures under the field's protocols: pidm, cfld, cfld-512, pcdms, patn,
-    leffa, clean, and synthetic (offline stand-ins). docs/evaluate.md tells them apart.
+    leffa, clean, and synthetic (offline stand-ins). docs/evaluate.md explains them.
 
     Examples:
     xmdpt evaluate results/xmdpt --reference data/raw/deepfashion --train data/raw/deepfashion,
-    xmdpt evaluate results/* --reference test/ --protocol pidm --protocol cfld --json scores.json.
+    xmdpt evaluate results/* --reference test/ --protocol pidm --protocol cfld --json scores.json,
+    xmdpt evaluate results/mine --reference test/ --json -.
     """
     from xmdpt.data.stores import DataError
-    from xmdpt.evaluation.compare import compare, named, write_comparisons
+    from xmdpt.evaluation.compare import by_protocol, compare, named, write_comparisons
     from xmdpt.evaluation.features import default_cache
 
-    cache = cache or default_cache()
+    cache, as_json = cache or default_cache(), json == STDOUT
+    json = None if as_json else json
     for path in filter(None, (json, table, train and cache / "statistics")):
         check_file(path)
     if weights is not None and not weights.is_dir():
         raise BadInput(
             f"{weights}: no such folder; --weights names a folder with the metrics' networks"
         )
-    with one_line(DataError):
+    with answers(as_json) as answer, one_line(DataError):
         comparisons = []
         for comparison in compare(
             named(generated),
@@ -115,46 +127,5 @@ def evaluate(
             print(comparison.as_markdown(), flush=True)
             comparisons.append(comparison)
             write_comparisons(comparisons, json, table)  # kept if a later protocol fails
-
-
-def bench(
-    models: Annotated[
-        str, typer.Option(help="Comma-separated; `all` adds the VAE and DINOv2.")
-    ] = "x_mdpt_s,x_mdpt_b,x_mdpt_l,pixel_unet,latent_unet",
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds through all networks.")] = 2,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Pictures drawn at once; default: 8 on a GPU, else 1.")
-    ] = None,
-    device: Device = None,
-    out: Annotated[Path | None, typer.Option(help="Write every number to this JSON file.")] = None,
-) -> None:
-    """Time and memory of the full-size networks on this machine, beside the paper's (Table 3).
-
-    U-Nets stand for PIDM and PoCoLD in cost alone; all weights are random.
-
-    Examples: xmdpt bench, xmdpt bench --models all --repeats 5 --device cuda --out bench.json.
-    """
-    from functools import partial
-
-    import torch
-
-    from xmdpt.costs.efficiency import measure_costs
-    from xmdpt.costs.full_size import NETWORKS
-    from xmdpt.costs.tables import efficiency_table, provenance
-    from xmdpt.support.files import write_json
-
-    asked = list(NETWORKS) if models == "all" else models.split(",")
-    if unknown := [name for name in asked if name not in NETWORKS]:
-        raise BadInput(f"--models: no network '{unknown[0]}'; there are: {', '.join(NETWORKS)}")
-    names = [name for name in NETWORKS if name in asked]
-    if out is not None:
-        check_file(out)
-    place = torch.device(pick_device(device))
-    size = batch_size or (8 if place.type == "cuda" else 1)
-    show = partial(print, file=sys.stderr)
-    measured = measure_costs(names, repeats, size, size, None, place, progress=show)
-    table = efficiency_table(measured).set_index("method").T.fillna("")
-    print(table.to_markdown(disable_numparse=True))
-    print(f"\n{provenance(measured)}")
-    if out is not None:
-        write_json(out, measured)
+        if as_json:
+            answer("", by_protocol(comparisons))

@@ -5,9 +5,30 @@ from typing import Annotated
 
 import typer
 
+from xmdpt.config import ConfigError, load_config
+
+
+def run_names() -> list[str]:
+    """The runs of params.yaml, for the shell to complete; none where it cannot be read."""
+    try:
+        return [*load_config().experiments]
+    except ConfigError:
+        return []
+
+
+def profile_names() -> list[str]:
+    """The profiles, for the shell to complete; none outside a clone."""
+    from xmdpt.stages.profiles import find_profiles
+
+    try:
+        return [*find_profiles()]
+    except ConfigError:
+        return []
+
+
 Weights = Annotated[
     Path | None,
-    typer.Option(help="Pipeline folder; default: the small weights of this repository."),
+    typer.Option(help="Pipeline folder; default: the small bundled weights."),
 ]
 Detector = Annotated[str | None, typer.Option(help="An RT-DETR: hub name or folder.")]
 PoseEstimator = Annotated[str | None, typer.Option(help="A ViTPose: hub name or folder.")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xmdpt.support.arguments import BadInput, check_file
+from xmdpt.support.arguments import BadInput, check_clone, check_file
 
 if TYPE_CHECKING:
     from xmdpt.stages.wandb_report import Reproduction
@@ -18,12 +18,13 @@ app = typer.Typer()
 def page(context: typer.Context) -> None:
     """Write reports/index.html from what is in reports/, and log the exhibits to W&B.
 
-    `bundle` makes one file to mail, `publish` a W&B report, `sync` sends runs that were logged
-    offline.
+    `bundle` makes one file to mail, `publish` makes a W&B report, and `sync` sends runs that were
+    logged offline.
 
     Examples: xmdpt report, xmdpt report bundle, xmdpt report publish, xmdpt report sync.
     """
     if context.invoked_subcommand is None:
+        check_clone()
         from xmdpt.config import load_config
         from xmdpt.stages.account import asked_mode
         from xmdpt.stages.exhibit_log import log_exhibits
@@ -42,22 +43,23 @@ def _verdicts() -> dict[str, dict[str, Any]]:
     return read_verdicts() if (PAGE / VERDICTS).is_file() else {}
 
 
-NOTHING = "reports/exhibits: nothing made yet; `make repro` carries out the graph"
+NOTHING = "reports/exhibits: nothing made yet; `make repro` runs the graph"
 
 
 @app.command()
 def bundle(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("reports/bundle.html"),
 ) -> None:
-    """Write the page as one file below 20 MB, to be mailed; nothing in it is fetched from outside.
+    """Write the page as one file below 20 MB that you can mail; it fetches nothing from outside.
 
-    Pictures are made smaller where they have to be, and the command says so.
+    If pictures have to be made smaller, the command says so.
 
     Example: xmdpt report bundle --out results.html.
     """
     from xmdpt.paper.exhibits import read_exhibits
     from xmdpt.stages.bundle import FITS, write_bundle
 
+    check_clone()
     check_file(out)
     if out.suffix not in (".html", ".htm"):
         raise BadInput(f"--out {out}: must end in .html, or browsers will not open it")
@@ -74,6 +76,7 @@ def _found() -> "Reproduction":
     from xmdpt.stages.wandb_report import read_reproduction
     from xmdpt.study.beside import read_verdicts
 
+    check_clone()
     found = read_reproduction(read_verdicts())
     if not found.exhibits:
         raise BadInput(NOTHING)
@@ -86,7 +89,9 @@ def _check_library() -> None:
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("wandb", "wandb_workspaces"):
             raise
-        raise BadInput("a W&B report needs wandb-workspaces: pip install -e '.[wandb]'") from None
+        raise BadInput(
+            "a W&B report needs wandb-workspaces: pip install wandb-workspaces"
+        ) from None
 
 
 def _write(out: Path | None, project: str | None, title: str | None) -> Path:
@@ -99,7 +104,7 @@ def _write(out: Path | None, project: str | None, title: str | None) -> Path:
     if path.suffix != ".json":
         raise BadInput(f"--out {path}: must end in .json")
     written, page = write_blocks(_found(), path, project or project_name(), title)
-    print(f"wrote {written}, and to look at it first {page}")
+    print(f"wrote {written}, and its preview {page}")
     return written
 
 
@@ -115,22 +120,22 @@ def _hindrance() -> str | None:
 def publish(
     entity: Annotated[str | None, typer.Option(help="Account or team; default: yours.")] = None,
     project: Annotated[
-        str | None, typer.Option(help="Default: that of the runs, or of --from.")
+        str | None, typer.Option(help="Default: the project of the runs, or of --from.")
     ] = None,
     title: Annotated[
-        str | None, typer.Option(help="Default: after the profile, or that of --from.")
+        str | None, typer.Option(help="Default: named after the profile, or the title of --from.")
     ] = None,
     draft: Annotated[bool, typer.Option("--draft", help="Send it as a draft.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="The report as JSON; a preview as HTML lies beside it.")
+        Path | None, typer.Option(help="The report as JSON; an HTML preview is written beside it.")
     ] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Send this file, written earlier.")
     ] = None,
 ) -> None:
-    """Make a W&B report of this run and send it, in place of the one sent before.
+    """Make a W&B report of this run and send it, replacing the one sent before.
 
-    Without login or network it leaves the report in a file, which --from sends later.
+    Without a login or a network, the report stays in a file, which --from sends later.
 
     Examples: xmdpt report publish, xmdpt report publish --from reports/wandb/report.json.
     """
@@ -159,7 +164,7 @@ def publish(
 def sync() -> None:
     """Send all runs that were logged offline, and say which.
 
-    Exit code 1 where one did not arrive; it stays, and the next call tries again.
+    Exit code 1 if a run did not arrive; it is kept, and the next call tries again.
 
     Example: xmdpt report sync.
     """

@@ -6,41 +6,48 @@ from typing import Annotated
 
 import typer
 
-from xmdpt.support.arguments import BadInput
+from xmdpt.commands.answers import AsJson, answers
+from xmdpt.commands.options import profile_names, run_names
+from xmdpt.support.arguments import BadInput, check_clone
 
 
-def info(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for a bug report.")] = False,
-) -> None:
+def info(as_json: AsJson = False) -> None:
     """Say which versions, device, data and weights are here, and how to get what is missing.
 
     Examples: xmdpt info, xmdpt info --json.
     """
-    import json
-
     from xmdpt.stages.info import as_text, collect
 
-    found = collect()
-    print(json.dumps(found, indent=2) if as_json else as_text(found))
+    with answers(as_json) as answer:
+        found = collect()
+        answer(as_text(found), found)
 
 
 def profile(
-    name: Annotated[str | None, typer.Argument(help="Profile to activate.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Profile to activate.", autocompletion=profile_names)
+    ] = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Replace changes made by hand; params.yaml.bak keeps them."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Make a profile the settings (params.yaml); without NAME, list them (* is active).
+    """Activate a profile (write it to params.yaml); without NAME, list all (* is active).
 
-    Examples: xmdpt profile, xmdpt profile smoke.
+    Examples: xmdpt profile, xmdpt profile smoke, xmdpt profile --json.
     """
-    from xmdpt.stages.profiles import list_profiles, put_in_place
+    from xmdpt.stages.profiles import as_text, collect, put_in_place
 
-    if name is None:
-        list_profiles()
-    else:
+    check_clone()
+    if name is not None:
+        if as_json:
+            raise BadInput("--json lists the profiles; leave NAME out")
         put_in_place(name, force)
+        return
+    with answers(as_json) as answer:
+        found = collect()
+        answer(as_text(found), found)
 
 
 def run(
@@ -50,9 +57,9 @@ def run(
         list[str] | None, typer.Option("--set", help="NAME=VALUE of a parameter; repeatable.")
     ] = None,
 ) -> None:
-    """Execute a notebook where params.yaml is, and keep the result.
+    """Execute a notebook in the folder of params.yaml, and keep the result.
 
-    Exit code 1 where a cell failed: the executed notebook then holds its traceback.
+    Exit code 1 if a cell failed: the executed notebook then holds its traceback.
 
     Example:
     xmdpt run notebooks/ablations/guidance.ipynb --output build/guidance.ipynb --set 'scales=[1, 2]'
@@ -69,37 +76,46 @@ def run(
 
 
 def train(
-    run: Annotated[str | None, typer.Argument(help="A run of params.yaml; default: all.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where its weights go.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run of params.yaml; default: all.", autocompletion=run_names),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for its weights; needed with RUN.")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE, as train.batch_size=64.")
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE, such as train.batch_size=64; repeatable."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Without RUN: runs at a time; default: one a GPU, or a core."),
+        typer.Option(min=1, help="Without RUN: runs at a time; default: one per GPU, or core."),
     ] = None,
 ) -> None:
-    """Train one run outside the graph, in any number of processes, or all of them ahead of it.
+    """Train one run outside the graph, in any number of processes, or all runs ahead of the graph.
 
-    Without RUN, the runs that `dvc repro` would train are trained side by side, one on each GPU or
-    core; it then finds them finished. Exit code 1 where a run failed; the others are kept.
+    Without RUN, the runs that `dvc repro` would train are trained, drawn and scored side by side,
+    one on each GPU or core; `dvc repro` then finds them finished. Exit code 1 if a run failed; the
+    others are kept.
 
     Examples: xmdpt train base_b --out weights/b --set train.batch_size=64,
     torchrun --nproc-per-node 8 -m xmdpt train base_b --out weights/b,
     dvc repro features && xmdpt train && dvc repro.
     """
+    check_clone()
     if run is not None:
         _train_one(run, out, settings or [])
         return
     if out is not None or settings:
-        raise BadInput("--out and --set are of one run: name it, as in xmdpt train base_b --out b")
-    from xmdpt.stages.ahead import train_ahead
+        raise BadInput("--out and --set need one run: name it, as in xmdpt train base_b --out b")
+    from xmdpt.stages.ahead import make_ahead
     from xmdpt.support.workers import default_workers
 
     failed = []
-    for name, succeeded in train_ahead(workers or default_workers()):
-        print(f"{name}: {'trained' if succeeded else 'failed'}", flush=True)
-        failed += [] if succeeded else [name]
+    for job, succeeded in make_ahead(workers or default_workers()):
+        how = "done" if succeeded else "failed"
+        print(f"{job.run}: {', '.join(job.stages)} {how}", flush=True)
+        failed += [] if succeeded else [job.run]
     if failed:
         raise typer.Exit(1)
 

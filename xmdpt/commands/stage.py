@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from xmdpt.support.arguments import one_line
+from xmdpt.commands.options import run_names
+from xmdpt.support.arguments import check_clone, one_line
 
 
 def stage(
@@ -13,7 +14,10 @@ def stage(
         Literal["render", "features", "sample", "evaluate"], typer.Argument(help="Which stage.")
     ],
     run: Annotated[
-        str | None, typer.Argument(help="Of sample and evaluate: a run of params.yaml.")
+        str | None,
+        typer.Argument(
+            help="For sample and evaluate: a run of params.yaml.", autocompletion=run_names
+        ),
     ] = None,
     shard: Annotated[
         str | None,
@@ -22,8 +26,8 @@ def stage(
 ) -> None:
     """Do one machine's share of a stage in a folder that all machines see, skipping what is done.
 
-    When all shards have ended, the stage itself (`dvc repro`) does what is missing, checks counts
-    and digests, and puts the result together: the bytes of one process.
+    When all shards have ended, run the stage itself (`dvc repro`). It does what is missing, checks
+    counts and digests, and puts the result together, byte for byte as one process would make it.
 
     Examples: xmdpt stage features --shard 0/8, xmdpt stage sample base_b --shard 3/8,
     torchrun --nproc-per-node 8 -m xmdpt stage sample base_b.
@@ -33,6 +37,7 @@ def stage(
     from xmdpt.support.hub import MissingWeights
     from xmdpt.support.shards import read_shard
 
+    check_clone()
     share = read_shard(shard)
     with one_line(DataError, MissingWeights):
         do_shard(name, run, share)

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from xmdpt.commands.answers import AsJson, answers
+from xmdpt.support.arguments import check_clone
+
 app = typer.Typer()
 
 Out = Annotated[Path, typer.Option(help="Folder of the runs' scores.")]
@@ -12,16 +15,19 @@ RUNS = Path("reports/reference/study/runs")
 
 
 @app.callback(invoke_without_command=True)
-def status(context: typer.Context, out: Out = RUNS) -> None:
-    """Say which runs of the study are finished; `run` goes on, `report` weighs the claims.
+def status(context: typer.Context, out: Out = RUNS, as_json: AsJson = False) -> None:
+    """Say which runs of the study are finished; `run` continues it, `report` judges the claims.
 
-    Example: xmdpt study.
+    Examples: xmdpt study, xmdpt study --json.
     """
+    check_clone()
     if context.invoked_subcommand is None:
         from xmdpt.study.design import load_design
-        from xmdpt.study.status import as_text
+        from xmdpt.study.status import as_text, collect
 
-        print(as_text(load_design(), out))
+        with answers(as_json) as answer:
+            found = collect(load_design(), out)
+            answer(as_text(found), found)
 
 
 @app.command()
@@ -29,14 +35,14 @@ def run(
     rows: Annotated[list[str] | None, typer.Option(help="Only this row; repeatable.")] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time; default: one a GPU, or a core.")
+        int | None, typer.Option(min=1, help="Runs at a time; default: one per GPU, or core.")
     ] = None,
     params: Annotated[Path, typer.Option(help="Settings of the study.")] = Path("params.yaml"),
     out: Out = RUNS,
 ) -> None:
-    """Train, draw and score what is not finished yet; it can be stopped and called again.
+    """Train, draw and score what is not finished; you can stop it and run it again to continue.
 
-    Before the first time: xmdpt profile study && dvc repro features.
+    Before the first time, run: xmdpt profile study && dvc repro features.
 
     Examples: xmdpt study run, xmdpt study run --rows base_b --seeds 0 --workers 1.
     """
@@ -56,17 +62,21 @@ def run(
 @app.command()
 def report(
     folder: Annotated[
-        Path, typer.Option(help="Where the page goes; `runs` lies in it.")
+        Path, typer.Option(help="Folder for the page; it holds `runs`.")
     ] = RUNS.parent,
+    as_json: AsJson = False,
 ) -> None:
-    """Judge the claims by the runs that are finished, and write the page.
+    """Judge the claims by the finished runs, and write the page.
 
-    The page of the repository's own runs also gives README its table.
+    For the repository's own runs, this also updates the table in README.
 
-    Example: xmdpt study report.
+    Examples: xmdpt study report, xmdpt study report --json.
     """
+    from xmdpt.study.beside import read_verdicts
     from xmdpt.study.design import load_design
     from xmdpt.study.page import write_page
 
     readme = Path("README.md") if folder == RUNS.parent else None
-    print(f"wrote {write_page(load_design(), folder, readme)}")
+    with answers(as_json) as answer:
+        page = write_page(load_design(), folder, readme)
+        answer(f"wrote {page}", {"page": str(page), "verdicts": read_verdicts(folder)})

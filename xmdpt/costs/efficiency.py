@@ -119,8 +119,8 @@ def training_batch(model: XMDPTTransformer2DModel, rows: int) -> dict[str, Tenso
     }
 
 
-def _total(losses: dict[str, Tensor]) -> Tensor:
-    """Eq. 5."""
+def total_loss(losses: dict[str, Tensor]) -> Tensor:
+    """The sum of Eq. 5 over a batch's mean losses."""
     return losses["loss"].mean() + losses["masked_loss"].mean()
 
 
@@ -130,14 +130,15 @@ def count_training(name: CostModel, wrap: TrainingStep) -> dict[str, Any]:
         model = build_x_mdpt(name[-1], "self_cross").train()
         batch = training_batch(model, 1)
         with FlopCounterMode(display=False) as counter:
-            _total(wrap(model)(batch)).backward()
+            total_loss(wrap(model)(batch)).backward()
     return {"parameters": count_parameters(model), "flops": float(counter.get_total_flops())}
 
 
 # Timed
 
 
-def _synchronize(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
+    """Wait for what a GPU is still computing."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -147,10 +148,10 @@ def time_call(call: Callable[[], Any], device: torch.device) -> float:
     least = 3 if device.type == "cuda" else 2
     taken: list[float] = []
     while len(taken) < least or sum(taken) < LEAST_SECONDS:
-        _synchronize(device)
+        synchronize(device)
         start = time.perf_counter()
         call()
-        _synchronize(device)
+        synchronize(device)
         taken.append(time.perf_counter() - start)
     return median(taken[1:])
 
@@ -198,7 +199,7 @@ def time_training(
     def step() -> None:
         with autocast(device, "auto"):
             losses = module(batch)
-        _total(losses).backward()
+        total_loss(losses).backward()
         if device.type == "cuda":
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -7,8 +7,6 @@ import secrets
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +20,18 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmdpt.config import MIN_STEPS, ConfigError
-from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
-from xmdpt.data.layouts import from_rows
 from xmdpt.data.pairs import SUFFIXES as PICTURES
+from xmdpt.demo.editor import as_address, pose_editor
+from xmdpt.demo.poses import parse_pose, pose_pictures, stored_poses
 from xmdpt.generate import Prepared, draw
 from xmdpt.people.dataset import identity, render_person
 from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH, squash
-from xmdpt.photos.joints import SUFFIXES, check_keypoints
+from xmdpt.photos.joints import SUFFIXES
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import save_picture
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.sources import check_source
 from xmdpt.photos.subjects import (
-    CANVAS,
     Framed,
     Subject,
     read_keypoints_subject,
@@ -43,6 +40,8 @@ from xmdpt.photos.subjects import (
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.presets import Preset, PresetError, plan
 
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+"""Of events that are of use on the page alone. The others are endpoints for programs."""
 MAX_UPLOAD = "20mb"
 MAX_PICTURES = 8
 MAX_STEPS = 100
@@ -126,23 +125,6 @@ def _refuse_addresses(page: gr.Blocks) -> None:
             block.async_move_resource_to_block_cache = move  # type: ignore[assignment,method-assign]
 
 
-@cache
-def stored_poses() -> dict[str, list[list[int]]]:
-    """Name -> 18 joints [x, y] on CANVAS, [-1, -1] if missing, of people rendered by xmdpt."""
-    text = files("xmdpt.demo").joinpath("poses.json").read_text()
-    poses: dict[str, list[list[int]]] = json.loads(text)
-    return poses
-
-
-def parse_pose(text: str) -> np.ndarray:
-    """The editor's JSON, or whatever else a client sends -> checked joints (18, 2) on CANVAS."""
-    try:
-        points = from_rows(json.loads(text))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise PhotoError(f"the pose: {error}") from None
-    return check_keypoints(points, "the pose", CANVAS)
-
-
 @contextmanager
 def _errors_shown() -> Iterator[None]:
     """Show an error on the page, without the server's folders in its text."""
@@ -199,14 +181,15 @@ class Studio:
         picture = Image.fromarray(render_person(person, 0)[0])
         return picture, picture
 
-    def take_pose(self, path: str | None, person: float | None) -> str | dict[str, Any]:
-        """An uploaded photo or key point file -> the editor's JSON."""
+    def take_pose(self, path: str | None, person: float | None) -> gr.HTML | dict[str, Any]:
+        """An uploaded photo or key point file -> the editor's JSON, and the photo to trace."""
         if path is None:
             return gr.skip()
         with _errors_shown():
-            points = self._read(path, person, pose=True).keypoints
-        assert points is not None, "joints were asked for"
-        return json.dumps(np.rint(points).astype(int).tolist())
+            framed = self._read(path, person, pose=True)
+        assert framed.keypoints is not None, "joints were asked for"
+        joints = json.dumps(np.rint(framed.keypoints).astype(int).tolist())
+        return gr.HTML(joints, photo=as_address(framed.picture))
 
     def draw(
         self,
@@ -253,17 +236,16 @@ class Studio:
 
 def build_page(studio: Studio) -> gr.Blocks:
     """The page. It keeps nothing on the server for longer than an hour."""
-    private = {"api_visibility": "private"}
     kept = (600, 3600)  # every ten minutes, files older than an hour are deleted
     with gr.Blocks(title="xmdpt", analytics_enabled=False, delete_cache=kept) as page, gr.Row():
-        source = _person_column(studio, private)
-        editor = _pose_column(studio, private)
-        _picture_column(studio, source, editor, private)
+        source = _person_column(studio)
+        editor = _pose_column(studio, source)
+        _picture_column(studio, source, editor)
     _refuse_addresses(page)
     return page.queue(max_size=MAX_WAITING)
 
 
-def _person_column(studio: Studio, events: dict[str, Any]) -> gr.State:
+def _person_column(studio: Studio) -> gr.State:
     """The person's photo; returns the framed picture, which is never read back from a browser."""
     with gr.Column():
         gr.Markdown("### 1. The person")
@@ -274,38 +256,55 @@ def _person_column(studio: Studio, events: dict[str, Any]) -> gr.State:
             person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
         number = gr.Number(label="or a rendered person, by number", precision=0, value=1, minimum=0)
         button = gr.Button("Render", elem_id="render")
-        shown = gr.Image(label="The person to draw", interactive=False, height=360, buttons=[])
+        shown = gr.Image(
+            label="The person to draw", interactive=False, height=360, buttons=[], elem_id="person"
+        )
         gr.Markdown("The small weights that come with xmdpt only know rendered people.")
         source = gr.State()
     changed = [photo.change, person.submit]
-    gr.on(changed, studio.take_source, [photo, person], [source, shown], **events)
+    gr.on(changed, studio.take_source, [photo, person], [source, shown], api_name="source")
     wanted = [button.click, number.submit]
-    gr.on(wanted, studio.render, number, [source, shown], concurrency_limit=1, **events)
+    one: dict[str, Any] = {"concurrency_limit": 1, "api_name": "render"}
+    gr.on(wanted, studio.render, number, [source, shown], **one)
     return source
 
 
-def _pose_column(studio: Studio, events: dict[str, Any]) -> gr.HTML:
+def _traced(wanted: bool, source: Image.Image | None) -> gr.HTML:
+    """The editor with the person's photo below the joints, or without."""
+    return gr.HTML(photo=as_address(source) if wanted else "")
+
+
+def _pose_column(studio: Studio, source: gr.State) -> gr.HTML:
     """Stored poses, upload of a pose, and the editor, which is returned."""
     poses = stored_poses()
-    first = next(iter(poses))
+    names = [*poses]
     with gr.Column():
         gr.Markdown("### 2. The pose")
-        chosen = gr.Dropdown(list(poses), value=first, label="Start from")
-        editor = pose_editor(poses[first])
+        editor = pose_editor(poses[names[0]])
+        with gr.Accordion("Poses to start from", open=True):
+            chosen = gr.Gallery(
+                pose_pictures(), columns=3, height=320, allow_preview=False, interactive=False,
+                buttons=[], show_label=False, object_fit="contain", elem_id="poses",
+            )  # fmt: skip
         with gr.Accordion("Or from a photo or a file of joints", open=False):
             upload = gr.File(
                 label="Photo, or joints in a file", type="filepath", height=150,
                 file_types=[*PICTURES, *SUFFIXES],
             )  # fmt: skip
             person = gr.Number(label="Which person (0: the only one)", precision=0, value=0)
-    chosen.input(lambda name: json.dumps(poses[name]), chosen, editor, **events)
-    gr.on([upload.upload, person.submit], studio.take_pose, [upload, person], editor, **events)
+        trace = gr.Checkbox(label="Trace over the person's photo")
+
+    def start_from(picked: gr.SelectData) -> gr.HTML:
+        return gr.HTML(json.dumps(poses[names[picked.index]]))
+
+    chosen.select(start_from, None, editor, **PRIVATE)
+    trace.input(_traced, [trace, source], editor, **PRIVATE)
+    given = [upload.upload, person.submit]
+    gr.on(given, studio.take_pose, [upload, person], editor, api_name="pose")
     return editor
 
 
-def _picture_column(
-    studio: Studio, source: gr.State, editor: gr.HTML, events: dict[str, Any]
-) -> None:
+def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML) -> None:
     """Seed, settings, the button, the pictures, and the best one's file."""
     with gr.Column():
         gr.Markdown("### 3. The picture")
@@ -325,25 +324,8 @@ def _picture_column(
         file = gr.File(label="Download", interactive=False, height=80)
         gr.Markdown("Every picture is marked as generated. Ask people before you draw them.")
     inputs = [source, editor, seed, count, preset, steps, guidance]
-    button.click(studio.draw, inputs, [gallery, file], concurrency_limit=1, **events)
-
-
-def pose_editor(joints: list[list[int]]) -> gr.HTML:
-    """A canvas with joints to drag; its value is JSON, read by `parse_pose`."""
-    colors = ["rgb({}, {}, {})".format(*color[::-1]) for color in COLORS]
-    return gr.HTML(
-        json.dumps(joints),
-        html_template=f'<canvas width="{ASPECT_WIDTH}" height="{ASPECT_HEIGHT}" tabindex="0" '
-        'role="application" aria-label="The pose: 18 joints"></canvas>'
-        '<p class="note" aria-live="polite"></p><p>Drag a joint; double-click removes or adds one. '
-        "On the keyboard, Page Up and Page Down choose a joint, and arrow keys move it.</p>",
-        css_template="canvas { width: 100%; max-width: 340px; touch-action: none; cursor: grab; }",
-        js_on_load=files("xmdpt.demo").joinpath("editor.js").read_text(),
-        limbs=[list(limb) for limb in LIMBS],
-        colors=colors,
-        names=[name.replace("_", " ") for name in JOINTS],
-        elem_id="editor",
-    )
+    one: dict[str, Any] = {"concurrency_limit": 1, "api_name": "draw"}
+    button.click(studio.draw, inputs, [gallery, file], **one)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Methods' result folders side by side, under any protocols: what `xmdpt evaluate` does."""
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from xmdpt.evaluation.results import (
     warn_about,
 )
 from xmdpt.evaluation.summary import Scores, TrainingStatistics, score_folder, score_table
-from xmdpt.support.files import atomic_path, write_json
+from xmdpt.support.files import atomic_path, finite, write_json
 
 LIBRARIES = (
     *("xmdpt", "torch", "torchvision", "torch-fidelity", "torchmetrics", "lpips"),
@@ -72,7 +71,7 @@ class Comparison:
         """Return everything as JSON values; numbers that are not finite become null."""
         return {
             "protocol": asdict(self.protocol),
-            "scores": _finite(self.scores),
+            "scores": finite(self.scores),
             "folders": self.folders,
             "reference": self.reference,
             "train": self.train,
@@ -115,23 +114,22 @@ def named(folders: Sequence[Path]) -> dict[str, Path]:
     return {str(Path(*path.parts[-depth:])): path for path in resolved}
 
 
+def by_protocol(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return comparisons as JSON values, by the name of the protocol."""
+    return {one.protocol.name: one.as_json() for one in comparisons}
+
+
 def write_comparisons(
     comparisons: Sequence[Comparison], json: Path | None, table: Path | None
 ) -> None:
     """Write comparisons to a JSON file and a Markdown file, each whole or not at all."""
     if json is not None:
-        write_json(json, {one.protocol.name: one.as_json() for one in comparisons})
+        write_json(json, by_protocol(comparisons))
     if table is not None:
         with atomic_path(table) as partial:
             partial.write_text(
                 "\n".join(one.as_markdown() for one in comparisons), encoding="utf-8"
             )
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Features of pictures, and the statistics of training pictures that distances need."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,12 +21,13 @@ from xmdpt.metrics.frechet import Moments, kernel_within, moments
 from xmdpt.support.files import atomic_path, fingerprint
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
+from xmdpt.support.place import own_cache
 from xmdpt.support.precision import full_float32
 
 
 def default_cache() -> Path:
     """Return the folder for cached statistics, below XDG_CACHE_HOME or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xmdpt/statistics"
+    return own_cache() / "statistics"
 
 
 @dataclass(frozen=True)

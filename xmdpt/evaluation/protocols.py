@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from xmdpt.config import ConfigError
+from xmdpt.settings_file import did_you_mean
 
 Size = tuple[int, int]  # height, width
 Filter = Literal[
@@ -229,5 +230,6 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
     if isinstance(protocol, Protocol):
         return protocol
     if protocol not in PROTOCOLS:
-        raise ConfigError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
+        known = f"{', '.join(PROTOCOLS)}{did_you_mean(protocol, PROTOCOLS)}"
+        raise ConfigError(f"protocol '{protocol}' is not one of {known}")
     return PROTOCOLS[protocol]

@@ -18,9 +18,10 @@ from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.people.dataset import render_dataset
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.support.files import fingerprint
+from xmdpt.support.place import CLONE, own_cache
 
-REPOSITORY = Path(__file__).parents[2]
-WORK = REPOSITORY / "data/cache/lessons"
+REPOSITORY = CLONE or Path()
+WORK = REPOSITORY / "data/cache/lessons" if CLONE else own_cache() / "lessons"
 FIRST_PERSON = 9_100_000  # no profile renders these numbers
 
 
@@ -30,8 +31,9 @@ def lesson_people(
     """A data set of rendered people, made once, at about five pictures a second.
 
     It has `test` and `train` people with `views` pictures each, squashed to `size` when read, in
-    `folder` (None: data/cache/lessons of the repository). The test people do not depend on `train`.
-    The first call on a machine builds the body model, which takes a minute.
+    `folder` (None: data/cache/lessons of the repository; without one, the cache of this user). The
+    test people do not depend on `train`. The first call on a machine builds the body model, which
+    takes a minute.
     """
     root = _make_once(
         Path(folder or WORK) / f"people-{test}-{train}-{views}",

@@ -1,20 +1,27 @@
 """What a pose is taken for, in words and as a picture, before anything is drawn from it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from xmdpt.data.keypoints import JOINT_SCORE, draw_skeleton, joint_names, missing
+from xmdpt.data.keypoints import (
+    JOINT_SCORE,
+    JOINTS,
+    Units,
+    draw_skeleton,
+    joint_names,
+    missing,
+)
 from xmdpt.photos.framing import Frame, squash
 from xmdpt.photos.joints import SUFFIXES
 from xmdpt.photos.loading import PhotoError, load_photo
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.subjects import (
     CANVAS,
-    Framed,
     Subject,
     read_keypoints_subject,
     read_photo_subject,
@@ -30,10 +37,49 @@ SHOWN = 0.3
 
 @dataclass(frozen=True)
 class Checked:
-    """Lines that say what was found, and a picture, uint8 (SIDE, W, 3)."""
+    """What was found, and a picture of it, uint8 (SIDE, W, 3).
 
-    lines: list[str]
+    photo: its (width, height); None for joints alone. person: left, top, right, bottom of the
+    joints; frame: what the network sees; both in pixels of the photo, or of the joints' file.
+    """
+
+    pose: Path
+    units: Units
+    photo: tuple[int, int] | None
+    person: tuple[float, float, float, float]
+    frame: Frame
+    absent: np.ndarray
+    notes: tuple[str, ...]
     picture: np.ndarray
+
+    @property
+    def lines(self) -> list[str]:
+        """What was found, for people to read."""
+        name, frame = self.pose, self.frame
+        units = "DeepFashion's 256x256 frame" if self.units == "annotation" else "pixels"
+        units += " of a {}x{} photo".format(*self.photo) if self.photo else ""
+        left, top, right, bottom = self.person
+        cut = f"{frame.width}x{frame.height} from {frame.left},{frame.top}"
+        return [
+            f"{name}: units: {units}",
+            f"{name}: person: from {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f}",
+            f"{name}: frame that the network sees, squashed to a square: {cut}",
+            f"{name}: {(~self.absent).sum()} of 18 joints; missing{HOW * bool(self.absent.any())}: "
+            f"{joint_names(self.absent) or 'none'}",
+            *(f"note: {remark}" for remark in self.notes),
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """What was found, in plain types."""
+        return {
+            "pose": str(self.pose),
+            "units": self.units,
+            "photo": self.photo,
+            "person": self.person,
+            "frame": asdict(self.frame),
+            "missing": [JOINTS[index] for index in np.flatnonzero(self.absent)],
+            "notes": self.notes,
+        }
 
 
 def check_pose(subject: Subject, finder: PeopleFinder) -> Checked:
@@ -61,23 +107,31 @@ def check_pose(subject: Subject, finder: PeopleFinder) -> Checked:
     )
     square = squash(framed.picture or photo, SIDE)
     right = _over(square, squash_points(points, SIDE))
-    return Checked(_in_words(subject, framed, photo, pixels), np.hstack([left, right]))
+    there = pixels[~missing(pixels)]
+    (x0, y0), (x1, y1) = there.min(axis=0).tolist(), there.max(axis=0).tolist()
+    return Checked(
+        pose=subject.keypoints or subject.path,
+        units=subject.units or "pixels",
+        photo=photo.size if subject.is_photo else None,
+        person=(x0, y0, x1, y1),
+        frame=framed.frame,
+        absent=missing(pixels),
+        notes=framed.remarks,
+        picture=np.hstack([left, right]),
+    )
 
 
 def check_poses(
-    subjects: Sequence[Subject], finder: PeopleFinder, say: Callable[[str], None] = print
-) -> tuple[list[np.ndarray], list[str]]:
-    """Check each; `say` is told the lines. Returns the pictures, and why others cannot be used."""
-    pictures, bad = [], []
+    subjects: Sequence[Subject], finder: PeopleFinder
+) -> tuple[list[Checked], list[str]]:
+    """Check each. Returns what was found, and why others cannot be used."""
+    found, bad = [], []
     for subject in subjects:
         try:
-            checked = check_pose(subject, finder)
+            found.append(check_pose(subject, finder))
         except PhotoError as error:
             bad.append(str(error))
-        else:
-            pictures.append(checked.picture)
-            say("\n".join(checked.lines))
-    return pictures, bad
+    return found, bad
 
 
 def _over(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -85,26 +139,6 @@ def _over(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     mixed = (SHOWN * picture + (1 - SHOWN) * skeleton).astype(np.uint8)
     over: np.ndarray = np.where(skeleton.any(axis=2, keepdims=True), mixed, picture)
     return over
-
-
-def _in_words(
-    subject: Subject, framed: Framed, photo: Image.Image, pixels: np.ndarray
-) -> list[str]:
-    name = subject.keypoints or subject.path
-    there = pixels[~missing(pixels)]
-    (left, top), (right, bottom) = there.min(axis=0), there.max(axis=0)
-    frame = framed.frame
-    units = "DeepFashion's 256x256 frame" if subject.units == "annotation" else "pixels"
-    cut = f"{frame.width}x{frame.height} from {frame.left},{frame.top}"
-    absent = missing(pixels)
-    return [
-        f"{name}: units: {units}" + f" of a {photo.width}x{photo.height} photo" * subject.is_photo,
-        f"{name}: person: from {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f}",
-        f"{name}: frame that the network sees, squashed to a square: {cut}",
-        f"{name}: {len(there)} of 18 joints; missing{HOW * bool(absent.any())}: "
-        f"{joint_names(absent) or 'none'}",
-        *(f"note: {remark}" for remark in framed.remarks),
-    ]
 
 
 def pose_files(folder: Path) -> list[Path]:

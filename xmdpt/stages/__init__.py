@@ -2,12 +2,13 @@
 
 `notebook.py` executes a notebook as a stage in the kernel of `kernel.py`, `kept.py` clears up what
 DVC has recorded, `profiles.py` activates settings, `tracking.py` logs
-to W&B, which `account.py` finds or does without, `exhibit_log.py` logs what the paper's notebooks
+to W&B, which `account.py` finds or does without, `lineage.py` what a stage was given and what it
+made, `exhibit_log.py` logs what the paper's notebooks
 made, and `sync.py` sends later what was logged offline. `report.py` makes the report
 page with `curves.py`, `pictures.py`, `origin.py` and, of executed notebooks, `pages.py`;
 `bundle.py` makes it one file to mail. `wandb_report.py` builds and `publish.py` writes and sends a
 W&B report; `templates.py` opens the templates of both. `uplot/` draws the page's curves.
-`info.py` says what is here and what is missing, `ahead.py` trains several runs at a time,
+`info.py` says what is here and what is missing, `ahead.py` makes several runs at a time,
 `alone.py` one outside the graph, `shards.py` does one machine's share of a stage. May import
 `paper`, `training`, `evaluation`, `weights` and the floors below. docs/understand/architecture.md
 has the files that stages write, docs/extend/experiments.md how runs are configured,

@@ -1,34 +1,58 @@
-"""Runs trained ahead of their stages, one on each core: the graph then finds them finished.
+"""Runs trained, drawn and scored ahead of their stages, one on each core.
 
-DVC carries out one stage after another. A stage `train` goes on from what an earlier try has left
-beside its output, so whatever was trained here costs it a few seconds.
+DVC carries out one stage after another. The stages `train`, `sample` and `evaluate` go on from what
+an earlier try has left beside their outputs, so whatever was made here costs them a few seconds.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from xmdpt.config import ConfigError, load_config
+from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.features.rows import features_of, require_features
+from xmdpt.stages.shards import do_shard
+from xmdpt.support.shards import Shard
 from xmdpt.support.workers import side_by_side
 from xmdpt.training.run import train_run
+from xmdpt.weights.runs import draw_run
 
 MODELS = Path("models")
+STAGES = ("train", "sample", "evaluate")
 OnLog = Callable[[dict[str, float]], None]
 
 
-def stale_runs() -> list[str]:
-    """The runs of params.yaml that `dvc repro` would train in one process, in order."""
-    command = [sys.executable, "-m", "dvc", "status", "--json", "train"]
+@dataclass(frozen=True)
+class Ahead:
+    """The last of `STAGES` of a run, from the first that is stale."""
+
+    run: str
+    stages: tuple[str, ...]
+
+
+def stale_work() -> list[Ahead]:
+    """What `dvc repro` would make of the runs of params.yaml in one process, in their order."""
+    command = [sys.executable, "-m", "dvc", "status", "--json", *STAGES]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise ConfigError(f"dvc status: {done.stderr.strip()}")
     stale = json.loads(done.stdout)
-    config = load_config()
-    alone = [run for run in config.runs if load_config(run=run).train.processes == 1]
-    return [run for run in alone if f"train@{run}" in stale and run not in config.released]
+    found = []
+    for run in load_config().runs:
+        first = next((i for i, stage in enumerate(STAGES) if f"{stage}@{run}" in stale), None)
+        if first is not None and (first > 0 or _is_trained_alone(run)):
+            found.append(Ahead(run, STAGES[first:]))
+    return found
+
+
+def _is_trained_alone(run: str) -> bool:
+    """Whether one process here trains a run, neither several nor the authors."""
+    config = load_config(run=run)
+    return config.train.processes == 1 and run not in config.released
 
 
 def train_one(run: str, on_log: OnLog = lambda row: None) -> None:
@@ -36,10 +60,28 @@ def train_one(run: str, on_log: OnLog = lambda row: None) -> None:
     train_run(load_config(run=run), features_of(run), MODELS / run, on_log, keep=True)
 
 
-def train_ahead(workers: int) -> Iterator[tuple[str, bool]]:
-    """Train what is stale, `workers` runs at a time; yield each with whether it succeeded.
+def draw_one(run: str) -> None:
+    """Draw the test pairs of a trained run, and leave what its stage goes on from."""
+    config = load_config(run=run)
+    draw_run(config, run, DeepFashion(config.data.root, config.data.size))
+
+
+def score_one(run: str) -> None:
+    """Score what was drawn of a run, pair by pair, and leave what its stage goes on from."""
+    do_shard("evaluate", run, Shard())
+
+
+def _carry_out(job: Ahead) -> None:
+    work = {"train": train_one, "sample": draw_one, "evaluate": score_one}
+    for stage in job.stages:
+        work[stage](job.run)
+
+
+def make_ahead(workers: int) -> Iterator[tuple[Ahead, bool]]:
+    """Make what is stale, `workers` runs at a time; yield each with whether it succeeded.
 
     Raises ConfigError where the features are missing.
     """
     require_features()
-    yield from side_by_side(train_one, stale_runs(), workers)
+    os.environ["TQDM_DISABLE"] = "1"  # bars of several processes would overwrite each other
+    yield from side_by_side(_carry_out, stale_work(), workers)

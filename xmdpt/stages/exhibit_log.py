@@ -12,6 +12,7 @@ from xmdpt.stages.tracking import Tracker, run_id, track
 
 STAGE = "report"
 OVERVIEW = "exhibits"
+NOTEBOOKS = "reports/notebooks"
 
 
 def exhibits_run(config: Config) -> str:
@@ -55,6 +56,8 @@ def _log(tracker: Tracker, records: Sequence[dict[str, Any]], root: str | Path) 
             tracker.table(key_of(name, table), _columns(folder / f"{table}.csv"))
         for figure in record["figures"]:
             tracker.image(key_of(name, figure), folder / f"{figure}.png", record["title"])
+    if (notebooks := Path(root) / NOTEBOOKS).is_dir():
+        tracker.folder("executed-notebooks", "notebooks", notebooks)
     statuses = Counter(claim["status"] for record in records for claim in record["claims"])
     tracker.summary({f"claims/{status}": count for status, count in statuses.items()})
 

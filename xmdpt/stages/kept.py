@@ -21,7 +21,7 @@ PLACES = ("models", "data", "data/cache", "data/samples")
 """Where the outputs of stages lie that take long."""
 
 
-def _recorded(lock: Path) -> dict[str, dict[str, Any]]:
+def recorded(lock: Path) -> dict[str, dict[str, Any]]:
     """DVC's records of folders, by path; empty where there are none."""
     try:
         stages = yaml.load(lock.read_text(encoding="utf-8"), Loader)["stages"]
@@ -52,9 +52,9 @@ def _is_recorded(folder: Path, names: list[str], out: dict[str, Any]) -> bool:
 def drop_recorded(root: Path) -> None:
     """Delete the working folders below `root` whose outputs dvc.lock has on record."""
     finished = [work for place in PLACES for work in finished_work(root / place)]
-    recorded = _recorded(root / "dvc.lock") if finished else {}
+    records = recorded(root / "dvc.lock") if finished else {}
     for folder, output, names in finished:
-        out = recorded.get(output.relative_to(root).as_posix())
+        out = records.get(output.relative_to(root).as_posix())
         if out is None:
             continue
         try:

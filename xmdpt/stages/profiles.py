@@ -2,8 +2,10 @@
 
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from xmdpt.config import ConfigError, load_config
+from xmdpt.settings_file import did_you_mean
 from xmdpt.support.files import atomic_path
 
 PARAMS = Path("params.yaml")
@@ -36,16 +38,25 @@ def _summary(path: Path) -> str:
     return " ".join(comment).partition(". ")[0].rstrip(".")
 
 
-def list_profiles() -> None:
-    """Print each profile with what it is for; a star marks the one in place."""
+def collect() -> dict[str, Any]:
+    """The profile that is `active`, None where params.yaml is none, and what `profiles` are for."""
     profiles = find_profiles()
-    active = active_profile(profiles)
+    summaries = {name: _summary(path) for name, path in profiles.items()}
+    return {"active": active_profile(profiles), "profiles": summaries}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """`collect()` for people to read; a star marks the profile in place."""
+    active, profiles = found["active"], found["profiles"]
     width = max(map(len, profiles))
-    for name, path in profiles.items():
-        print(f"{'*' if name == active else ' '} {name:{width}}  {_summary(path)}")
+    lines = [
+        f"{'*' if name == active else ' '} {name:{width}}  {about}"
+        for name, about in profiles.items()
+    ]
     if active is None:
         state = "was changed by hand and equals none of them" if PARAMS.exists() else "is not there"
-        print(f"params.yaml {state}")
+        lines.append(f"params.yaml {state}")
+    return "\n".join(lines)
 
 
 def put_in_place(name: str, force: bool = False) -> None:
@@ -56,7 +67,8 @@ def put_in_place(name: str, force: bool = False) -> None:
     """
     profiles = find_profiles()
     if name not in profiles:
-        raise ConfigError(f"no profile '{name}'; there are: {', '.join(profiles)}")
+        known = f"{', '.join(profiles)}{did_you_mean(name, profiles)}"
+        raise ConfigError(f"no profile '{name}'; there are: {known}")
     config = load_config(profiles[name])
     data = config.data
     if PARAMS.exists() and active_profile(profiles) is None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from xmdpt.stages.account import asked_mode, choose_mode
+from xmdpt.stages.lineage import log_inputs, log_outputs, own_stage
 from xmdpt.support.files import file_digest, fingerprint
 from xmdpt.support.git import commit_of
 
@@ -76,6 +77,26 @@ class Tracker:
             run.log({name: wandb.Table(columns=[*columns], data=cells)})
 
         self._attempt(action)
+
+    def folder(self, name: str, kind: str, folder: Path) -> None:
+        """Log a folder with what is in it, as an artifact of type `kind`."""
+
+        def action(run: Any) -> None:
+            import wandb
+
+            artifact = wandb.Artifact(name, kind)
+            artifact.add_dir(str(folder))
+            run.log_artifact(artifact)
+
+        self._attempt(action)
+
+    def inputs(self, config: Mapping[str, Any]) -> None:
+        """Log what the stage that DVC carries out is given."""
+        self._attempt(lambda run: log_inputs(run, own_stage(config)))
+
+    def outputs(self, config: Mapping[str, Any]) -> None:
+        """Log what the stage that DVC carries out has made so far."""
+        self._attempt(lambda run: log_outputs(run, own_stage(config)))
 
     def summary(self, values: dict[str, Any]) -> None:
         """Set the numbers that stand for the whole run."""
@@ -228,9 +249,11 @@ def track(stage: str, name: str, config: dict[str, Any]) -> Iterator[Tracker]:
     except Exception as error:
         _warn(error)
         tracker = Tracker()
+    tracker.inputs(config)
     try:
         yield tracker
     except BaseException:
         tracker.finish(exit_code=1)
         raise
+    tracker.outputs(config)
     tracker.finish()

@@ -1,15 +1,16 @@
 """What the study found: verdicts, scores and gains, for its page and figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xmdpt.metrics.labels import METRICS
 from xmdpt.study.design import Claim, Design
 from xmdpt.study.scores import Drawings, read_drawings, scores_of
-from xmdpt.study.verdicts import PERFECT, Scores, Verdict, gain_of, judge
+from xmdpt.study.verdicts import BASE, JUDGED_BY, PERFECT, Scores, Verdict, gain_of, judge
 
 SHOWN = ("st_lpips", "fd_effnet", "kd_effnet", "silhouette_iou", "ssim", "psnr", "sharpness")
 """The metrics of the table of rows."""
@@ -56,9 +57,25 @@ def whole(drawing: Mapping[str, Any], metric: str) -> float | None:
     return None if means is None else float(np.mean(means))
 
 
-def mean_over_seeds(found: Findings, row: str, metric: str) -> float:
-    drawings = (found.records[row][seed] for seed in found.design.seeds)
-    return float(np.mean([whole(one, metric) for one in drawings]))
+def mean_over_seeds(found: Findings, row: str, metric: str, seeds: Sequence[int]) -> float:
+    """A row's score over all people, and over seeds."""
+    return float(np.mean([whole(found.records[row][seed], metric) for seed in seeds]))
+
+
+def shared_seeds(found: Findings, claim: Claim) -> list[int]:
+    """The seeds so far of both rows of a claim, and of `base_b`, by which gains are measured."""
+    rows = (claim.better, claim.worse, BASE)
+    return sorted(set.intersection(*({*found.records.get(row, {})} for row in rows)))
+
+
+def gain_so_far(found: Findings, claim: Claim, seeds: Sequence[int]) -> float:
+    """What a claim's better row gains over some seeds, in per cent of what `base_b` lacks."""
+    metric = JUDGED_BY[claim.metric]
+    better, worse, base = (
+        mean_over_seeds(found, row, metric, seeds) for row in (claim.better, claim.worse, BASE)
+    )
+    gain = better - worse if METRICS[metric].higher else worse - better
+    return 100 * gain / abs(base - PERFECT[metric])
 
 
 def trend_rows(found: Findings) -> list[dict[str, Any]]:

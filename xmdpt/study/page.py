@@ -12,15 +12,17 @@ from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS
 from xmdpt.paper.exhibits import Status
 from xmdpt.paper.reference import put_between
 from xmdpt.study.beside import VERDICTS
-from xmdpt.study.design import Design
+from xmdpt.study.design import Claim, Design
 from xmdpt.study.figures import draw_figures
 from xmdpt.study.findings import (
     SHOWN,
     Findings,
     find,
+    gain_so_far,
     mean_over_seeds,
     papers_gain,
     relative,
+    shared_seeds,
     whole,
 )
 from xmdpt.study.verdicts import JUDGED_BY, Scores, Verdict
@@ -30,7 +32,8 @@ BEGIN = "<!-- what is decided: xmdpt study report -->"
 END = "<!-- end of what is decided -->"
 DECIDED: tuple[Status, ...] = ("supported", "not supported", "no difference")
 HEADLINES = 10
-UNFINISHED = "The study is not finished: a claim is judged when its rows have all seeds."
+UNIT = "Gains are in per cent of the gap between X-MDPT-B and a perfect score."
+UNDECIDED = "A claim is judged once its rows have all seeds; until then the mean so far is shown."
 
 
 def _shown(metric: str, value: float) -> str:
@@ -51,23 +54,42 @@ def verdict_rows(found: Findings) -> list[dict[str, str]]:
             "judged by": METRICS[metric].label,
         }
         if verdict.gain is None:
-            blank = dict.fromkeys(("better, worse", "gain"), "")
-            rows.append(row | blank | {"status": verdict.status, "verdict": verdict.status})
+            rows.append(row | _so_far(found, verdict))
             continue
         scores = found.scores[metric]
         low, high = (relative(end, scores, metric) for end in verdict.gain.interval())
         gain = relative(verdict.gain.difference, scores, metric)
-        sides = (mean_over_seeds(found, row, metric) for row in (claim.better, claim.worse))
         rows.append(
             row
             | {
-                "better, worse": ", ".join(_shown(metric, value) for value in sides),
+                "better, worse": _sides(found, claim, found.design.seeds),
                 "gain": f"{gain:+.1f} % ({low:+.1f} to {high:+.1f})",
                 "status": verdict.status,
                 "verdict": in_words(verdict, found.scores[metric], metric),
             }
         )
     return rows
+
+
+def _sides(found: Findings, claim: Claim, seeds: Sequence[int]) -> str:
+    """The scores of a claim's two rows."""
+    metric = JUDGED_BY[claim.metric]
+    sides = (mean_over_seeds(found, row, metric, seeds) for row in (claim.better, claim.worse))
+    return ", ".join(_shown(metric, value) for value in sides)
+
+
+def _so_far(found: Findings, verdict: Verdict) -> dict[str, str]:
+    """What is known of a claim that is not judged yet: the mean of its seeds, no interval."""
+    claim, wanted = verdict.claim, len(found.design.seeds)
+    if not (seeds := shared_seeds(found, claim)):
+        blank = dict.fromkeys(("better, worse", "gain"), "")
+        return blank | {"status": verdict.status, "verdict": verdict.status}
+    return {
+        "better, worse": _sides(found, claim, seeds),
+        "gain": f"{gain_so_far(found, claim, seeds):+.1f} %",
+        "status": verdict.status,
+        "verdict": f"{len(seeds)} of {wanted} seeds",
+    }
 
 
 def in_words(verdict: Verdict, scores: Scores, metric: str) -> str:
@@ -120,14 +142,17 @@ def summary(found: Findings) -> str:
     return f"Of {len(found.verdicts)} claims: {said}."
 
 
+def _progress(found: Findings) -> str:
+    finished = sum(len(found.records.get(row, {})) for row in found.design.rows)
+    return f"{finished} of {len(found.design.rows) * len(found.design.seeds)} drawings"
+
+
 def _about(found: Findings) -> str:
     drawings = [one for own in found.records.values() for one in own.values()]
     commits = ", ".join(sorted({one["commit"][:12] for one in drawings}))
     people, pairs = len(drawings[0]["people"]), drawings[0]["count"]
-    finished = sum(len(found.records.get(row, {})) for row in found.design.rows)
-    wanted = len(found.design.rows) * len(found.design.seeds)
     return (
-        f"{finished} of {wanted} drawings, {pairs:,} pairs of {people} people each, by the code of "
+        f"{_progress(found)}, {pairs:,} pairs of {people} people each, by the code of "
         f"commit {commits}. Rows and claims are those of `claims.yaml`; `docs/results/study.md` "
         "says how a verdict is reached."
     )
@@ -136,22 +161,22 @@ def _about(found: Findings) -> str:
 def page(found: Findings, pictures: Sequence[str]) -> str:
     """The page in Markdown; `pictures` are the names of the figures beside it."""
     captions = {
-        "verdicts.png": "What each claim's better row gains, in per cent of what X-MDPT-B lacks to "
-        "a perfect score, with 95 % intervals over seeds and people. Grey: the margin. Diamonds: "
-        "the paper's differences.",
+        "verdicts.png": "What each claim's better row gains, in per cent of the gap between "
+        "X-MDPT-B and a perfect score, with 95 % intervals over seeds and people. Grey: the "
+        "margin. Diamonds: the paper's differences.",
         "trends.png": "What X-MDPT's masking gains over the plain transformer and over MDT's, with "
         "95 % intervals, and the paper's gain in FID and LPIPS.",
-        "rows.jpg": "The same pairs drawn by every row, first seed.",
+        "rows.jpg": "The same pairs, drawn by every row with the first seed.",
     }
     parts = [
         "# The study",
         _about(found),
-        summary(found),
-        *([UNFINISHED] if any(v.status == "not run" for v in found.verdicts.values()) else []),
+        *([summary(found)] if any(v.gain for v in found.verdicts.values()) else []),
+        *([UNDECIDED] if any(v.status == "not run" for v in found.verdicts.values()) else []),
         "## Verdicts",
-        "Gains are in per cent of what `base_b` lacks to a perfect score, the paper's likewise; "
-        "positive is what the claim says. Intervals are 95 %, each for itself; verdicts are by "
-        "Holm's procedure over all claims.",
+        "Gains are in per cent of the gap between `base_b` and a perfect score, and so are the "
+        "paper's. A positive gain is what the claim says. Each 95 % interval is for one claim "
+        "alone; verdicts use Holm's procedure over all claims.",
         _table([_without(row, "name", "status") for row in verdict_rows(found)]),
         *(
             f"![{captions[name]}]({name})\n\n*{captions[name]}*"
@@ -166,28 +191,27 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
 
 
 def decided(found: Findings) -> str:
-    """What README says is decided: a claim a line, ten at most, or how far the study is."""
+    """What README says is decided: a claim a line, ten at most, and how far the study is."""
+    said = summary(found)
     if all(verdict.gain is None for verdict in found.verdicts.values()):
-        finished = sum(len(found.records.get(row, {})) for row in found.design.rows)
-        wanted = len(found.design.rows) * len(found.design.seeds)
-        return f"The study is under way: {finished} of {wanted} drawings are scored, no claim yet."
+        said = f"The study is under way: {_progress(found)} are scored. {UNDECIDED}"
     rows = [
         {
-            "claim": f"{row['claim']} ({row['where']})",
+            "claim": f"{row['claim']} ({row['where'].partition(',')[0]})",
             "the paper": row["paper"],
             "the study": row["gain"],
             "verdict": row["verdict"],
         }
         for row in headlines(verdict_rows(found))
     ]
-    return f"{summary(found)}\n\n{_table(rows)}"
+    return f"{said} {UNIT}\n\n{_table(rows)}" if rows else said
 
 
 def headlines(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """Of the table of verdicts what README has room for, in its order.
 
-    That is the first claim of each table or section whose rows are finished. If these are more than
-    ten, those that the study cannot tell go first.
+    That is the first claim of each table or section of which something is known. If these are more
+    than ten, those that the study cannot tell go first.
     """
     first: dict[str, dict[str, str]] = {}
     for row in sorted(rows, key=lambda row: row["status"] not in DECIDED):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.features.rows import require_features
+from xmdpt.settings_file import did_you_mean
 from xmdpt.study.design import Design
 from xmdpt.study.runs import carry_out, code_commit, rows_of, score_baselines
 from xmdpt.study.scores import file_name, find_drawings, read_drawing
@@ -99,5 +100,6 @@ def select(runs: Sequence[Run], out: Path, rows: Sequence[str] = ()) -> list[Run
     if unknown := [row for row in rows if row not in known]:
         raise ConfigError(
             f"--rows: the study trains no '{unknown[0]}'; it trains {', '.join(known)}"
+            f"{did_you_mean(unknown[0], known)}"
         )
     return [run for run in runs if (not rows or run.row in rows) and not run.finished(out)]

@@ -19,6 +19,15 @@ def one_line(*kinds: type[Exception]) -> Iterator[None]:
         raise BadInput(str(error)) from None
 
 
+def check_clone() -> None:
+    """Raise BadInput if the current folder has no settings, where a command works on a clone."""
+    if not any(map(os.path.exists, ("params.yaml", "profiles", "claims.yaml"))):
+        raise BadInput(
+            f"{Path.cwd()}: no clone of xmdpt (params.yaml, profiles/), on which this command "
+            "works; git clone the repository, and run it there"
+        )
+
+
 def check_place(path: Path) -> None:
     """Raise BadInput if no file or folder can be created at `path`."""
     path = path.absolute()

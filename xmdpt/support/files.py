@@ -3,12 +3,14 @@
 import codecs
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from xmdpt.support.disk import disk_errors
 from xmdpt.support.owner import sole_owner
@@ -99,6 +101,15 @@ def _put(partial: Path, path: Path) -> None:
 def _sync(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
+
+
+def finite(value: Any) -> Any:
+    """JSON values with null for each number that JSON has no name for."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(path: str | Path, value: object) -> None:

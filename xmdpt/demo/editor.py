@@ -1,0 +1,59 @@
+"""The pose editor of the page: a canvas whose joints are dragged, run by editor.js."""
+
+import base64
+import json
+from importlib.resources import files
+from io import BytesIO
+
+import gradio as gr
+from PIL import Image
+
+from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
+from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH
+
+SIDES = {"left": "right", "right": "left"}
+ACTIONS = ("undo", "redo", "mirror", "save")
+STYLE = """
+canvas { width: 100%; max-width: 340px; touch-action: none; cursor: grab; }
+.actions { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; margin: 8px 0; }
+.actions button { margin: 0; padding: 4px 12px; border: 1px solid; border-radius: 6px; }
+.actions button:disabled { opacity: 0.4; }
+"""
+
+
+def other_side(joint: str) -> str:
+    """The name of the joint on the body's other side: its own in the middle."""
+    side, _, rest = joint.partition("_")
+    return f"{SIDES[side]}_{rest}" if side in SIDES else joint
+
+
+def as_address(picture: Image.Image | None) -> str:
+    """A picture as a data address, for the editor to show below the joints; empty without one."""
+    if picture is None:
+        return ""
+    content = BytesIO()
+    picture.convert("RGB").save(content, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def pose_editor(joints: list[list[int]]) -> gr.HTML:
+    """A canvas with joints to drag; its value is JSON, read by `parse_pose`."""
+    buttons = "".join(
+        f'<button type="button" data-do="{action}">{action.title()}</button>' for action in ACTIONS
+    )
+    return gr.HTML(
+        json.dumps(joints),
+        html_template=f'<canvas width="{ASPECT_WIDTH}" height="{ASPECT_HEIGHT}" tabindex="0" '
+        'role="application" aria-label="The pose: 18 joints"></canvas>'
+        f'<div class="actions">{buttons}</div><p class="note" aria-live="polite"></p>'
+        "<p>Drag a joint; double-click removes or adds one. On the keyboard, Page Up and Page Down "
+        "choose a joint, arrow keys move it, and Ctrl+Z undoes.</p>",
+        css_template=STYLE,
+        js_on_load=files("xmdpt.demo").joinpath("editor.js").read_text(),
+        limbs=[list(limb) for limb in LIMBS],
+        colors=["rgb({}, {}, {})".format(*color[::-1]) for color in COLORS],
+        names=[name.replace("_", " ") for name in JOINTS],
+        other_side=[JOINTS.index(other_side(name)) for name in JOINTS],
+        photo="",
+        elem_id="editor",
+    )
