@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from helpers.commands import both, xmdpt
+from helpers.networks import make_pipeline
 from helpers.people import P0, SIZE
 from helpers.repository import ROOT
 from PIL import Image
@@ -117,3 +118,23 @@ def test_scores(people, tmp_path, monkeypatch, capsys):
     [row] = [line for line in said.splitlines() if line.startswith("| mine")]
     assert scores["count"] == len(data.pairs("test"))
     assert f"{scores['psnr']:.2f}" in row and f"{scores['silhouette_iou']:.3f}" in row
+
+
+def test_the_verdicts_of_the_study(clone, monkeypatch, capsys):
+    shutil.copytree(ROOT / "reports/reference/study", clone / "study")
+    said, value = both(monkeypatch, capsys, "study", "report", "--folder", "study")
+    assert said == f"wrote {value['page']}\n"
+    lines = json.loads((clone / "study/verdicts.json").read_text())
+    assert [*value["verdicts"].values()] == lines and len(lines) == len(load_design().claims)
+
+
+@pytest.mark.slow
+def test_learned_timesteps(people, tiny_vae, tmp_path, monkeypatch, capsys):
+    make_pipeline(tiny_vae).save_pretrained(tmp_path / "weights")
+    words = ["distill", "timesteps", tmp_path / "out", "--weights", tmp_path / "weights",
+             "--data", people, "--pairs", "4", "--steps", "3", "--json"]  # fmt: skip
+    assert xmdpt(monkeypatch, *map(str, words)) == 0
+    value = json.loads(capsys.readouterr().out)
+    index = json.loads((tmp_path / "out/model_index.json").read_text())
+    assert value["timesteps"] == index["fast_timesteps"] and len(value["timesteps"]) == 3
+    assert 0 < value["distance"] <= value["evenly_spaced"]
