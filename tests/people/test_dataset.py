@@ -233,5 +233,6 @@ def test_a_silhouette_from_before_a_wall_fits_the_person_on_white():
     taken = [next(photographer.pictures(person, shape, [3], 64, 2)) for person in people]
     (_, on_white, joints, outline), (_, walled, same_joints, same_outline) = taken
     assert np.array_equal(outline, same_outline) and np.array_equal(joints, same_joints)
-    assert np.array_equal(on_white[outline == 255], walled[outline == 255])
-    assert (on_white[outline == 0] == 255).all() and (walled[outline == 0] < 255).any()
+    apart = np.abs(on_white.astype(int) - walled).max(axis=2)
+    assert apart[outline == 255].max() <= 2, "what is left of 255 when a cover is rounded up"
+    assert on_white[outline == 0].min() >= 253 and apart[outline == 0].max() > 20
