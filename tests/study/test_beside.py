@@ -71,10 +71,10 @@ def test_what_qualifies_a_verdict_is_said_and_nothing_before_the_study_has_run(s
     [claim] = claims_of("figure_15", study)
     assert claim.status == "cannot tell" and claim.evidence.endswith("; would have seen 6.0 %")
     for line in lines:
-        line |= {"status": "not run", "verdict": "1 of 3 seeds", "gain": "+2 %"}
+        line |= {"status": "under way", "verdict": "1 of 3 seeds", "gain": "+2 %"}
     path.write_text(json.dumps(lines))
     [claim] = claims_of("figure_15", study)
-    assert claim.status == "not run"
+    assert claim.status == "under way"
     assert claim.evidence.endswith("gain +2 %; 1 of 3 seeds")
     for line in lines:
         line |= {"status": "not run", "verdict": "not run", "gain": "", "better, worse": ""}

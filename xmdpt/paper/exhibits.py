@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150  # of figures on disk
-Status = Literal["supported", "not supported", "no difference", "cannot tell", "not run"]
+Status = Literal[
+    "supported", "not supported", "no difference", "cannot tell", "under way", "not run"
+]  # fmt: skip
 
 HOW_TO_READ = (
     "Claims that compare two designs are judged by the study (docs/results/study.md): each row "

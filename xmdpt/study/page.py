@@ -87,7 +87,7 @@ def _so_far(found: Findings, verdict: Verdict) -> dict[str, str]:
     return {
         "better, worse": _sides(found, claim, seeds),
         "gain": f"{gain_so_far(found, claim, seeds):+.1f} %",
-        "status": verdict.status,
+        "status": "under way",
         "verdict": f"{len(seeds)} of {wanted} seeds",
     }
 
