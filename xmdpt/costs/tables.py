@@ -44,7 +44,8 @@ class Ratio:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+        middle = f"{self.median:.3g}"
+        return middle if self.low == self.high else f"{middle} ({self.low:.3g} to {self.high:.3g})"
 
 
 def _ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
