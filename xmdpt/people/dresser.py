@@ -240,7 +240,7 @@ class Dresser:
 
     def hat(self, person: Identity, rest: np.ndarray) -> list[Layer]:
         """A beanie, a cap or a hat with a brim: the scalp, thickened, and a ring around it."""
-        edge, colour = self.hat_line, linear(PALETTE[person.hat_colour])
+        edge, colour = self.hat_line + 0.012, linear(PALETTE[person.hat_colour])  # over the hair
         crown = wardrobe.clip(wardrobe.whole(self.template.groups["body"], self.count), edge)
         above = np.clip(crown.mix @ edge, 0, None)[:, None]
         points = wardrobe.relax(crown.mix @ rest, crown.faces, 20)
