@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 FOLDS = 5
+PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+"""Of a ridge regression, in units of the mean square of a row."""
 
 
 def participation_ratio(vectors: Tensor) -> float:
@@ -35,8 +37,9 @@ def keep_leading(vectors: Tensor, directions: Tensor, mean: Tensor, count: int) 
 def read_out(vectors: Tensor, wanted: np.ndarray, groups: Sequence[Hashable]) -> float:
     """R^2 with which a line reads `wanted` (K, n) from vectors (K, D) of people who are new to it.
 
-    Ridge regression, in five parts of whole `groups` (K,): each is predicted from the other four. 1
-    is exact; 0 is as good as the mean; below 0 is worse than that.
+    Ridge regression, in five parts of whole `groups` (K,): each is predicted from the other four,
+    which also choose how much weights are held down. 1 is exact, 0 as good as the mean, and below 0
+    worse.
     """
     people = [*dict.fromkeys(groups)]
     if len(people) < FOLDS:
@@ -44,21 +47,29 @@ def read_out(vectors: Tensor, wanted: np.ndarray, groups: Sequence[Hashable]) ->
     part_of = {person: number % FOLDS for number, person in enumerate(people)}
     parts = np.array([part_of[group] for group in groups])
     x, y = vectors.double().cpu().numpy(), np.asarray(wanted, dtype=np.float64)
-    guessed = np.empty_like(y)
-    by_mean = np.empty_like(y)
+    off = of_mean = 0.0
     for part in range(FOLDS):
-        fit, test = parts != part, parts == part
-        by_mean[test] = y[fit].mean(axis=0)
-        guessed[test] = by_mean[test] + _ridge(x[fit], y[fit], x[test])
-    return float(1 - np.square(y - guessed).sum() / np.square(y - by_mean).sum())
+        fit, new = parts != part, parts == part
+        chosen = min(PENALTIES, key=lambda penalty: _inner_error(x, y, parts, fit, penalty))
+        off += _error(x, y, fit, new, chosen)
+        of_mean += np.square(y[new] - y[fit].mean(axis=0)).sum()
+    return float(1 - off / of_mean)
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """What a ridge regression of y (K, n) on x (K, D) adds to the mean at `new` (M, D)."""
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-12
-    scaled, asked = (x - mean) / spread, (new - mean) / spread
+def _inner_error(
+    x: np.ndarray, y: np.ndarray, parts: np.ndarray, fit: np.ndarray, penalty: float
+) -> float:
+    """Squared error on each part of the rows `fit`, predicted from their other parts."""
+    inner = [fit & (parts == part) for part in np.unique(parts[fit])]
+    return sum(_error(x, y, fit & ~new, new, penalty) for new in inner)
+
+
+def _error(x: np.ndarray, y: np.ndarray, fit: np.ndarray, new: np.ndarray, penalty: float) -> float:
+    """Squared error on the rows `new` of a ridge regression of y (K, n) on x (K, D) of `fit`."""
+    mean, spread = x[fit].mean(axis=0), x[fit].std(axis=0) + 1e-12
+    scaled, asked = (x[fit] - mean) / spread, (x[new] - mean) / spread
     kernel = scaled @ scaled.T
-    weight = 0.1 * np.trace(kernel) / len(kernel)
-    dual = np.linalg.solve(kernel + weight * np.eye(len(kernel)), y - y.mean(axis=0))
-    added: np.ndarray = asked @ scaled.T @ dual
-    return added
+    held = penalty * np.trace(kernel) / len(kernel) * np.eye(len(kernel))
+    dual = np.linalg.solve(kernel + held, y[fit] - y[fit].mean(axis=0))
+    guessed = y[fit].mean(axis=0) + asked @ scaled.T @ dual
+    return float(np.square(y[new] - guessed).sum())
