@@ -39,7 +39,7 @@ def test_a_run_is_loaded_onto_the_gpu(tiny_vae, tmp_path, monkeypatch, there, pl
     config = load_config("profiles/smoke.yaml")
     features = config.features.model_copy(update={"precision": "bf16"})
     settings = config.model.model_copy(
-        update={name: model.config[name] for name, _ in config.model}
+        update={name: model.config.get(name, value) for name, value in config.model}
     )
     config = config.model_copy(update={"features": features, "model": settings})
     pipeline = load_run(config, "base_b", "main", tmp_path)
