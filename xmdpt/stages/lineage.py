@@ -114,8 +114,9 @@ def as_artifact(piece: Piece) -> Any:
 
 def log_inputs(run: Any, stage: Stage) -> None:
     """Tell W&B what a run is given; offline it takes no inputs, and the configuration has them."""
-    if found := inputs(stage):
-        run.config.update({"inputs": {piece.path: piece.digest for piece in found}})
+    if not (found := inputs(stage)):
+        return
+    run.config.update({"inputs": {piece.path: piece.digest for piece in found}})
     for piece in [] if run.offline else found:
         run.use_artifact(as_artifact(piece))
 
