@@ -45,6 +45,13 @@ def calls(place: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def wait_for(place: Path, count: int, job: subprocess.Popen[str]) -> None:
+    """Wait until so many calls were made, by a job that is still there."""
+    while len(calls(place)) < count:
+        assert job.poll() is None, job.stderr.read()
+        time.sleep(0.05)
+
+
 TWO_NODES = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_NNODES": "2"}
 
 
@@ -62,11 +69,9 @@ def test_a_training_is_torchrun_on_every_machine(place):
 def test_at_the_signal_it_is_queued_again(place):
     (place / "busy").touch()
     started = job(place, "train.sh", "base_b", "weights/b", **TWO_NODES)
-    while not calls(place):
-        time.sleep(0.05)
+    wait_for(place, 1, started)
     started.send_signal(signal.SIGUSR1)
-    while len(calls(place)) < 2:
-        time.sleep(0.05)
+    wait_for(place, 2, started)
     (place / "busy").unlink()
     started.wait()
     assert calls(place)[1] == "scontrol requeue 7"

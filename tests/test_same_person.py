@@ -125,7 +125,7 @@ def test_the_command_draws_one_person_of_several_photos(folder, pipe, files, mon
     with (files / "album" / TABLE).open() as file:
         assert [row["out"] for row in csv.DictReader(file)] == ["front_p0.png", "front_p1.png"]
     assert xmdpt(monkeypatch, *album) == 0
-    assert "drew 0, found 2 drawn" in capsys.readouterr().out
+    assert "drew 0, found 2 already drawn" in capsys.readouterr().out
     draw_person(files / "back.png", files / "unused.txt", (0, 200, 0), 0)
     assert xmdpt(monkeypatch, *album) == 0
     assert "drew 2, found 0 drawn" in capsys.readouterr().out, "another photo of the person"

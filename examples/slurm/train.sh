@@ -15,11 +15,11 @@ set -euo pipefail
 run=${1:?needs a run of params.yaml} out=${2:?needs a folder for its weights}
 shift 2
 source .venv/bin/activate
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 trap 'scontrol requeue "$SLURM_JOB_ID"' USR1 # two minutes before the end of its time
 srun --kill-on-bad-exit=1 python -m torch.distributed.run \
 	--nnodes "$SLURM_NNODES" --nproc-per-node "${PROCESSES:-${SLURM_GPUS_ON_NODE:-1}}" \
 	--rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}" \
-	--rdzv-endpoint "$first:${PORT:-29500}" \
+	--rdzv-endpoint "${hosts%%$'\n'*}:${PORT:-29500}" \
 	-m xmdpt train "$run" --out "$out" "$@" &
 wait $!
