@@ -128,7 +128,7 @@ def test_the_command_draws_one_person_of_several_photos(folder, pipe, files, mon
     assert "drew 0, found 2 already drawn" in capsys.readouterr().out
     draw_person(files / "back.png", files / "unused.txt", (0, 200, 0), 0)
     assert xmdpt(monkeypatch, *album) == 0
-    assert "drew 2, found 0 drawn" in capsys.readouterr().out, "another photo of the person"
+    assert "drew 2, found 0 already drawn" in capsys.readouterr().out, "another photo of the person"
 
 
 @pytest.mark.parametrize(
