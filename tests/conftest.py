@@ -32,6 +32,14 @@ def tiny_vae():
     return make_vae(SIZE, scaling_factor=0.5)
 
 
+@pytest.fixture(scope="module")
+def saved_pipe(pipe, tmp_path_factory):
+    """The folder of the module's own pipeline, its fixture `pipe`."""
+    folder = tmp_path_factory.mktemp("weights")
+    pipe.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def saved_networks(tmp_path_factory):
     """A home of torch with every network that metrics look through, in random weights."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.commands import both, xmdpt
 from helpers.networks import make_pipeline
-from helpers.people import SIZE, NoFinder, body, draw_person
+from helpers.people import SIZE, NoFinder, body, write_people_and_poses
 from PIL import Image
 
 from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How
@@ -25,12 +25,7 @@ def pipe(tiny_vae):
 @pytest.fixture
 def files(tmp_path):
     """Two people, framed, and three poses."""
-    for name, color in (("me", (200, 30, 30)), ("you", (30, 30, 200))):
-        draw_person(tmp_path / f"{name}.png", tmp_path / "unused.txt", color, 0)
-    (tmp_path / "poses").mkdir()
-    for number in range(3):
-        np.savetxt(tmp_path / f"poses/p{number}.txt", body(2 + number / 2))
-    return tmp_path
+    return write_people_and_poses(tmp_path, ("me", "you"), 3)
 
 
 def album(files, pipe, said=None, **how):

@@ -92,18 +92,11 @@ def test_the_source_is_closest_to_itself(pipe, people, ranking):
 # Weights and the command
 
 
-@pytest.fixture(scope="module")
-def folder(pipe, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    pipe.save_pretrained(folder)
-    return folder
-
-
-def test_the_command_draws(folder, person, tmp_path, monkeypatch, capsys):
+def test_the_command_draws(saved_pipe, person, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("xmdpt.photos.people.PeopleFinder.boxes", NoFinder().__getattr__)
     out, sheet = tmp_path / "out/out.png", tmp_path / "out/sheet.jpg"
     words = ["generate", "--source", person[0], "--pose", person[1], "--pose-units", "annotation",
-             "--out", out, "--weights", folder, "--steps", 2, "--num", 2]  # fmt: skip
+             "--out", out, "--weights", saved_pipe, "--steps", 2, "--num", 2]  # fmt: skip
     assert xmdpt(monkeypatch, *words, "--sheet", sheet) == 0
     assert "the best of 2: seed" in capsys.readouterr().out
     with Image.open(out) as made:
@@ -129,10 +122,10 @@ def test_the_command_draws(folder, person, tmp_path, monkeypatch, capsys):
     (["--source", "me.txt"], "must be a photo"),
     (["--pose-units", "pixels", "--pose-keypoints", "me.txt"], "leave out me.txt"),
 ])  # fmt: skip
-def test_bad_input_is_one_line(folder, person, tmp_path, monkeypatch, capsys, bad, text):
+def test_bad_input_is_one_line(saved_pipe, person, tmp_path, monkeypatch, capsys, bad, text):
     monkeypatch.chdir(tmp_path)
     words = {"--source": "me.png", "--pose": "me.txt", "--pose-units": "annotation",
-             "--out": "out.png", "--weights": folder, "--steps": 2}  # fmt: skip
+             "--out": "out.png", "--weights": saved_pipe, "--steps": 2}  # fmt: skip
     words |= dict(zip(bad[::2], bad[1::2], strict=True))
     before = sorted(tmp_path.iterdir())
     assert xmdpt(monkeypatch, "generate", *[w for pair in words.items() for w in pair]) == 2
@@ -142,17 +135,17 @@ def test_bad_input_is_one_line(folder, person, tmp_path, monkeypatch, capsys, ba
 
 
 def test_a_strip_that_would_fill_the_memory_is_refused(
-    folder, person, tmp_path, monkeypatch, capsys
+    saved_pipe, person, tmp_path, monkeypatch, capsys
 ):
     Image.new("1", (100_000, 32)).save(tmp_path / "strip.png")  # 59 GB with white to the aspect
     words = ("--source", tmp_path / "strip.png", "--no-crop", "--pose", person[1])
-    words += ("--pose-units", "annotation", "--out", tmp_path / "out.png", "--weights", folder)
+    words += ("--pose-units", "annotation", "--out", tmp_path / "out.png", "--weights", saved_pipe)
     assert xmdpt(monkeypatch, "generate", *words) == 2
     error = capsys.readouterr().err
     assert "padded with white to 750:1101" in error and len(error.splitlines()) == 1
 
 
-def test_one_step_alone_is_refused(folder, monkeypatch, capsys):
-    words = ("--source", "me.png", "--pose", "me.txt", "--out", "out.png", "--weights", folder)
+def test_one_step_alone_is_refused(saved_pipe, monkeypatch, capsys):
+    words = ("--source", "me.png", "--pose", "me.txt", "--out", "out.png", "--weights", saved_pipe)
     assert xmdpt(monkeypatch, "generate", *words, "--steps", 1) == 2
     assert "--steps" in capsys.readouterr().err

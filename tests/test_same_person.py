@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.commands import xmdpt
 from helpers.networks import make_model, make_pipeline
-from helpers.people import SIZE, NoFinder, body, draw_person
+from helpers.people import SIZE, NoFinder, body, draw_person, write_people_and_poses
 from helpers.repository import ROOT
 from PIL import Image
 
@@ -88,25 +88,15 @@ def test_source_tokens_in_context_are_of_one_photo(tiny_vae, pipe):
 @pytest.fixture
 def files(tmp_path):
     """Two photos of a person, framed, and two poses."""
-    for name, color in (("front", (200, 30, 30)), ("back", (30, 30, 200))):
-        draw_person(tmp_path / f"{name}.png", tmp_path / "unused.txt", color, 0)
-    (tmp_path / "poses").mkdir()
-    for number in range(2):
-        np.savetxt(tmp_path / f"poses/p{number}.txt", body(2 + number / 2))
-    return tmp_path
+    return write_people_and_poses(tmp_path, ("front", "back"), 2)
 
 
-@pytest.fixture(scope="module")
-def folder(pipe, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    pipe.save_pretrained(folder)
-    return folder
-
-
-def test_the_command_draws_one_person_of_several_photos(folder, pipe, files, monkeypatch, capsys):
+def test_the_command_draws_one_person_of_several_photos(
+    saved_pipe, pipe, files, monkeypatch, capsys
+):
     monkeypatch.chdir(files)
     words = ["generate", "--source", "front.png", "--source", "back.png", "--same-person",
-             "--weights", folder, "--steps", 2]  # fmt: skip
+             "--weights", saved_pipe, "--steps", 2]  # fmt: skip
     assert xmdpt(monkeypatch, *words, "--pose", "poses/p0.txt", "--out", "o.png", "--no-mark") == 0
     prepared = prepare(
         Subject(files / "front.png"), Subject(files / "poses/p0.txt"), NoFinder(), say=str,
@@ -143,10 +133,10 @@ def test_the_command_draws_one_person_of_several_photos(folder, pipe, files, mon
         (["--source", "front.png", "--source", "back.png", "--out", "back.png"], "files you gave"),
     ],
 )
-def test_what_does_not_go_together_is_one_line(folder, files, monkeypatch, capsys, more, said):
+def test_what_does_not_go_together_is_one_line(saved_pipe, files, monkeypatch, capsys, more, said):
     monkeypatch.chdir(files)
     before = sorted(files.rglob("*"))
-    words = ["--same-person", "--pose", "poses/p0.txt", "--weights", folder, "--steps", 2]
+    words = ["--same-person", "--pose", "poses/p0.txt", "--weights", saved_pipe, "--steps", 2]
     out = [] if "--out" in more else ["--out", "o.png"]
     assert xmdpt(monkeypatch, "generate", *words, *out, *more) == 2
     error = capsys.readouterr().err

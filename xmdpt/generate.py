@@ -17,7 +17,7 @@ from torch import Tensor
 from xmdpt.config import ConfigError
 from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.metrics.perceptual import STLPIPS
-from xmdpt.photos.framing import drop_outside, squash, unsquash
+from xmdpt.photos.framing import CANVAS, drop_outside, squash, unsquash
 from xmdpt.photos.joints import check_keypoints
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.people import PeopleFinder
@@ -25,7 +25,6 @@ from xmdpt.photos.retarget import rescale_pose
 from xmdpt.photos.sheets import Cell, grid
 from xmdpt.photos.sources import check_source
 from xmdpt.photos.subjects import (
-    CANVAS,
     Framed,
     Subject,
     read_keypoints_subject,

@@ -533,6 +533,12 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         x = self.mipnet(x, c, context, keep)
         return XMDPTOutput(sample=self._decode(x, c))
 
+    def plain_forward(self, sample: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
+        """The pass without a mask: noise and variance (B, 2C, H, W); arguments as `forward`."""
+        c = self._condition(timestep, condition)
+        x = self._run(self._encoder, self._embed(sample), c)
+        return self._decode(x + self.decoder_pos_embed, c)
+
     def forward(
         self,
         sample: Tensor,
@@ -553,7 +559,5 @@ class XMDPTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 sample, timestep, condition, source_latent, mask_noise
             ).sample
         else:
-            c = self._condition(timestep, condition)
-            x = self._run(self._encoder, self._embed(sample), c)
-            output = self._decode(x + self.decoder_pos_embed, c)
+            output = self.plain_forward(sample, timestep, condition)
         return XMDPTOutput(sample=output) if return_dict else (output,)

@@ -94,7 +94,7 @@ def test_compiled_and_half_precision_come_last_where_they_help(monkeypatch):
 def test_the_command_answers_in_words_and_in_json(small, tmp_path, monkeypatch, capsys):
     out = tmp_path / "savings.json"
     words = ["bench", "sample", "--repeats", "1", "--device", "cpu", "--out", str(out)]
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("xmdpt.support.compiler.find_compiler", lambda: None)
     assert xmdpt(monkeypatch, *words) == 0
     said = capsys.readouterr().out
     assert "as the authors compute" in said and "GFLOP/s" in said and "compiled" not in said

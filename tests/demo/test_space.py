@@ -45,8 +45,7 @@ def space(tiny_vae, tmp_path_factory):
 
 
 def test_it_names_versions_of_the_lock_for_all_that_it_imports(space):
-    address, *lines = (space / "requirements.txt").read_text().splitlines()
-    assert address == "--extra-index-url https://download.pytorch.org/whl/cpu"
+    lines = (space / "requirements.txt").read_text().splitlines()
     locked = [
         line.partition(" ;")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()
     ]

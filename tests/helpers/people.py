@@ -27,6 +27,16 @@ def draw_person(path, keypoints_path, color, lean):
     np.savetxt(keypoints_path, joints)
 
 
+def write_people_and_poses(folder, names, poses):
+    """NAME.png of framed people in a colour each, and poses/p0.txt and on."""
+    for name, color in zip(names, ((200, 30, 30), (30, 30, 200)), strict=True):
+        draw_person(folder / f"{name}.png", folder / "unused.txt", color, 0)
+    (folder / "poses").mkdir()
+    for number in range(poses):
+        np.savetxt(folder / f"poses/p{number}.txt", body(2 + number / 2))
+    return folder
+
+
 def body(scale=1.0, shift=(0.0, 0.0)) -> np.ndarray:
     """A standing person about 100 wide and 300 high."""
     points = [(50, 20), (50, 60), (25, 62), (15, 110), (12, 155), (75, 62), (85, 110), (88, 155),

@@ -21,9 +21,10 @@ from transformers import (
 )
 
 from xmdpt.data.keypoints import JOINTS, missing
+from xmdpt.photos.framing import CANVAS
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.people import PeopleFinder
-from xmdpt.photos.subjects import CANVAS, Subject, read_photo_subject
+from xmdpt.photos.subjects import Subject, read_photo_subject
 
 LABELS = {0: "cat", 1: "person", 2: "tree"}
 PHOTO = (200, 100)  # width, height

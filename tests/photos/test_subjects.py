@@ -5,9 +5,9 @@ import pytest
 from helpers.people import SIZE, NoFinder, body, points_out
 from PIL import Image
 
-from xmdpt.photos.framing import whole_frame
+from xmdpt.photos.framing import CANVAS, whole_frame
 from xmdpt.photos.loading import PhotoError
-from xmdpt.photos.subjects import CANVAS, Subject, find_pose, read_photo_subject, squash_points
+from xmdpt.photos.subjects import Subject, find_pose, read_photo_subject, squash_points
 
 
 class TwoPeople(NoFinder):

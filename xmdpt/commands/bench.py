@@ -3,13 +3,16 @@
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from xmdpt.commands.answers import AsJson, answers
 from xmdpt.commands.options import Device
 from xmdpt.support.arguments import BadInput, check_file, pick_device
+
+if TYPE_CHECKING:
+    import torch
 
 app = typer.Typer(help="Time networks and steps on this machine.", no_args_is_help=True)
 Out = Annotated[Path | None, typer.Option(help="Write every number to this JSON file.")]
@@ -23,6 +26,18 @@ Rounds = Annotated[int, typer.Option(min=1, help="Rounds through all variants.")
 def show(line: str) -> None:
     """Progress."""
     print(line, file=sys.stderr)
+
+
+def _prepared(
+    device: str | None, batch_size: int | None, out: Path | None
+) -> "tuple[torch.device, int]":
+    """Where to measure and with how many pictures; raises BadInput where `out` cannot be made."""
+    import torch
+
+    if out is not None:
+        check_file(out)
+    place = torch.device(pick_device(device))
+    return place, batch_size or (8 if place.type == "cuda" else 1)
 
 
 @app.command()
@@ -43,8 +58,6 @@ def networks(
     Examples: xmdpt bench networks,
     xmdpt bench networks --models all --repeats 5 --device cuda --out bench.json.
     """
-    import torch
-
     from xmdpt.costs.efficiency import measure_costs
     from xmdpt.costs.full_size import NETWORKS
     from xmdpt.costs.tables import efficiency_table, provenance
@@ -56,10 +69,7 @@ def networks(
         known = f"{', '.join(NETWORKS)}{did_you_mean(unknown[0], NETWORKS)}"
         raise BadInput(f"--models: no network '{unknown[0]}'; there are: {known}")
     names = [name for name in NETWORKS if name in asked]
-    if out is not None:
-        check_file(out)
-    place = torch.device(pick_device(device))
-    size = batch_size or (8 if place.type == "cuda" else 1)
+    place, size = _prepared(device, batch_size, out)
     with answers(as_json) as answer:
         measured = measure_costs(names, repeats, size, size, None, place, progress=show)
         table = efficiency_table(measured).set_index("method").T.fillna("")
@@ -113,19 +123,13 @@ def _savings(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    import shutil
-
-    import torch
-
     from xmdpt.costs.savings import measure_savings, said_of, savings_table
+    from xmdpt.support.compiler import find_compiler
     from xmdpt.support.files import write_json
     from xmdpt.training.train import TrainingModule
 
-    if out is not None:
-        check_file(out)
-    place = torch.device(pick_device(device))
-    pictures = batch_size or (8 if place.type == "cuda" else 1)
-    compiler = any(map(shutil.which, ("c++", "cl")))
+    place, pictures = _prepared(device, batch_size, out)
+    compiler = find_compiler() is not None
     wrap = partial(TrainingModule, condition_dropout=0.1)
     with answers(as_json) as answer:
         measured: dict[str, Any] = measure_savings(

@@ -9,12 +9,10 @@ from PIL import Image
 
 from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.data.layouts import from_rows
-from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH
+from xmdpt.photos.framing import CANVAS
 from xmdpt.photos.joints import check_keypoints
 from xmdpt.photos.loading import PhotoError
 
-CANVAS = (ASPECT_HEIGHT, ASPECT_WIDTH)
-"""(H, W) of the frame in which the joints are."""
 SHRUNK = 6
 """How many times as small the pictures of the poses are."""
 
@@ -33,7 +31,7 @@ def pose_pictures() -> list[tuple[Image.Image, str]]:
     for name, joints in stored_poses().items():
         points = np.array(joints, float)
         small = np.where(points == -1, -1, points / SHRUNK)
-        picture = draw_skeleton(small, (ASPECT_HEIGHT // SHRUNK, ASPECT_WIDTH // SHRUNK))
+        picture = draw_skeleton(small, (CANVAS[0] // SHRUNK, CANVAS[1] // SHRUNK))
         pictures.append((Image.fromarray(picture), name))
     return pictures
 

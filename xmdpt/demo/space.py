@@ -19,7 +19,6 @@ EXAMPLE = 9_000_001
 """A rendered person whom the small weights have never seen."""
 UNSAID = ("accelerate", "safetensors", "transformers")
 """What diffusers loads weights with, though the code does not import it."""
-CPU = "--extra-index-url https://download.pytorch.org/whl/cpu"
 MAIN = '\n\nif __name__ == "__main__":\n    page().launch()\n'
 FRONT = """---
 title: {title}
@@ -65,9 +64,9 @@ def write_space(
         (partial / "poses.json").write_text(json.dumps(stored_poses()) + "\n")
         Image.fromarray(render_person(identity(0, EXAMPLE), 0)[0]).save(partial / "person.png")
         names = sorted({*_imported(partial.rglob("*.py")), *encoder_packages(pipe)})
-        # torch's +cpu is a place, not a version.
+        # torch's +cpu says where it came from, not which version it is.
         listed = [f"{name}=={version(name).partition('+')[0]}\n" for name in names]
-        (partial / "requirements.txt").write_text("".join([f"{CPU}\n", *listed]))
+        (partial / "requirements.txt").write_text("".join(listed))
         front = FRONT.format(
             title=json.dumps(title),
             license=license,

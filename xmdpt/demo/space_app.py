@@ -19,8 +19,8 @@ from PIL import Image
 
 from xmdpt.data.images import decode_picture, read_bytes
 from xmdpt.data.keypoints import draw_skeleton
-from xmdpt.demo.poses import CANVAS, parse_pose
-from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH, unsquash, whole_frame
+from xmdpt.demo.poses import parse_pose
+from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH, CANVAS, unsquash, whole_frame
 from xmdpt.photos.marking import save_picture
 
 HERE = Path(__file__).parent

@@ -19,7 +19,6 @@ from xmdpt.config import ConfigError, ModelConfig
 from xmdpt.model import (
     Attention,
     TDNetBlock,
-    XMDPTOutput,
     XMDPTTransformer2DModel,
     call_block,
     modulate,
@@ -116,26 +115,15 @@ class ContextTransformer2DModel(XMDPTTransformer2DModel, ModelMixin):  # type: i
         """What block number `index` is given of the tokens that the one before has made."""
         return x + self.decoder_pos_embed if index == len(self._encoder) else x
 
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        condition: Tensor,
-        source_latent: Tensor | None = None,
-        mask_noise: Tensor | None = None,
-        return_dict: bool = True,
-    ) -> XMDPTOutput | tuple[Tensor]:
-        """Noise and variance (B, 2C, H, W), as of the plain model; there is no masked pass."""
-        if mask_noise is not None:
-            raise ValueError(f"a model with {SETTING} has no masked pass")
+    def plain_forward(self, sample: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
+        """Noise and variance (B, 2C, H, W), as of the plain model."""
         vector, seen = condition.tensor_split([self.config.hidden_size], dim=1)
         c = self._condition(timestep, vector)
         x = self._embed(sample)
         of_blocks = seen.unflatten(1, (len(self.blocks), self.num_patches, -1)).unbind(1)
         for index, (block, context) in enumerate(zip(self.blocks, of_blocks, strict=True)):
             x = call_block(self, block, self._enter(index, x), c, context)
-        output = self._finish(x, c)
-        return XMDPTOutput(sample=output) if return_dict else (output,)
+        return self._finish(x, c)
 
 
 def differences(

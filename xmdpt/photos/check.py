@@ -16,12 +16,11 @@ from xmdpt.data.keypoints import (
     joint_names,
     missing,
 )
-from xmdpt.photos.framing import Frame, squash
+from xmdpt.photos.framing import CANVAS, Frame, squash
 from xmdpt.photos.joints import SUFFIXES
 from xmdpt.photos.loading import PhotoError, load_photo
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.subjects import (
-    CANVAS,
     Subject,
     read_keypoints_subject,
     read_photo_subject,

@@ -14,6 +14,7 @@ from xmdpt.photos import joints
 from xmdpt.photos.framing import (
     ASPECT_HEIGHT,
     ASPECT_WIDTH,
+    CANVAS,
     Box,
     Frame,
     drop_outside,
@@ -25,8 +26,6 @@ from xmdpt.photos.framing import (
 from xmdpt.photos.loading import MAX_PIXELS, PhotoError, load_photo
 from xmdpt.photos.people import PeopleFinder
 
-CANVAS = (ASPECT_HEIGHT, ASPECT_WIDTH)
-"""(H, W) of the undistorted frame in which the joints of source and pose are compared."""
 MAX_PADDED_PIXELS = 3 * MAX_PIXELS
 """Limit for a picture after padding to the aspect; even the largest photo may be 2:1."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from xmdpt.config import load_config
 from xmdpt.stages.profiles import active_profile, find_profiles
+from xmdpt.support.compiler import find_compiler
 from xmdpt.support.git import commit_of
 
 PACKAGES = (
@@ -208,7 +209,7 @@ def collect() -> dict[str, Any]:
             "memory": _attempt(_memory),
             "free disk": _attempt(lambda: f"{shutil.disk_usage('.').free / GIB:.0f} GiB"),
             "GPUs": _attempt(_gpus),
-            "C++ compiler (torch.compile)": shutil.which("c++") or shutil.which("cl"),
+            "C++ compiler (torch.compile)": find_compiler(),
             "computes on": _attempt(_device),
         },
         "repository": {
