@@ -1,15 +1,20 @@
 """The ways to compute a step: equal results, and the operations that each saves."""
 
 import json
+import statistics
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from helpers.commands import xmdpt
-from helpers.networks import make_model
+from helpers.networks import make_model, make_vae, tiny_dinov2
 
 from xmdpt.costs import savings
-from xmdpt.costs.savings import measure_savings, sampling_ways, savings_table, training_ways
+from xmdpt.costs.full_size import NETWORKS
+from xmdpt.costs.growth import SHOWN, growth_figure, growth_table, measure_growth
+from xmdpt.costs.savings import measure_savings, sampling_ways, training_ways
+from xmdpt.costs.savings_table import savings_figure, savings_table
 from xmdpt.diffusion import guidance_weight, guide
 from xmdpt.training.train import TrainingModule
 
@@ -19,19 +24,29 @@ wrap = partial(TrainingModule, condition_dropout=0.1)
 
 @pytest.fixture
 def small(monkeypatch):
-    """A small model in the place of S; its blocks are most of its operations."""
+    """A small model in the place of S, whose blocks are most of its operations; and encoders."""
 
-    def build(size, mip_attention="none"):
-        return make_model(sample_size=16, depth=4, hidden_size=64, mip_attention=mip_attention)
+    def build(size, mip_attention="none", sample_size=32):
+        side = sample_size // 2
+        return make_model(sample_size=side, depth=4, hidden_size=64, mip_attention=mip_attention)
+
+    for name, encoder in {
+        "vae": partial(make_vae, 64, 1.0), "dinov2_giant": tiny_dinov2, "dinov2_base": tiny_dinov2,
+    }.items():  # fmt: skip
+        monkeypatch.setitem(NETWORKS, name, replace(NETWORKS[name], build=encoder))
 
     monkeypatch.setattr(savings, "build_x_mdpt", build)
     monkeypatch.setattr(savings, "SIDE", 64)
     return build
 
 
-def measure(kind, **given):
-    settings = {"size": "s", "batch_size": 2, "repeats": 2, "device": CPU, "compiler": False}
-    return measure_savings(kind, **settings | given, wrap=wrap, progress=lambda line: None)
+def quiet(line):
+    pass
+
+
+def measure(kind):
+    training = wrap if kind == "train" else None
+    return measure_savings("s", 2, 2, CPU, False, training, progress=quiet)
 
 
 def test_all_ways_of_a_guided_step_give_the_same(small):
@@ -74,8 +89,11 @@ def test_what_is_saved_is_counted(small):
 
 def test_a_training_step_is_the_same_without_what_is_unused(small):
     measured = measure("train")
-    first, second = measured["ways"][:2]
-    assert second["difference"] == 0 and second["flops"] < first["flops"]
+    names = [way["name"] for way in measured["ways"][:3]]
+    assert names[0] == "as the authors compute" and names[1] == "features cached"
+    first, second, third = measured["ways"][:3]
+    assert first["difference"] == second["difference"] == third["difference"] == 0
+    assert first["flops"] > second["flops"] > third["flops"]
     table = savings_table(measured)
     assert table["times as fast"].iloc[0] == "1.00"
     assert table["of the machine's matrix peak"].str.endswith("%").all()
@@ -84,7 +102,7 @@ def test_a_training_step_is_the_same_without_what_is_unused(small):
 def test_compiled_and_half_precision_come_last_where_they_help(monkeypatch):
     for half in (True, False):
         monkeypatch.setattr(savings, "multiplies_bf16", lambda device, half=half: half)
-        for ways in (sampling_ways(CPU, True), training_ways(wrap, CPU, True)):
+        for ways in (sampling_ways(CPU, True), training_ways(wrap, lambda: None, CPU, True)):
             names = [way.name for way in ways]
             assert names[-3:] == ["compiled", "bfloat16", "bfloat16, compiled"] if half else True
             assert half or names[-1] == "compiled"
@@ -98,5 +116,29 @@ def test_the_command_answers_in_words_and_in_json(small, tmp_path, monkeypatch, 
     assert xmdpt(monkeypatch, *words) == 0
     said = capsys.readouterr().out
     assert "as the authors compute" in said and "GFLOP/s" in said and "compiled" not in said
-    assert xmdpt(monkeypatch, *words, "--json") == 0
+    assert xmdpt(monkeypatch, *words, "--figure", str(tmp_path / "savings.jpeg")) == 2
+    assert "must end in .png" in capsys.readouterr().err
+    assert xmdpt(monkeypatch, *words, "--figure", str(tmp_path / "savings.png"), "--json") == 0
+    assert (tmp_path / "savings.png").stat().st_size > 10_000
     assert json.loads(capsys.readouterr().out) == json.loads(out.read_text())
+
+
+def test_the_figure_shows_the_tables_ratios(small):
+    measured = measure("sample")
+    ax = savings_figure(measured).axes[0]
+    ratios = [float(text.get_text()) for text in ax.texts]
+    assert ratios == [float(value) for value in savings_table(measured)["times as fast"]]
+    peak = measured["peak"]["fp32"]
+    fastest = statistics.median(measured["ways"][0]["seconds"]) * peak
+    assert ax.patches[0].get_width() == pytest.approx(fastest / measured["ways"][0]["flops"])
+
+
+def test_growth_has_a_row_for_each_number_of_tokens_and_of_pictures(small, monkeypatch):
+    monkeypatch.setattr("xmdpt.costs.growth.SIDES", (16, 32))
+    monkeypatch.setattr("xmdpt.costs.growth.BATCHES", (1, 2))
+    growth = measure_growth("s", 2, 1, CPU, quiet)
+    table = growth_table(growth)
+    assert [*zip(table.index, table["pictures"], strict=True)] == [("16", 2), ("64", 2), ("64", 1)]
+    fewer, more = (each["ways"][0]["flops"] for each in growth["pictures"])
+    assert more == 2 * fewer
+    assert 2 <= len(growth_figure(growth).axes[0].lines) <= len(SHOWN)  # bfloat16 where it helps

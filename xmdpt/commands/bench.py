@@ -12,10 +12,16 @@ from xmdpt.commands.options import Device
 from xmdpt.support.arguments import BadInput, check_file, pick_device
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+    from matplotlib.figure import Figure
 
 app = typer.Typer(help="Time networks and steps on this machine.", no_args_is_help=True)
 Out = Annotated[Path | None, typer.Option(help="Write every number to this JSON file.")]
+Picture = Annotated[
+    Path | None, typer.Option(help="Draw the result: a PNG, SVG or PDF.", dir_okay=False)
+]
 Size = Annotated[Literal["s", "b", "l"], typer.Option(help="X-MDPT-S, -B or -L, random weights.")]
 Batch = Annotated[
     int | None, typer.Option(min=1, help="Pictures at once; default: 8 on a GPU, else 1.")
@@ -29,13 +35,15 @@ def show(line: str) -> None:
 
 
 def _prepared(
-    device: str | None, batch_size: int | None, out: Path | None
+    device: str | None, batch_size: int | None, out: Path | None, figure: Path | None = None
 ) -> "tuple[torch.device, int]":
-    """Where to measure and with how many pictures; raises BadInput where `out` cannot be made."""
+    """Where to measure and with how many pictures; raises BadInput where a file cannot be made."""
     import torch
 
-    if out is not None:
-        check_file(out)
+    if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
+        raise BadInput(f"--figure: {figure}: must end in .png, .svg or .pdf")
+    for file in filter(None, (out, figure)):
+        check_file(file)
     place = torch.device(pick_device(device))
     return place, batch_size or (8 if place.type == "cuda" else 1)
 
@@ -86,6 +94,7 @@ def sample(
     repeats: Rounds = 3,
     device: Device = None,
     out: Out = None,
+    figure: Picture = None,
     as_json: AsJson = False,
 ) -> None:
     """Time a guided step as the authors' code computes it, then with one saving after another.
@@ -95,7 +104,8 @@ def sample(
 
     Examples: xmdpt bench sample, xmdpt bench sample --size l --batch-size 8 --device cuda.
     """
-    _savings("sample", size, batch_size, repeats, device, out, as_json)
+    place, pictures = _prepared(device, batch_size, out, figure)
+    _savings("sample", size, pictures, repeats, place, out, figure, as_json)
 
 
 @app.command()
@@ -105,37 +115,83 @@ def train(
     repeats: Rounds = 3,
     device: Device = None,
     out: Out = None,
+    figure: Picture = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time a training step, forward and backward, in the same way, from cached features.
+    """Time a training step, forward and backward, in the same way.
+
+    The first variant encodes its pictures at each step: with DINOv2-G this needs 5 GB.
 
     Examples: xmdpt bench train, xmdpt bench train --size b --batch-size 32 --device cuda.
     """
-    _savings("train", size, batch_size, repeats, device, out, as_json)
+    place, pictures = _prepared(device, batch_size, out, figure)
+    _savings("train", size, pictures, repeats, place, out, figure, as_json)
+
+
+@app.command()
+def growth(
+    size: Size = "s",
+    batch_size: Batch = None,
+    repeats: Rounds = 3,
+    device: Device = None,
+    out: Out = None,
+    figure: Picture = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time a guided step at 64 to 1,024 tokens, and with 1 to 8 pictures at once.
+
+    Example: xmdpt bench growth --batch-size 4 --figure growth.png.
+    """
+    from xmdpt.costs.growth import growth_figure, growth_table, measure_growth
+    from xmdpt.costs.savings_table import said_of
+
+    place, pictures = _prepared(device, batch_size, out, figure)
+    with answers(as_json) as answer:
+        measured = measure_growth(size, pictures, repeats, place, show)
+        table = growth_table(measured).to_markdown(disable_numparse=True)
+        answer(f"{table}\n\n{said_of(measured['tokens'][0])}", measured)
+    _keep(measured, out, growth_figure, figure)
 
 
 def _savings(
     kind: Literal["sample", "train"],
     size: Literal["s", "b", "l"],
-    batch_size: int | None,
+    pictures: int,
     repeats: int,
-    device: str | None,
+    place: "torch.device",
     out: Path | None,
+    figure: Path | None,
     as_json: bool,
 ) -> None:
-    from xmdpt.costs.savings import measure_savings, said_of, savings_table
+    from xmdpt.costs.savings import measure_savings
+    from xmdpt.costs.savings_table import said_of, savings_figure, savings_table
     from xmdpt.support.compiler import find_compiler
-    from xmdpt.support.files import write_json
     from xmdpt.training.train import TrainingModule
 
-    place, pictures = _prepared(device, batch_size, out)
     compiler = find_compiler() is not None
     wrap = partial(TrainingModule, condition_dropout=0.1)
     with answers(as_json) as answer:
-        measured: dict[str, Any] = measure_savings(
-            kind, size, pictures, repeats, place, compiler, wrap, show
+        measured = measure_savings(
+            size,
+            pictures,
+            repeats,
+            place,
+            compiler,
+            wrap if kind == "train" else None,
+            progress=show,
         )
         table = savings_table(measured).to_markdown(disable_numparse=True)
         answer(f"{table}\n\n{said_of(measured)}", measured)
+    _keep(measured, out, savings_figure, figure)
+
+
+def _keep(
+    measured: Any, out: Path | None, draw: "Callable[[Any], Figure]", picture: Path | None
+) -> None:
+    from xmdpt.support.files import atomic_path, write_json
+
     if out is not None:
         write_json(out, measured)
+    if picture is not None:
+        with atomic_path(picture) as partial_file:
+            draw(measured).savefig(partial_file, dpi=150)

@@ -48,11 +48,17 @@ class Network:
         return self.passes * STEPS if self.guidance else 1
 
 
-def build_x_mdpt(size: str, mip_attention: str = "none") -> XMDPTTransformer2DModel:
-    """X-MDPT-S, -B or -L; by default without MIPNet, as at inference."""
+def build_x_mdpt(
+    size: str, mip_attention: str = "none", sample_size: int = 32
+) -> XMDPTTransformer2DModel:
+    """X-MDPT-S, -B or -L; by default without MIPNet, as at inference, for 256x256 pictures."""
     width, depth, heads = SHAPES[size]
     model: XMDPTTransformer2DModel = XMDPTTransformer2DModel(
-        hidden_size=width, depth=depth, num_heads=heads, mip_attention=mip_attention
+        sample_size=sample_size,
+        hidden_size=width,
+        depth=depth,
+        num_heads=heads,
+        mip_attention=mip_attention,
     )
     return model
 

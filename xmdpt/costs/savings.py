@@ -8,10 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import median
 from typing import Any, Literal
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,7 +25,7 @@ from xmdpt.costs.efficiency import (
     total_loss,
     training_batch,
 )
-from xmdpt.costs.full_size import build_x_mdpt
+from xmdpt.costs.full_size import NETWORKS, build_x_mdpt
 from xmdpt.diffusion import guidance_weight, guide
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.support.precision import autocast, full_float32, multiplies_bf16
@@ -107,10 +105,35 @@ def sampling_ways(device: torch.device, compiler: bool) -> list[Way]:
     return _faster(ways, device, compiler)
 
 
-def training_ways(wrap: TrainingStep, device: torch.device, compiler: bool) -> list[Way]:
-    """A training step, forward and backward, likewise; features are cached in all of them."""
+def encoders(rows: int, device: torch.device) -> Callable[[], None]:
+    """What a training without cached features calls at each step, for a batch of `rows` pairs.
 
-    def step(model: Model, batch: Batch, use_source: bool) -> Tensor:
+    The VAE's encoder on source and target, DINOv2-G on the source and DINOv2-B on the pose.
+    """
+    vae: Any = random_network(NETWORKS["vae"].build, device).eval()
+    (pairs,) = NETWORKS["vae"].inputs(2 * rows)
+    features = [NETWORKS["dinov2_giant"], NETWORKS["dinov2_base"]]
+    calls = [
+        (random_network(network.build, device).eval(), network.inputs(rows)) for network in features
+    ]
+
+    @torch.no_grad()
+    def encode() -> None:
+        vae.encode(pairs)
+        for network, inputs in calls:
+            network(*inputs)
+
+    return encode
+
+
+def training_ways(
+    wrap: TrainingStep, encode: Callable[[], None], device: torch.device, compiler: bool
+) -> list[Way]:
+    """A training step, forward and backward, likewise: first without cached features."""
+
+    def step(model: Model, batch: Batch, use_encoders: bool, use_source: bool) -> Tensor:
+        if use_encoders:
+            encode()
         if use_source:
             with torch.no_grad():
                 _source_through_all_blocks(model, batch, batch["y"])
@@ -120,8 +143,12 @@ def training_ways(wrap: TrainingStep, device: torch.device, compiler: bool) -> l
         return total.detach()
 
     ways = [
-        Way("as the authors compute", partial(step, use_source=True)),
-        Way("source through no block in the plain pass", partial(step, use_source=False)),
+        Way("as the authors compute", partial(step, use_encoders=True, use_source=True)),
+        Way("features cached", partial(step, use_encoders=False, use_source=True)),
+        Way(
+            "source through no block in the plain pass",
+            partial(step, use_encoders=False, use_source=False),
+        ),
     ]
     return _faster(ways, device, compiler)
 
@@ -194,16 +221,19 @@ def _measure(
 
 
 def measure_savings(
-    kind: Literal["sample", "train"],
     size: Size,
     batch_size: int,
     repeats: int,
     device: torch.device,
     compiler: bool,
-    wrap: TrainingStep,
+    wrap: TrainingStep | None = None,
+    sample_size: int = 32,
     progress: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Time all ways of a guided step or of a training step of X-MDPT-S, -B or -L, in rounds.
+    """Time all ways of a step of X-MDPT-S, -B or -L, in rounds.
+
+    A training step if `wrap` makes the training module of a model, else a guided step of sampling.
+    `sample_size` is the side of the latents: 32 for pictures of 256x256.
 
     Plain JSON: `machine`, `settings`, `peak` (operations a second of a matrix product, by
     precision) and `ways`, in order: `seconds` of each round, `flops` of a step, `memory_mb` of
@@ -211,57 +241,22 @@ def measure_savings(
     largest from the first way's output, as a share of its largest number.
     """
     torch.manual_seed(0)
-    training = kind == "train"
-    model = random_network(
-        partial(build_x_mdpt, size, "self_cross" if training else "none"), device
-    ).train(training)
-    with torch.device(device), torch.set_grad_enabled(training), full_float32():
+    kind, attention = ("sample", "none") if wrap is None else ("train", "self_cross")
+    model = random_network(partial(build_x_mdpt, size, attention, sample_size), device)
+    model.train(wrap is not None)
+    with torch.device(device), torch.set_grad_enabled(wrap is not None), full_float32():
         batch = training_batch(model, batch_size)
         batch["t"] = torch.full_like(batch["t"], 500)
         batch["y"] = _condition(model, batch).detach()
-        ways = (
-            training_ways(wrap, device, compiler) if training else sampling_ways(device, compiler)
-        )
+        if wrap is None:
+            ways = sampling_ways(device, compiler)
+        else:
+            ways = training_ways(wrap, encoders(batch_size, device), device, compiler)
         rows = _measure(ways, model, batch, repeats, device, progress)
         precisions = {row["precision"] for row in rows}
         dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
         peak = {name: matrix_peak(device, dtypes[name]) for name in sorted(precisions)}
     settings = {"kind": kind, "size": size, "batch_size": batch_size, "repeats": repeats}
+    settings |= {"tokens": model.num_patches, "matrix_side": SIDE}
     machine = describe_machine(device)
     return {"machine": machine, "settings": settings, "peak": peak, "ways": rows}
-
-
-def savings_table(measured: dict[str, Any]) -> pd.DataFrame:
-    """The ways as a table: seconds of a step, and how many times as fast as the first way."""
-    rows = []
-    slowest = median(measured["ways"][0]["seconds"])
-    for way in measured["ways"]:
-        middle = median(way["seconds"])
-        share = way["flops"] / middle / measured["peak"][way["precision"]]
-        rows.append(
-            {
-                "": way["name"],
-                "seconds a step": f"{middle:.3g}",
-                "least to most": f"{min(way['seconds']):.3g} to {max(way['seconds']):.3g}",
-                "times as fast": f"{slowest / middle:.2f}",
-                "TFLOP": f"{way['flops'] / 1e12:.3g}",
-                "MiB of tensors": f"{way['memory_mb']:.0f}",
-                "of the machine's matrix peak": f"{100 * share:.0f} %",
-                "largest difference": f"{way['difference']:.0e}" if way["difference"] else "0",
-            }
-        )
-    return pd.DataFrame(rows).set_index("")
-
-
-def said_of(measured: dict[str, Any]) -> str:
-    """On what the times were measured, and how."""
-    machine, settings = measured["machine"], measured["settings"]
-    peaks = ", ".join(f"{rate / 1e9:,.0f} in {name}" for name, rate in measured["peak"].items())
-    what = "A guided step" if settings["kind"] == "sample" else "A training step"
-    return (
-        f"{what} of X-MDPT-{settings['size'].upper()}, {settings['batch_size']} pictures, the "
-        f"median of {settings['repeats']} rounds through all ways, on {machine['name']} "
-        f"({machine['threads']} threads, PyTorch {machine['torch']}). A product of two matrices of "
-        f"{SIDE:,} x {SIDE:,} took place at {peaks} GFLOP/s. The largest difference is a share of "
-        "the largest number of the first way's output."
-    )

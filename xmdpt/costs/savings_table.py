@@ -1,0 +1,69 @@
+"""The measured savings of `savings.py` as a table, a figure and words; without torch."""
+
+from statistics import median
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+def savings_table(measured: dict[str, Any]) -> pd.DataFrame:
+    """The ways as a table: seconds of a step, and how many times as fast as the first way."""
+    rows = []
+    slowest = median(measured["ways"][0]["seconds"])
+    for way in measured["ways"]:
+        middle = median(way["seconds"])
+        share = way["flops"] / middle / measured["peak"][way["precision"]]
+        rows.append(
+            {
+                "": way["name"],
+                "seconds a step": f"{middle:.3g}",
+                "least to most": f"{min(way['seconds']):.3g} to {max(way['seconds']):.3g}",
+                "times as fast": f"{slowest / middle:.2f}",
+                "TFLOP": f"{way['flops'] / 1e12:.3g}",
+                "MiB of tensors": f"{way['memory_mb']:.0f}",
+                "of the machine's matrix peak": f"{100 * share:.0f} %",
+                "largest difference": f"{way['difference']:.0e}" if way["difference"] else "0",
+            }
+        )
+    return pd.DataFrame(rows).set_index("")
+
+
+def said_of(measured: dict[str, Any]) -> str:
+    """On what the times were measured, and how."""
+    machine, settings = measured["machine"], measured["settings"]
+    peaks = ", ".join(f"{rate / 1e9:,.0f} in {name}" for name, rate in measured["peak"].items())
+    side = settings["matrix_side"]
+    what = "A guided step" if settings["kind"] == "sample" else "A training step"
+    return (
+        f"{what} of X-MDPT-{settings['size'].upper()}, {settings['batch_size']} pictures, the "
+        f"median of {settings['repeats']} rounds through all ways, on {machine['name']} "
+        f"({machine['threads']} threads, PyTorch {machine['torch']}). A product of two matrices of "
+        f"{side:,} x {side:,} took place at {peaks} GFLOP/s. The largest difference is a share of "
+        "the largest number of the first way's output."
+    )
+
+
+def savings_figure(measured: dict[str, Any]) -> Figure:
+    """A bar for each way: how many times as fast as the first, with the range over rounds.
+
+    Behind it stands what the machine would reach if each way ran at its matrix peak.
+    """
+    ways = measured["ways"]
+    slowest = median(ways[0]["seconds"])
+    figure, ax = plt.subplots(figsize=(8, 0.6 + 0.45 * len(ways)), layout="constrained")
+    for row, way in enumerate(ways):
+        middle = slowest / median(way["seconds"])
+        least, most = slowest / max(way["seconds"]), slowest / min(way["seconds"])
+        peak = slowest * measured["peak"][way["precision"]] / way["flops"]
+        ax.barh(row, peak, color="0.9", label="at the matrix peak" if row == 0 else None)
+        ax.barh(row, middle, height=0.5, color="C0", label="measured" if row == 0 else None)
+        ax.errorbar(middle, row, xerr=[[middle - least], [most - middle]], color="0.3", capsize=3)
+        ax.annotate(f"{middle:.2f}", (most, row), (4, 0), textcoords="offset points", va="center")
+    ax.set_yticks(range(len(ways)), [way["name"] for way in ways])
+    ax.invert_yaxis()
+    ax.set_xlabel(f"times as fast as {ways[0]['name']} (median; whiskers: all rounds)")
+    ax.legend(frameon=False, loc="lower right")
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
