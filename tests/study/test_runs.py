@@ -11,12 +11,13 @@ from helpers.repository import ROOT
 from xmdpt.config import ConfigError, load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.features.make import Encoders, cache_features
-from xmdpt.study import workers
+from xmdpt.study import runs, workers
 from xmdpt.study.design import Design
 from xmdpt.study.runs import carry_out, score_baselines
 from xmdpt.study.scores import read_drawing, read_drawings, scores_of
 from xmdpt.study.status import as_text, collect
 from xmdpt.study.workers import Run, all_runs, carry_out_all, check_commit, select
+from xmdpt.support.notices import Stopped
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,24 @@ def test_finished_runs_are_kept_and_missing_ones_are_made_alike(made, project, m
     first, second = json.loads(made["plain-0.json"]), json.loads(again.read_text())
     apart = {"minutes": None, "digest": None}
     assert second | apart == first | apart
+
+
+def test_the_minutes_before_an_interruption_count(project, monkeypatch):
+    monkeypatch.chdir(project)
+    seconds = iter([0.0, 120.0, 500.0, 560.0])
+    monkeypatch.setattr(runs, "process_time", lambda: next(seconds))
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(runs, "train_run", stops)
+        carry_out("params.yaml", "plain", 1, "interrupted", "interrupted_work")
+    [made] = carry_out("params.yaml", "plain", 1, "interrupted", "interrupted_work")
+    assert json.loads(made.read_text())["minutes"] == 3.0
+    made.unlink()
+    [again] = carry_out("params.yaml", "plain", 1, "interrupted", "interrupted_work")
+    assert json.loads(again.read_text())["minutes"] == 3.0, "of finished weights too"
+
+
+def stops(*_):
+    raise Stopped
 
 
 def test_baselines_and_all_runs_together_are_read_as_arrays(made, project, monkeypatch, tmp_path):

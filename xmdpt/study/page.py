@@ -115,7 +115,7 @@ def score_rows(found: Findings) -> list[dict[str, str]]:
             "row": f"`{row}`",
             "seeds": str(len(drawings)) if minutes else "",
             "samples": f"{drawings[0]['samples']:,}" if minutes else "",
-            "core-minutes": f"{np.mean(minutes):.1f}" if minutes else "",
+            "core-minutes": f"{max(minutes):.1f}" if minutes else "",
         }
         for metric in SHOWN:
             values = [value for one in drawings if (value := whole(one, metric)) is not None]
@@ -184,7 +184,8 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
             if name in pictures
         ),
         "## Rows",
-        "Means over seeds, ± the standard deviation between seeds.",
+        "Means over seeds, ± the standard deviation between seeds. Core-minutes are of the longest "
+        "training of a row: one that was interrupted may count only what came after.",
         _table(score_rows(found)),
     ]
     return "\n\n".join(parts) + "\n"

@@ -83,16 +83,27 @@ def _settings(params: str | Path, row: str, seed: int) -> Config:
 
 
 def _train(config: Config, folder: Path, features: Path) -> float:
-    """Train the weights in `folder`, if it is not there; return the minutes of a core it took."""
+    """Train the weights in `folder`, if it is not there; return the minutes of a core it took.
+
+    What was spent before an interruption is kept in a file beside the folder.
+    """
+    kept = folder.with_name(f"{folder.name}.minutes")
+    before = float(kept.read_text()) if kept.is_file() else 0.0
+    if folder.is_dir():
+        return before
     began = process_time()
-    if not folder.is_dir():
+    try:
         with tqdm(total=config.train.steps, desc=folder.name, unit="step", disable=None) as bar:
 
             def on_log(row: dict[str, float]) -> None:
                 bar.update(row["step"] - bar.n)
 
             train_run(config, features, folder, on_log)
-    return (process_time() - began) / 60
+    finally:
+        minutes = before + (process_time() - began) / 60
+        with atomic_path(kept) as partial_path:
+            partial_path.write_text(f"{minutes:.3f}\n")
+    return minutes
 
 
 def _draw(
@@ -144,7 +155,7 @@ def carry_out(
     minutes = _train(config, weights, features_of(row, params))
     about = {
         "commit": code_commit(),
-        "minutes": round(minutes, 1),  # of a core, in this process
+        "minutes": round(minutes, 1),  # of a core
         "features": config.features.model_dump(),
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),
