@@ -67,9 +67,10 @@ def test_memory_counts_what_is_alive_at_once():
         del y
         view = z[:10]
         w = z + 1
-    assert (alive.peak, alive.now) == (8000, 8000)
+        seen = x[:500]
+    assert (alive.peak, alive.now) == (8000, 8000), "x and what views it were there before"
     del view, w, z
-    assert alive.now == 0
+    assert alive.now == 0 and seen.sum() == 0
 
 
 def test_a_guided_picture_takes_the_forwards_that_the_table_says(tiny_vae):

@@ -51,19 +51,22 @@ class TensorsAlive(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        self._watch((args, kwargs), counted=False)  # before a view of them looks like a new one
         made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, Tensor):
-                self._watch(tensor.untyped_storage())
+        self._watch(made, counted=True)
         return made
 
-    def _watch(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key not in self._bytes:
-            self._bytes[key] = storage.nbytes()
-            self.now += self._bytes[key]
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._forget, key)
+    def _watch(self, tensors: Any, counted: bool) -> None:
+        for tensor in tree_leaves(tensors):
+            if not isinstance(tensor, Tensor):
+                continue
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key not in self._bytes:
+                self._bytes[key] = storage.nbytes() if counted else 0
+                self.now += self._bytes[key]
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(storage, self._forget, key)
 
     def _forget(self, key: int) -> None:
         self.now -= self._bytes.pop(key, 0)
