@@ -22,7 +22,7 @@ from PIL import Image
 from xmdpt.stages.notebook import has_tag
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks/walkthrough").glob("[0-9]*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks/walkthrough").glob("*.ipynb"))
 KEPT = ROOT / "docs/understand/walkthrough"
 
 

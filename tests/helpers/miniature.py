@@ -24,6 +24,27 @@ COSTS = {"models": ["x_mdpt_s"], "repeats": 1, "batch_size": 1, "train_batch_siz
 """Settings of a miniature's sections: as little work as there can be."""
 
 
+EXHIBITS = """
+from pathlib import Path
+
+import matplotlib
+from IPython.core.interactiveshell import InteractiveShell
+
+from xmdpt.stages.notebook import PARAMETERS, has_tag, read_notebook
+
+matplotlib.use("agg")
+for path in sorted(Path("notebooks/paper").glob("*.ipynb")):
+    for part in "abcde" if path.stem == "table_2" else [None]:
+        shell = InteractiveShell()
+        for cell in read_notebook(path).cells:
+            if cell.cell_type == "code":
+                shell.run_cell(cell.source).raise_error()
+            if part is not None and has_tag(cell, PARAMETERS):
+                shell.push({"part": part})
+        print(path.stem, part or "", "was drawn")
+"""
+
+
 def copy_project(target: Path) -> None:
     """The files that git knows of, with the changes not yet committed, as a repository."""
     listed = subprocess.run(
@@ -64,8 +85,8 @@ def write_people(root: Path) -> Path:
     return root
 
 
-def dvc(project: Path, torch_home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Call DVC in a copy of the repository, with its package and without a network."""
+def call(project: Path, torch_home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Call Python in a copy of the repository, with its package and without a network."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(project),
@@ -75,9 +96,19 @@ def dvc(project: Path, torch_home: Path, *words: str) -> subprocess.CompletedPro
         "DVC_NO_ANALYTICS": "1",
     }
     return subprocess.run(
-        [sys.executable, "-m", "dvc", *words],
+        [sys.executable, *words],
         cwd=project,
         env=environment,
         capture_output=True,
         text=True,
     )
+
+
+def dvc(project: Path, torch_home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Call DVC there."""
+    return call(project, torch_home, "-m", "dvc", *words)
+
+
+def draw_exhibits(project: Path, torch_home: Path) -> subprocess.CompletedProcess[str]:
+    """Carry out the notebooks of all exhibits there in one process: a kernel each takes long."""
+    return call(project, torch_home, "-c", EXHIBITS)

@@ -13,9 +13,21 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.miniature import COSTS, SAMPLE, copy_project, dvc, write_networks, write_people
+from helpers.miniature import (
+    COSTS,
+    SAMPLE,
+    call,
+    copy_project,
+    draw_exhibits,
+    dvc,
+    write_networks,
+    write_people,
+)
 
 RUN = "size_s"
+STAGES = ("evaluate", "costs")
+"""With all that they need; the exhibits follow in one process."""
+EXHIBITS = 21
 
 
 def write_settings(project: Path, networks: Path) -> None:
@@ -45,8 +57,13 @@ def test_the_paper_profile_runs_end_to_end(tmp_path):
     write_networks(networks)
     write_settings(project, networks)
     write_people(project / "data/raw/deepfashion")
-    made = dvc(project, networks / "torch", "repro")
-    assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
+    torch_home = networks / "torch"
+    for made in (
+        dvc(project, torch_home, "repro", *STAGES),
+        draw_exhibits(project, torch_home),
+        call(project, torch_home, "-m", "xmdpt", "report"),
+    ):
+        assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
 
     scores = json.loads((project / f"reports/scores/{RUN}.json").read_text())
     text = json.dumps(scores)
@@ -55,4 +72,5 @@ def test_the_paper_profile_runs_end_to_end(tmp_path):
     assert "st_lpips" not in text and "fd_effnet" not in text
     assert (project / "reports/index.html").stat().st_size > 10_000
     assert len(list((project / f"data/samples/{RUN}/main").glob("*.png"))) == 72
-    assert dvc(project, networks / "torch", "status", "--quiet").returncode == 0
+    assert len(list((project / "reports/exhibits").glob("*/exhibit.json"))) == EXHIBITS
+    assert dvc(project, torch_home, "status", "--quiet", *STAGES).returncode == 0

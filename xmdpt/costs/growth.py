@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from xmdpt.costs.savings import Size, measure_savings
 
@@ -74,6 +75,9 @@ def _curves(ax: Axes, x: Sequence[int], measured: Sequence[dict[str, Any]]) -> N
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(x, [f"{value:,}" for value in x])
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("")
     ax.grid(alpha=0.3, which="both")
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -87,5 +91,5 @@ def growth_figure(growth: dict[str, list[dict[str, Any]]]) -> Figure:
     _curves(right, [each["settings"]["batch_size"] for each in pictures], pictures)
     left.set(xlabel=f"tokens ({settings['batch_size']} pictures)", ylabel="seconds a guided step")
     right.set_xlabel(f"pictures ({pictures[0]['settings']['tokens']} tokens)")
-    left.legend(frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=len(SHOWN))
     return figure

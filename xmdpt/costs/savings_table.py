@@ -52,18 +52,20 @@ def savings_figure(measured: dict[str, Any]) -> Figure:
     """
     ways = measured["ways"]
     slowest = median(ways[0]["seconds"])
-    figure, ax = plt.subplots(figsize=(8, 0.6 + 0.45 * len(ways)), layout="constrained")
+    figure, ax = plt.subplots(figsize=(8, 1.1 + 0.42 * len(ways)), layout="constrained")
     for row, way in enumerate(ways):
         middle = slowest / median(way["seconds"])
         least, most = slowest / max(way["seconds"]), slowest / min(way["seconds"])
         peak = slowest * measured["peak"][way["precision"]] / way["flops"]
-        ax.barh(row, peak, color="0.9", label="at the matrix peak" if row == 0 else None)
+        ax.barh(row, peak, color="0.85", label="at the matrix peak" if row == 0 else None)
         ax.barh(row, middle, height=0.5, color="C0", label="measured" if row == 0 else None)
         ax.errorbar(middle, row, xerr=[[middle - least], [most - middle]], color="0.3", capsize=3)
         ax.annotate(f"{middle:.2f}", (most, row), (4, 0), textcoords="offset points", va="center")
     ax.set_yticks(range(len(ways)), [way["name"] for way in ways])
     ax.invert_yaxis()
-    ax.set_xlabel(f"times as fast as {ways[0]['name']} (median; whiskers: all rounds)")
-    ax.legend(frameon=False, loc="lower right")
+    ax.margins(x=0.1)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("times as fast as the first row (median; whiskers: all rounds)")
+    figure.legend(frameon=False, loc="outside upper right", ncols=2)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
