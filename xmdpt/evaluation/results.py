@@ -1,7 +1,6 @@
 """Folders of results and references: find pictures, pair them by name, read them."""
 
 import hashlib
-import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -26,8 +25,9 @@ from xmdpt.data.stores import (
     lmdb_folders,
 )
 from xmdpt.evaluation.protocols import Size
+from xmdpt.support.cores import usable_cores
 
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, len(usable_cores()))
 T = TypeVar("T")
 Pair = tuple[str, str]
 """The mangled names of (source, target)."""

@@ -1,5 +1,6 @@
 """Load the weights that draw pictures: a pipeline folder, or the small ones that ship."""
 
+import inspect
 import json
 import logging
 from pathlib import Path
@@ -93,10 +94,10 @@ def _from_export(folder: Path) -> XMDPTPipeline:
     index = json.loads((folder / "model_index.json").read_text())
     kind = index["scheduler"][1]
     scheduler = XMDPTScheduler if kind == "XMDPTScheduler" else getattr(diffusers, kind)
-    names = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
-    return XMDPTPipeline(
-        AutoencoderKL.from_pretrained(folder / "vae", **OPTIONS),
-        XMDPTTransformer2DModel.from_pretrained(folder / "transformer", **OPTIONS),
-        scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
-        **{name: index[name] for name in names if name in index},
-    )
+    networks = {
+        "vae": AutoencoderKL.from_pretrained(folder / "vae", **OPTIONS),
+        "transformer": XMDPTTransformer2DModel.from_pretrained(folder / "transformer", **OPTIONS),
+        "scheduler": scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+    }
+    settings = inspect.signature(XMDPTPipeline).parameters.keys() & index.keys() - networks.keys()
+    return XMDPTPipeline(**networks, **{name: index[name] for name in settings})
