@@ -1,4 +1,4 @@
-"""Make the small weights that ship in data/pretrained/xmdpt-synthetic/: `make pretrained`.
+"""Make the small bundled weights in data/pretrained/xmdpt-synthetic/: `make pretrained`.
 
 It calls what the stages call, on rendered people that no other profile has. Finished parts are
 kept beside the people of `data.root`, so an interrupted call goes on; a part that was made with

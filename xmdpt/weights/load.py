@@ -1,4 +1,4 @@
-"""Load the weights that draw pictures: a pipeline folder, or the small ones that ship."""
+"""Load the weights that draw pictures: a pipeline folder, or the small bundled weights."""
 
 import inspect
 import json
@@ -18,8 +18,8 @@ from xmdpt.photos.loading import PhotoError
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.support.place import CLONE
 
-SHIPPED = (
-    CLONE / "data/pretrained/xmdpt-synthetic" if CLONE else Path(__file__).with_name("shipped")
+BUNDLED = (
+    CLONE / "data/pretrained/xmdpt-synthetic" if CLONE else Path(__file__).with_name("bundled")
 )
 """The small weights: in a clone where they are kept, else where setup.py puts them in a wheel."""
 OPTIONS: dict[str, Any] = {
@@ -32,14 +32,14 @@ OPTIONS: dict[str, Any] = {
 def load_pipeline(
     folder: str | Path | None = None, device: str | torch.device | None = None
 ) -> XMDPTPipeline:
-    """Load the pipeline in `folder`, by default the small weights that ship.
+    """Load the pipeline in `folder`, by default the small bundled weights.
 
     By default it goes to a GPU if there is one. Raises PhotoError if weights are missing or broken;
     nothing is unpickled.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    chosen = Path(folder) if folder is not None else SHIPPED
+    chosen = Path(folder) if folder is not None else BUNDLED
     bars, verbosity = logs.is_progress_bar_enabled(), logs.get_verbosity()
     logs.disable_progress_bar()  # loading is quick, and drawing has its own
     logs.set_verbosity(logging.CRITICAL)  # errors are reported below, once
