@@ -10,8 +10,8 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.evaluate import training_statistics
+from xmdpt.metrics.labels import COPY
 from xmdpt.study.scores import (
-    COPY,
     file_name,
     read_drawings,
     score_drawing,

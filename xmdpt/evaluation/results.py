@@ -173,8 +173,7 @@ def training_pictures(train_dir: str | Path, size: Size = (256, 256)) -> list[Pi
     if names is None:
         names = list(find_files(folder))
     elif list_file(folder, "train") is None:
-        message = f"{folder} has no train.lst: using the {len(names)} pictures in training pairs"
-        warnings.warn(message, EvaluationWarning, stacklevel=3)
+        warn(f"{folder} has no train.lst: using the {len(names)} pictures in training pairs")
     if len(names) < 2:
         raise DataError(f"{folder}: needs two training pictures or more, has {len(names)}")
     return [references.picture(name) for name in sorted(names, key=PurePosixPath)]

@@ -13,7 +13,14 @@ from markupsafe import Markup
 
 from xmdpt.config import Config, load_config
 from xmdpt.metrics.labels import BASELINES, FEW, FEW_ABOUT, LIMITS, METRICS, best_values
-from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits, read_sheet
+from xmdpt.paper.exhibits import (
+    DECIDED,
+    HOW_TO_READ,
+    Status,
+    exhibit_folder,
+    read_exhibits,
+    read_sheet,
+)
 from xmdpt.stages.curves import training_curves
 from xmdpt.stages.kept import drop_recorded
 from xmdpt.stages.origin import provenance
@@ -24,7 +31,6 @@ from xmdpt.support.files import atomic_path
 
 HERE = Path(__file__).parent
 SETTINGS = "params.yaml"
-DECIDED: tuple[Status, ...] = ("supported", "not supported", "no difference")
 STUDY = Path("reports/reference/study/verdicts.png")
 """The picture that `xmdpt study report` draws once it has verdicts."""
 OURS = {"ablation", "main", "after"}
