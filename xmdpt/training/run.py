@@ -160,7 +160,9 @@ def settings_key(config: Config, start: str | None) -> str:
     apart = {"seed", "resume", "log_every", *SAME_WEIGHTS}
     resume = config.train.resume
     return fingerprint(
-        config.model.model_dump(exclude_defaults=True),  # as before there were extensions
+        config.model.model_dump(
+            exclude_defaults=True
+        ),  # a switch that is off is no part of the key
         config.train.model_dump(exclude=apart),
         start,
         resume and file_digest(resume),

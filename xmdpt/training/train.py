@@ -197,12 +197,13 @@ class Trainer:
             )
         if ("alignment" in state) != (self.alignment is not None):
             raise ConfigError(
-                f"{path}: the state of a training with another train.alignment: make it 0, or not "
-                "0, as it was"
+                f"{path}: the state of a training with another train.alignment; set it to 0 where "
+                "it was 0, and else to more"
             )
         if ("muon" in state["optimizer"]) != (self.config.optimizer == "muon"):
             raise ConfigError(
-                f"{path}: the state of a training with another train.optimizer; go on with that one"
+                f"{path}: the state of a training with another train.optimizer; set the one that "
+                "it began with"
             )
         self.step = state["step"]
         if self.config.precision == "auto":
