@@ -6,7 +6,7 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
-from helpers.finished import change, finished, row
+from helpers.finished import change, row
 from helpers.repository import ROOT
 
 from xmdpt.config import ConfigError, load_config
@@ -18,9 +18,9 @@ OUTSIDE = r"(src|href)=\"?(https?:)?//|url\(|@import|<script src|<link rel=.styl
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(finished_run, tmp_path_factory):
     """The folder of a finished run with its page, to be looked at alone."""
-    folder = finished(tmp_path_factory.mktemp("run"), ["base_b"])
+    folder = shutil.copytree(finished_run, tmp_path_factory.mktemp("page") / "run")
     write_report(folder)
     return folder
 
