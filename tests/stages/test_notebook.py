@@ -230,7 +230,7 @@ def test_bad_data_is_one_line(run, folder, capfd, line, message):
     ("setting", "words"),
     [
         ("stpes=3", ["'stpes'", "run, steps"]),
-        ("steps", ["name=value"]),
+        ("steps", ["NAME=VALUE"]),
         ("run=base_x", ["base_x", "base_b"]),
         ("steps=[1", ["steps=[1", "not a value in YAML"]),
         ("steps=2026-01-01", ["neither text, number, list nor mapping"]),

@@ -108,8 +108,8 @@ def read_all(
         raise DataError(
             f"{data.raw}: {sum(padded)} of {len(padded)} pictures look like DeepFashion's "
             "low-resolution ones (256x256 with white sides), but the field uses img_highres; put "
-            "it beside them. Pictures of people on white that were squashed to 256x256 look so "
-            "too: say --low-resolution (in settings data.low_resolution: true) to use them"
+            "it beside them. Pictures of people on white that were squashed to 256x256 look "
+            "like that too: to use them, give --low-resolution (setting data.low_resolution: true)"
         )
     _check_joints(data, readings)
     return readings

@@ -124,8 +124,8 @@ def _check_shape(matches: Sequence[Match], size: Size, references: References) -
         return
     raise DataError(
         f"results in {matches[0].result.parent} are {width}x{height} (width x height), but their "
-        f"references are {wide}x{high}: strips of several pictures, or lying? Cut out the "
-        "generated ones and turn them upright, or score them squashed with --any-shape"
+        f"references are {wide}x{high}: are they strips of several pictures, or on their side? Cut "
+        "out the generated ones and turn them upright, or score them squashed with --any-shape"
     )
 
 
