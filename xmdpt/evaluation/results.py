@@ -52,6 +52,7 @@ class Match:
 
     @property
     def pair(self) -> Pair:
+        """The mangled names of source and target."""
         return self.source, self.target
 
     @property

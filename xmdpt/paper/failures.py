@@ -31,6 +31,7 @@ class Diagnosis:
 
     @property
     def reasons(self) -> list[str]:
+        """What is unusual, in words."""
         return [text.format(self) for met, text in CAUSES.values() if met(self)]
 
 

@@ -61,6 +61,7 @@ class Results:
 
     @cached_property
     def config(self) -> Config:
+        """The settings that all runs share."""
         return load_config(self.params)
 
     def of_run(self, run: str) -> Config:
