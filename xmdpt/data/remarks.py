@@ -10,9 +10,10 @@ from xmdpt.data.pairs import HEIC_SUFFIXES, MARKET, NESTED, item, nearest, outfi
 from xmdpt.data.stores import Store, find_files
 
 
-def some(names: Sequence[str]) -> str:
-    """The first three names, and that there are more."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+def some(names: Sequence[str], count: int = 3, separator: str = ", ") -> str:
+    """The first `count` of some names, and how many more there are."""
+    more = f"{separator}and {len(names) - count} more" if len(names) > count else ""
+    return separator.join(names[:count]) + more
 
 
 def _arrows(pairs: Sequence[Pair]) -> str:

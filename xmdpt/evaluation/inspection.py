@@ -10,8 +10,9 @@ from PIL import Image
 
 from xmdpt.data.images import DataError, decode_picture, read_bytes
 from xmdpt.data.pairs import spread
+from xmdpt.data.remarks import some
 from xmdpt.evaluation.protocols import Size
-from xmdpt.evaluation.results import THREADS, Match, References, some, warn
+from xmdpt.evaluation.results import THREADS, Match, References, warn
 from xmdpt.photos.marking import is_marked
 
 PANELS = 1.8

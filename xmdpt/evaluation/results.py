@@ -15,6 +15,7 @@ from xmdpt.data.annotations import SPLITS, Split, list_file, pair_files, read_pa
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.index import INDEX, read_index
 from xmdpt.data.pairs import HEIC_SUFFIXES, MARKET, canonical, mangle, nearest, possible_pairs
+from xmdpt.data.remarks import some
 from xmdpt.data.stores import (
     LMDB_NAME,
     DataError,
@@ -188,12 +189,6 @@ def expected_pairs(reference_dir: str | Path, file: str | Path | None = None) ->
     if not files:
         return None
     return {(mangle(source), mangle(target)) for source, target in read_pairs(files[0])}
-
-
-def some(names: Sequence[str], count: int = 3, separator: str = ", ") -> str:
-    """The first `count` of some names, and how many more there are."""
-    more = f"{separator}and {len(names) - count} more" if len(names) > count else ""
-    return separator.join(names[:count]) + more
 
 
 def warn(message: str) -> None:
