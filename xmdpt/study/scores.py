@@ -151,7 +151,10 @@ def scores_of(
         for seed, drawing in zip(seeds, own, strict=True):
             if drawing["people"] != copy["people"]:
                 path = Path(folder) / file_name(row, seed)
-                raise ConfigError(f"{path}: scores other people than {COPY}")
+                raise ConfigError(
+                    f"{path}: scores of other people than those of {COPY}; both must be drawn with "
+                    "the same settings"
+                )
     return {
         metric: Scores(
             rows=tuple(rows),

@@ -197,8 +197,8 @@ class Trainer:
             )
         if ("alignment" in state) != (self.alignment is not None):
             raise ConfigError(
-                f"{path}: the state of a training with another train.alignment; set it to 0 where "
-                "it was 0, and else to more"
+                f"{path}: the state of a training with another train.alignment; set it to 0 if it "
+                "was 0, and else to the value that it had"
             )
         if ("muon" in state["optimizer"]) != (self.config.optimizer == "muon"):
             raise ConfigError(

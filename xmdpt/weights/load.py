@@ -76,8 +76,9 @@ def _refuse_variants(folder: Path) -> None:
         if names and not (folder / part / SAFETENSORS_WEIGHTS_NAME).is_file():
             variants = ", ".join(dict.fromkeys(name.split(".")[1] for name in names))
             raise PhotoError(
-                f"{folder / part}: holds the variant {variants} alone; load it by "
-                "XMDPTPipeline.from_pretrained(folder, variant=...), and save_pretrained it anew"
+                f"{folder / part}: holds the variant {variants} alone; load it with "
+                "XMDPTPipeline.from_pretrained(folder, variant=...), and save it with "
+                "save_pretrained"
             )
 
 
