@@ -21,6 +21,7 @@ from xmdpt.paper.exhibits import (
     read_exhibits,
     read_sheet,
 )
+from xmdpt.paper.scores import drawing_in_words
 from xmdpt.stages.curves import training_curves
 from xmdpt.stages.kept import drop_recorded
 from xmdpt.stages.origin import provenance
@@ -266,6 +267,7 @@ def render(root: Path, config: Config, page: Page) -> str:
         dataset=dataset_of(config),
         strangers=strangers_of(config),
         autoencoder=autoencoder_of(config),
+        drawing=drawing_in_words(config),
         how_to_read=HOW_TO_READ,
         exhibits=exhibits,
         decided=[claim for claim in claims if claim["status"] in DECIDED],
