@@ -101,7 +101,7 @@ def test_mistakes_name_the_file(kept, drawing):
     whole = path.read_text()
     path.unlink()
     write_scores(path, drawing | {"people": drawing["people"][1:]})
-    with pytest.raises(ConfigError, match=r"row-1\.json: scores other people"):
+    with pytest.raises(ConfigError, match=r"row-1\.json: scores of other people"):
         scores_of(read_drawings(kept), kept, ["ssim"], [0, 1])
     path.write_text("{")
     with pytest.raises(ConfigError, match=r"row-1\.json: not a drawing's scores"):
