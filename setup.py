@@ -13,7 +13,7 @@ class WithWeights(build_py):
     def run(self):
         super().run()
         if not self.editable_mode:
-            place = Path(self.build_lib) / "xmdpt/weights/shipped"
+            place = Path(self.build_lib) / "xmdpt/weights/bundled"
             copytree("data/pretrained/xmdpt-synthetic", place, dirs_exist_ok=True)
 
 

@@ -121,16 +121,19 @@ def test_tokens_are_those_of_training(tiny_vae, dinov2):
     assert not torch.equal(tokens["bf16"], tokens["fp32"])
 
 
-def test_the_format_goes_with_the_pipeline(tiny_vae, tmp_path):
-    pipeline = make_pipeline(tiny_vae, "efficientnet_lite0", "efficientnet_lite0", False, "bf16")
+def test_settings_go_with_the_pipeline(tiny_vae, tmp_path):
+    names, fast = ("efficientnet_lite0", "efficientnet_lite0"), [999, 500, 100]
+    pipeline = make_pipeline(tiny_vae, *names, False, "bf16", fast)
     pipeline.save_pretrained(tmp_path / "saved")
     export_pipeline(pipeline, tmp_path / "exported")
     for name in ("saved", "exported"):
         loaded = load_pipeline(tmp_path / name, "cpu")
         assert loaded.config.encoder_precision == "bf16"
         assert features_of(loaded).precision == "bf16"
+        assert loaded.config.fast_timesteps == fast
         other = with_transformer(loaded, loaded.transformer)
         assert other.config.encoder_precision == "bf16"
+        assert other.config.fast_timesteps is None, "they were learned for other weights"
 
 
 def test_pipelines_saved_before_compute_tokens_in_fp32(tiny_vae, tmp_path):

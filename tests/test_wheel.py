@@ -59,7 +59,7 @@ def installed(wheel, tmp_path) -> Path:
 
 def test_it_holds_the_package_and_the_small_weights_and_nothing_else(installed):
     package = set(tracked("xmdpt"))
-    weights = {name.replace(WEIGHTS, "xmdpt/weights/shipped"): name for name in tracked(WEIGHTS)}
+    weights = {name.replace(WEIGHTS, "xmdpt/weights/bundled"): name for name in tracked(WEIGHTS)}
     found = {
         path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()
     }
@@ -84,7 +84,7 @@ def test_it_draws_in_an_empty_folder_without_the_repository(installed, tmp_path)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = "from xmdpt.weights.load import SHIPPED; import xmdpt; print(xmdpt.__file__, SHIPPED)"
+    where = "from xmdpt.weights.load import BUNDLED; import xmdpt; print(xmdpt.__file__, BUNDLED)"
     assert all(Path(one).is_relative_to(installed) for one in call("-c", where).split())
     words = "--source person.png --pose pose.txt --pose-units annotation --steps 2 --out x.png"
     assert call("-m", "xmdpt", "generate", *words.split()) == "wrote x.png\n"

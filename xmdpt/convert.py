@@ -1,4 +1,4 @@
-"""The authors' weights under the name they were promised by; the code is in `xmdpt.weights`."""
+"""The authors' weights as ours and back, under a short name for users; see `xmdpt.weights`."""
 
 from xmdpt.weights.convert import from_official, to_official
 

@@ -77,6 +77,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor | None = None, keep: Tensor | None = None
     ) -> Tensor:
+        """Attend; x (B, N, D), or (B, K, D) of the kept positions `keep` (B, K), as the result."""
         query = self.to_q(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         key_value = self.to_kv(x if context is None else context)
         key, value = key_value.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -90,6 +91,7 @@ class Attention(nn.Module):
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Tokens (B, N, D), scaled and shifted by vectors (B, D)."""
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
@@ -143,6 +145,7 @@ class FinalLayer(nn.Module):
         self.linear = nn.Linear(dim, out_features)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """x (B, N, D), condition (B, D) -> (B, N, p * p * 2C)."""
         shift, scale = self.modulation(F.silu(condition)).chunk(2, dim=-1)
         x = self.linear(modulate(self.norm(x), shift, scale))
         return x
@@ -160,6 +163,7 @@ class TokenPool(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=1e-12)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """(B, M, D) -> (B, D)."""
         pooled: Tensor = self.norm(F.gelu(self.conv(tokens).squeeze(1)))
         return pooled
 
@@ -173,6 +177,7 @@ class Projection(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=1e-12)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., D)."""
         x = self.norm(F.gelu(self.linear(x)))
         return x
 
@@ -270,6 +275,7 @@ class MIPNet(nn.Module):
 
     @property
     def uses_source(self) -> bool:
+        """Whether a block attends to the source."""
         return "cross" in self.order
 
     def restore(self, kept: Tensor, keep: Tensor, num_tokens: int) -> Tensor:

@@ -53,15 +53,15 @@ def plan(preset: Preset, scheduler: Any, steps: int | None, learned: Sequence[in
         return Plan(scheduler, EXACT_STEPS if steps is None else steps)
     if scheduler.config.get("prediction_type") != "epsilon":
         raise PresetError(
-            "preset 'fast' is for networks that predict noise; this one predicts a velocity, and "
-            "preset 'exact' draws in 20 num_inference_steps as well as in more"
+            "preset 'fast': needs a network that predicts noise, and this one predicts a velocity; "
+            "use preset 'exact', for which num_inference_steps=20 is enough"
         )
     if steps is not None:
         return Plan(make_solver(scheduler), steps)
     if not learned:
         raise PresetError(
             "preset 'fast': these weights have no learned timesteps; `xmdpt distill timesteps` "
-            "learns them in minutes, num_inference_steps does without, and 'exact' always works"
+            "learns them in minutes; or give num_inference_steps, or use preset 'exact'"
         )
     return Plan(make_solver(scheduler), len(learned), tuple(learned))
 

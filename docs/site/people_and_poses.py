@@ -1,4 +1,4 @@
-"""Draw the README's pictures with the weights that ship: minutes on one core.
+"""Draw the README's pictures with the bundled weights: minutes on one core.
 
     python docs/site/people_and_poses.py
 

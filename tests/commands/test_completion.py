@@ -1,6 +1,6 @@
 """What a shell completes, by Typer's own way, and what a mistyped name is told."""
 
-import os
+import json
 import shutil
 import subprocess
 import sys
@@ -16,35 +16,54 @@ SHELLS = {
 }
 
 
-def ask(tmp_path, **asked: str) -> str:
-    """What xmdpt answers a shell."""
-    code = "import sys; sys.argv = ['xmdpt']; from xmdpt.cli import main; main()"
+CODE = """
+import json, os, sys
+from contextlib import redirect_stdout, suppress
+from io import StringIO
+from xmdpt.cli import main
+
+sys.argv, answers = ["xmdpt"], []
+for asked in json.loads(sys.stdin.read()):
+    os.environ |= asked
+    with redirect_stdout(StringIO()) as said, suppress(SystemExit):
+        main()
+    answers.append(said.getvalue())
+print(json.dumps(answers))
+"""
+
+
+def ask(folder, *asked: dict[str, str]) -> list[str]:
+    """What xmdpt answers a shell that sets these variables; all in one process."""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | asked,
+        [sys.executable, "-c", CODE], input=json.dumps(asked), cwd=folder,
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return done.stdout
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_the_script_for_a_shell(tmp_path, shell):
-    assert SHELLS[shell] in ask(tmp_path, _XMDPT_COMPLETE=f"source_{shell}")
+def completed(folder, *lines: str) -> list[list[str]]:
+    """What bash offers behind each line."""
+    asked = ({"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)} for line in lines)
+    words = [{"_XMDPT_COMPLETE": "complete_bash"} | one for one in asked]
+    return [answer.split() for answer in ask(folder, *words)]
+
+
+def test_the_scripts_for_shells(tmp_path):
+    scripts = ask(tmp_path, *({"_XMDPT_COMPLETE": f"source_{shell}"} for shell in SHELLS))
+    for begin, script in zip(SHELLS.values(), scripts, strict=True):
+        assert begin in script
 
 
 def test_commands_options_runs_and_profiles_are_completed(tmp_path):
     shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
     shutil.copy(ROOT / "profiles/smoke.yaml", tmp_path / "params.yaml")
-
-    def completed(line: str) -> list[str]:
-        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
-        return ask(tmp_path, _XMDPT_COMPLETE="complete_bash", **words).split()
-
-    assert completed("xmdpt stu") == ["study"]
-    assert "--source-keypoints" in completed("xmdpt generate --source")
-    assert completed("xmdpt profile sm") == ["smoke"]
-    assert completed("xmdpt train base_") == ["base_b"]
+    commands, options, profiles, runs = completed(
+        tmp_path, "xmdpt stu", "xmdpt generate --source", "xmdpt profile sm", "xmdpt train base_"
+    )
+    assert commands == ["study"] and "--source-keypoints" in options
+    assert profiles == ["smoke"] and runs == ["base_b"]
     (tmp_path / "params.yaml").unlink()
-    assert completed("xmdpt train base_") == []
+    assert completed(tmp_path, "xmdpt train base_") == [[]]
 
 
 @pytest.mark.parametrize(

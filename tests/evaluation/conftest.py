@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.people import SIZE, write_dataset
@@ -11,17 +12,23 @@ from PIL import Image
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.evaluation.baselines import write_baselines, write_limits
+from xmdpt.evaluation.summary import Scores, summarise
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
+def one_thread(own_process_state):
+    """The last digits of sums depend on how many there are."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
 def data(tmp_path_factory) -> DeepFashion:
     """Six training people and two test people in three views: 18 training pictures, 12 pairs."""
-    torch.set_num_threads(1)
     root = write_dataset(tmp_path_factory.mktemp("eight"), people=8, test_people=2)
     return DeepFashion(root, SIZE)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def results(data, tmp_path_factory) -> Path:
     """For each test pair the true target with a little noise in a tenth of its values."""
     folder = tmp_path_factory.mktemp("samples")
@@ -34,9 +41,16 @@ def results(data, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def answers(data, tmp_path_factory) -> dict[str, Path]:
     """Folders of baselines and limits; the autoencoder leaves 32 levels of each colour."""
     folder = tmp_path_factory.mktemp("answers")
     folders = write_baselines(folder, data, data.pairs("test"))
     return folders | write_limits(folder, data, data.pairs("test"), lambda x: x // 8 * 8)
+
+
+@pytest.fixture(scope="session")
+def summary(data, results, answers) -> tuple[Scores, pd.DataFrame]:
+    """Scores of the results as `main`, and of baselines and limits, under `synthetic`."""
+    folders = {"main": results} | answers
+    return summarise(folders, data.root, data.root, "synthetic", 0, progress=False)

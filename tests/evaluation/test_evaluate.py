@@ -7,22 +7,30 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.people import SIZE
 from PIL import Image
 
 from xmdpt.data.pairs import mangle, result_name
 from xmdpt.evaluation import evaluate, evaluate_pairs
+from xmdpt.evaluation.evaluate import training_statistics
 from xmdpt.evaluation.protocols import get_protocol
 from xmdpt.evaluation.results import find_pictures
 from xmdpt.metrics.images import psnr, ssim
 
 
-def test_synthetic_protocol(data, results):
+@pytest.fixture(scope="module")
+def train(data):
+    """The training pictures' side of the distances."""
+    return training_statistics(data.root, "synthetic", (SIZE, SIZE), progress=False)
+
+
+def test_synthetic_protocol(data, results, train):
     values = evaluate(results, data.root, data.root, "synthetic", progress=False)
     pixels = ["ssim", "psnr", "silhouette_iou", "sharpness"]
     assert list(values) == [*pixels, "st_lpips", "fd_effnet", "kd_effnet", "count"]
     assert all(type(value) is float and np.isfinite(value) for value in values.values())
     assert values["count"] == 12 and values["silhouette_iou"] > 0.95
-    assert values == evaluate(results, data.root / "img", data.root, "synthetic", progress=False)
+    assert values == evaluate(results, data.root / "img", train, "synthetic", progress=False)
     assert "fd_effnet" not in evaluate(results, data.root, None, "synthetic", progress=False)
 
 
@@ -33,20 +41,20 @@ def test_a_dropped_batch_is_not_in_the_distances(data, results, tmp_path):
     everything = evaluate_pairs(results, data.root, rules, progress=False)
     for name in everything["result"][:8]:
         shutil.copy(results / name, tmp_path)
+    train = training_statistics(data.root, rules, (SIZE, SIZE), progress=False)
     all_12, first_8 = (
-        evaluate(folder, data.root, data.root, rules, progress=False)
-        for folder in (results, tmp_path)
+        evaluate(folder, data.root, train, rules, progress=False) for folder in (results, tmp_path)
     )
     for key in ("fd_effnet", "kd_effnet"):
         assert all_12[key] == pytest.approx(first_8[key])
 
 
-def test_a_picture_of_several_pairs_is_one_draw(data, answers, tmp_path):
+def test_a_picture_of_several_pairs_is_one_draw(data, answers, train, tmp_path):
     """Each target stands in two pairs: the kernel distance is that of the six targets, once."""
     once = {target: (source, target) for source, target in data.pairs("test")}
     for pair in once.values():
         shutil.copy(answers["truth"] / result_name(*pair), tmp_path)
-    score = partial(evaluate, reference_dir=data.root, train_dir=data.root, protocol="synthetic")
+    score = partial(evaluate, reference_dir=data.root, train_dir=train, protocol="synthetic")
     twice, single = (
         score(folder, progress=False)["kd_effnet"] for folder in (answers["truth"], tmp_path)
     )

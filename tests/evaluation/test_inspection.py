@@ -112,8 +112,8 @@ def test_other_files_of_the_same_pictures_score_the_same(change, study, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (panels, r"are 176x128 \(width x height\), but their references are 88x128: strips"),
-        (square_panels, r"are 128x128 \(width x height\), but .* are 88x128: strips of several"),
+        (panels, r"are 176x128 \(width x height\), but .* are 88x128: are they strips"),
+        (square_panels, r"are 128x128 \(width x height\), but .* are 88x128: are they strips"),
         (lying, r"are 128x88 \(width x height\), but their references are 88x128"),
         (tiny, "8 of 8 results are unusable: .*is 6x6 pixels; a side needs 32 or more"),
     ],

@@ -6,25 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xmdpt.evaluation.summary import (
-    paired_gains,
-    score_figure,
-    score_frame,
-    score_table,
-    summarise,
-)
+from xmdpt.evaluation.summary import paired_gains, score_figure, score_frame, score_table
 from xmdpt.metrics.labels import BASELINES, LIMITS, comparable
 
 
-def test_summary(data, results, answers, tmp_path):
-    folders = {"main": results} | answers
-    scores, table = summarise(folders, data.root, data.root, "synthetic", 0, progress=False)
+def test_summary(data, summary, tmp_path):
+    scores, table = summary
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
     frame = score_frame(scores)
     assert list(frame.index) == ["main", *BASELINES, *LIMITS]
     assert {"ssim", "st_lpips", "fd_effnet", "ssim_pidm", "psnr_pidm"} <= set(frame.columns)
-    answers = frame.drop(index=list(LIMITS))
-    assert answers["ssim"].idxmax() == "main" and answers["st_lpips"].idxmin() == "main"
+    rivals = frame.drop(index=list(LIMITS))
+    assert rivals["ssim"].idxmax() == "main" and rivals["st_lpips"].idxmin() == "main"
     assert set(scores["truth"]) == {"fd_effnet", "kd_effnet", "count", "few"}
     assert scores["truth"]["few"] == {"fd_effnet": 1280}
     # Results that are the truth but for a little noise are at about the same distance.
@@ -33,7 +26,7 @@ def test_summary(data, results, answers, tmp_path):
         row = scores[name]
         assert all(row["low"][key] <= row[key] <= row["high"][key] for key in row["low"])
         assert "fd_effnet" not in row["low"]
-    assert table.groupby("row").size().to_dict() == dict.fromkeys(folders, len(data.pairs("test")))
+    assert table.groupby("row").size().to_dict() == dict.fromkeys(scores, len(data.pairs("test")))
     means = table.groupby("row")["ssim"].mean()
     assert means["main"] == pytest.approx(scores["main"]["ssim"], rel=1e-4)
     table = score_table(scores, "Rendered people.")

@@ -82,6 +82,16 @@ def test_of_two_that_make_a_folder_one_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["people"]
 
 
+def test_a_folder_that_cannot_be_made_is_said_and_leaves_nothing(tmp_path):
+    def broken(folder: Path) -> None:
+        folder.mkdir()
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        _make_once(tmp_path / "people", broken)
+    assert list(tmp_path.iterdir()) == []
+
+
 # Sampling
 
 

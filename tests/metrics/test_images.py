@@ -55,7 +55,7 @@ def test_st_lpips_is_a_loss(st_lpips, noise):
 
 
 def test_lpips_equals_the_original_scheme(noise, monkeypatch):
-    """With random weights (none ship), against the same network in the ST-LPIPS package."""
+    """With random weights (none are bundled), against the same network in the ST-LPIPS package."""
     monkeypatch.setitem(sys.modules, "torchsummary", types.SimpleNamespace(summary=None))
     package = pytest.importorskip("stlpips_pytorch.stlpips")
     theirs = package.LPIPS(net="alex", variant="vanilla", pretrained=False, verbose=False)

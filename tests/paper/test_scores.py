@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from helpers.repository import PROFILES
 from helpers.results import results_of, with_settings, write_scores
 
+from xmdpt.config import load_config
 from xmdpt.evaluation.protocols import PROTOCOLS
 from xmdpt.metrics.labels import FEW, METRICS
 from xmdpt.paper.published import scores
@@ -14,11 +16,13 @@ from xmdpt.paper.scores import (
     NOT_PRINTED,
     PRINTED,
     Results,
+    drawing_in_words,
     provenance,
     score_table,
     tables_with,
     training_in_words,
 )
+from xmdpt.pipeline import scheduler_for
 
 # Reports
 
@@ -115,6 +119,16 @@ def test_limits_stand_where_their_size_was_run(results):
 
 
 # Text
+
+
+def test_the_solver_that_is_named_is_the_one_that_draws():
+    noise, velocity = (load_config(f"profiles/{name}.yaml") for name in ("paper", "synthetic"))
+    assert drawing_in_words(noise) == "50 steps of DDIM"
+    assert isinstance(scheduler_for(noise.train.objective), DDIMScheduler)
+    assert drawing_in_words(velocity) == "20 steps of DPM-Solver++"
+    solver = scheduler_for(velocity.train.objective)
+    assert isinstance(solver, DPMSolverMultistepScheduler)
+    assert solver.config.algorithm_type == "dpmsolver++"
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)

@@ -163,7 +163,7 @@ def test_arguments_out_of_range_are_named(tmp_path, name, value):
 
 
 def test_the_white_studio_draws_what_it_always_drew():
-    """Weights that ship were trained on it. Another processor may round a pixel otherwise."""
+    """The bundled weights were trained on it. Another processor may round a pixel otherwise."""
     made = [rendering.render_person(rendering.identity(0, n), v, 64, 2) for n, v in KEPT]
     kept = np.asarray(Image.open(GOLDEN / "people_white.png"))
     assert (np.hstack([picture for picture, _ in made]) != kept).any(axis=2).mean() < 0.002

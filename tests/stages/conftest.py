@@ -7,6 +7,7 @@ import types
 
 import pandas as pd
 import pytest
+from helpers.finished import finished
 from helpers.repository import ROOT
 from matplotlib.figure import Figure
 
@@ -25,6 +26,12 @@ def no_account(tmp_path, monkeypatch):
     yield tmp_path
     if isinstance(wandb := sys.modules.get("wandb"), types.ModuleType):
         wandb.teardown()  # it keeps the variables that it began with
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """A folder as the stages of one run leave it, to be copied."""
+    return finished(tmp_path_factory.mktemp("finished"), ["base_b"])
 
 
 @pytest.fixture

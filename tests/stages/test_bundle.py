@@ -1,19 +1,19 @@
 """One file to mail: whole, alone, and below the limit, whatever the pictures were."""
 
 import re
+import shutil
 
 import pytest
 from helpers.commands import xmdpt
-from helpers.finished import finished
 
 from xmdpt.stages.bundle import FITS, write_bundle
 from xmdpt.support.arguments import BadInput
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
+def made(finished_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return finished(tmp_path, ["base_b"])
+    return shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
 
 
 def test_one_command_makes_one_file_without_neighbours(made, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """What a stage was given and made, as W&B sees it: dvc.yaml's paths and DVC's own digests."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,20 +40,29 @@ FILES = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
     """A finished graph in miniature, recorded by DVC itself."""
-    monkeypatch.chdir(tmp_path)
+    root = tmp_path_factory.mktemp("graph")
     for name, text in FILES.items():
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_text(text)
-    Path("dvc.yaml").write_text(yaml.safe_dump(GRAPH))
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / "dvc.yaml").write_text(yaml.safe_dump(GRAPH))
     settings = {"runs": ["base_b"], "data": {"root": "data/synthetic"}}
-    Path("params.yaml").write_text(yaml.safe_dump(settings))
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, check=True, capture_output=True)
-    commit = [sys.executable, "-m", "dvc", "commit", "-f", "-q"]
-    subprocess.run(commit, check=True, capture_output=True)
+    (root / "params.yaml").write_text(yaml.safe_dump(settings))
+    own_dvc = [sys.executable, "-m", "dvc"]
+    for command in (
+        ["git", "init", "-q"], [*own_dvc, "init", "-q"], [*own_dvc, "commit", "-f", "-q"],
+    ):  # fmt: skip
+        subprocess.run(command, cwd=root, check=True, capture_output=True)
+    return root
+
+
+@pytest.fixture
+def project(graph, tmp_path, monkeypatch):
+    """A copy of the graph, in which a stage is carried out."""
+    shutil.copytree(graph, tmp_path, symlinks=True, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_STAGE", "train@base_b")
     return tmp_path
 

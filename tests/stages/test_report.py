@@ -6,24 +6,42 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
-from helpers.finished import change, finished, row
+from helpers.finished import change, row
 from helpers.repository import ROOT
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.metrics.labels import BASELINES, LIMITS
-from xmdpt.stages.report import verdict, write_report
+from xmdpt.stages.report import Page, render, verdict, write_report
 
 OUTSIDE = r"(src|href)=\"?(https?:)?//|url\(|@import|<script src|<link rel=.style"
 """What asks for a file elsewhere."""
 
 
+@pytest.fixture(scope="module")
+def whole(finished_run, tmp_path_factory):
+    """The folder of a finished run with its page, to be looked at alone."""
+    folder = shutil.copytree(finished_run, tmp_path_factory.mktemp("page") / "run")
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(whole):
+    return (whole / "reports/index.html").read_text()
+
+
 @pytest.fixture
-def made(tmp_path):
-    return finished(tmp_path, ["base_b"])
+def made(whole, tmp_path):
+    """A copy of the folder, to be changed."""
+    return shutil.copytree(whole, tmp_path / "run")
 
 
-def test_page_is_whole_and_asks_for_nothing_outside(made):
-    page = write_report(made).read_text()
+def text_of(folder, verdicts=None):
+    """The page of a folder, without the pages of notebooks beside it."""
+    return render(folder, load_config(folder / "params.yaml"), Page(verdicts=verdicts or {}))
+
+
+def test_page_is_whole_and_asks_for_nothing_outside(page):
     images = re.findall(r'<img src="([^"]{20})', page)
     assert len(images) == 6 and all(uri.startswith("data:image/") for uri in images)
     assert '<img src="data:image/jpeg' in page, "a large picture is made smaller"
@@ -53,8 +71,7 @@ def test_page_is_whole_and_asks_for_nothing_outside(made):
     assert open_tags == []
 
 
-def test_it_opens_with_what_is_decided_and_ends_with_the_rules(made):
-    page = write_report(made).read_text()
+def test_it_opens_with_what_is_decided_and_ends_with_the_rules(page):
     ids = re.findall(r'<h[23] id="([^"]*)"', page)
     parts = ["decided", "exhibits", "table_1", "figure_7", "curves", "runs", "provenance", "rules"]
     assert ids == parts
@@ -71,7 +88,7 @@ def test_claims_of_the_study_that_no_exhibit_shows_are_listed_once(made):
     known = line | {"claim": "It is faster", "where": "Table 1", "status": "not run", "gain": ""}
     path = made / "reports/exhibits/table_1/exhibit.json"
     path.write_text(path.read_text().replace("It is faster", "It is faster (Table 1)"))
-    page = write_report(made, {"weaker": line, "faster": known}).read_text()
+    page = text_of(made, {"weaker": line, "faster": known})
     assert page.count("It is faster (Table 1)") == 1
     assert "Weaker is better (Section 3.4)</th>" in page
     assert "study: SSIM, gain +1.0 % (+0.5 to +1.5)" in page
@@ -82,12 +99,11 @@ def test_once_the_study_has_verdicts_its_picture_is_at_the_top(made):
     study = made / "reports/reference/study/verdicts.png"
     study.parent.mkdir(parents=True)
     shutil.copy(made / "reports/figures/vae.png", study)
-    opening = write_report(made).read_text().split('id="decided"')[1].split('id="exhibits"')[0]
+    opening = text_of(made).split('id="decided"')[1].split('id="exhibits"')[0]
     assert "over seeds and people" in opening and opening.count("<img") == 1
 
 
-def test_curves_are_those_of_each_training(made):
-    page = write_report(made).read_text()
+def test_curves_are_those_of_each_training(page):
     found = page.split('<div class="curves" hidden>')[1]
     curves = json.loads(re.search(r"<script[^>]*>(.*?)</script>", found, re.S)[1])
     assert [one["key"] for one in curves["quantities"]] == ["loss", "mse", "grad_norm"]
@@ -98,7 +114,6 @@ def test_curves_are_those_of_each_training(made):
 
 
 def test_pages_of_notebooks_are_whole_and_ask_for_nothing_outside(made):
-    write_report(made)
     pages = sorted((made / "reports/pages").glob("*.html"))
     executed = sorted((made / "reports/notebooks").glob("*.ipynb"))
     assert [page.stem for page in pages] == [path.stem for path in executed] and pages
@@ -111,8 +126,7 @@ def test_pages_of_notebooks_are_whole_and_ask_for_nothing_outside(made):
     assert not pages[0].exists(), "no page outlives its notebook"
 
 
-def test_limits_are_shown_and_do_not_compete(made):
-    page = write_report(made).read_text()
+def test_limits_are_shown_and_do_not_compete(page):
     body = page.split('id="runs"')[1].split("<tbody>")[1].split("</tbody>")[0]
     rows = re.findall(r'<tr(?: class="(\w+)")?><th scope="row">([^<]*)</th>(.*?)</tr>', body)
     assert [kind for kind, _, _ in rows] == ["ours", "", "", "", "limit", "limit"]
@@ -122,14 +136,13 @@ def test_limits_are_shown_and_do_not_compete(made):
     assert "0.0" in rows[-1][2] and "rows in italics" in page
 
 
-def test_rows_over_fewer_pairs_have_their_number_and_do_not_compete(made):
+def test_rows_over_fewer_pairs_have_their_number_and_do_not_compete(made, page):
     path = made / "reports/scores/base_b.json"
-    assert ">pairs</th>" not in write_report(made).read_text()
-    assert "Test pairs: 24." in write_report(made).read_text()
+    assert ">pairs</th>" not in page and "Test pairs: 24." in page
     scores = json.loads(path.read_text())
     scores = {"ablation": row(0.2) | {"count": 8.0}} | scores  # the best, of 8 pairs
     path.write_text(json.dumps(scores, sort_keys=True))
-    body = write_report(made).read_text().split('id="runs"')[1]
+    body = text_of(made).split('id="runs"')[1]
     assert "Test pairs: as many as each row says." in body and ">pairs</th>" in body
     rows = re.findall(r'<th scope="row">([^<]*)</th>(.*?)</tr>', body.split("</tbody>")[0])
     counts = [re.match(r"<td>(\d+)</td>", cells)[1] for _, cells in rows]
@@ -138,22 +151,18 @@ def test_rows_over_fewer_pairs_have_their_number_and_do_not_compete(made):
     assert "X-MDPT-B after 2 steps" not in bold and "X-MDPT-B after 4 steps" in bold
 
 
-def test_same_results_same_bytes(made):
-    first = write_report(made).read_bytes()
-    assert write_report(made).read_bytes() == first
+def test_same_results_same_bytes(made, page):
+    assert write_report(made).read_text() == page, "wherever they lie"
 
 
-def test_page_says_where_training_began(made):
-    assert "Warm-started: training began from the weights in data/pretrained/" in (
-        write_report(made).read_text()
-    )
+def test_page_says_where_training_began(made, page):
+    assert "Warm-started: training began from the weights in data/pretrained/" in page
     change(made, "init: data/pretrained/xmdpt-synthetic/transformer", "init: null")
-    page = write_report(made).read_text()
+    page = text_of(made)
     assert "Warm-started" not in page and "Trained from scratch for" in page
 
 
-def test_stand_ins_keep_their_names(made):
-    page = write_report(made).read_text()
+def test_stand_ins_keep_their_names(page):
     assert "it is not LPIPS" in page and "it is not FID" in page
     assert "<td>0.0\N{DAGGER}</td>" in page and "fewer pictures than features" in page
     headings = re.findall(r'<th scope="col">([^<]+) <', page)
@@ -163,16 +172,16 @@ def test_stand_ins_keep_their_names(made):
         assert "rendered people, not DeepFashion" in caption
 
 
-def test_data_are_named_after_the_data_and_not_after_the_protocol(made):
-    assert "test people never seen in training" in write_report(made).read_text()
+def test_data_are_named_after_the_data_and_not_after_the_protocol(made, page):
+    assert "test people never seen in training" in page
     change(made, "protocol: synthetic", "protocol: clean")
-    page = write_report(made).read_text()
+    page = text_of(made)
     assert "rendered people, not DeepFashion, under protocol clean" in page
     change(made, "protocol: clean", "protocol: synthetic")
     change(made, "raw: data/raw/none", "raw: data/raw/mine")
     params = (made / "params.yaml").read_text()
     (made / "params.yaml").write_text(re.sub(r"  rendered:\n(    .*\n)+", "", params))
-    page = write_report(made).read_text()
+    page = text_of(made)
     assert "computed on the data set in data/raw/mine, under protocol synthetic, unless" in page
     assert "rendered people, not DeepFashion, under" not in page
     assert "never seen in training" not in page and "own test pairs" in page
@@ -187,7 +196,7 @@ def test_data_are_named_after_the_data_and_not_after_the_protocol(made):
 )
 def test_what_was_trained_of_the_autoencoder_is_said(made, old, new, said):
     change(made, old, new)
-    page = write_report(made).read_text()
+    page = text_of(made)
     assert said in page and ("the encoder stayed as it was" in page) == (new == old)
 
 

@@ -1,8 +1,6 @@
 """The blocks of the W&B report: what is on disk, and panels on just the runs that belong there."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -113,10 +111,3 @@ def test_the_same_findings_are_the_same_blocks_without_login(reproduced):
     assert dumped() == first
     (reproduced / "reports/scores/no_mask.json").write_text(json.dumps({"ablation": {"ssim": 1}}))
     assert dumped() != first
-
-
-def test_no_other_module_of_the_stages_needs_the_extra():
-    modules = "tracking, report, account, sync, exhibit_log, notebook"
-    code = f"from xmdpt.stages import {modules}; import xmdpt.cli"
-    code += "; import sys; sys.exit('wandb_workspaces' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

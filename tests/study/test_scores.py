@@ -10,8 +10,8 @@ from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.evaluate import training_statistics
+from xmdpt.metrics.labels import COPY
 from xmdpt.study.scores import (
-    COPY,
     file_name,
     read_drawings,
     score_drawing,
@@ -101,7 +101,7 @@ def test_mistakes_name_the_file(kept, drawing):
     whole = path.read_text()
     path.unlink()
     write_scores(path, drawing | {"people": drawing["people"][1:]})
-    with pytest.raises(ConfigError, match=r"row-1\.json: scores other people"):
+    with pytest.raises(ConfigError, match=r"row-1\.json: scores of other people"):
         scores_of(read_drawings(kept), kept, ["ssim"], [0, 1])
     path.write_text("{")
     with pytest.raises(ConfigError, match=r"row-1\.json: not a drawing's scores"):

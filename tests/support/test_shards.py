@@ -38,7 +38,7 @@ def test_a_shard_is_named_or_torchruns():
     torchrun = {"RANK": "3", "WORLD_SIZE": "8"}
     assert read_shard("1/4", torchrun) == Shard(1, 4)
     assert read_shard(None, torchrun) == Shard(3, 8)
-    with pytest.raises(BadInput, match=r"needs i/n.*RANK and WORLD_SIZE, which are not set"):
+    with pytest.raises(BadInput, match=r"needs i/n.*has not set RANK and WORLD_SIZE"):
         read_shard(None, {})
 
 

@@ -20,6 +20,7 @@ from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.features.cache import FeatureCache
 from xmdpt.features.rows import SHARED
+from xmdpt.training import processes as started
 from xmdpt.training.errors import TrainingError
 from xmdpt.training.run import build_model
 from xmdpt.training.run_stage import train_stage
@@ -28,6 +29,13 @@ from xmdpt.training.vae_stage import vae_stage
 
 STEPS = 50
 WEIGHTS = "main/diffusion_pytorch_model.safetensors"
+
+
+def test_processes_share_the_cores_that_ours_may_use(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(started, "usable_cores", lambda: [2, 5, 7, 9])
+    threads = [started._environment(count)["OMP_NUM_THREADS"] for count in (1, 2, 3, 8)]
+    assert threads == ["4", "2", "1", "1"]
 
 
 @pytest.fixture(scope="module")

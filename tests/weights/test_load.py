@@ -75,7 +75,7 @@ def test_a_pipeline_that_was_trained_by_flow_matching_keeps_its_sampler(tiny_vae
 
 def test_the_weights_that_ship_are_found_or_missed(folder, tmp_path, monkeypatch):
     assert load.load_pipeline(device="cpu").size == 128
-    monkeypatch.setattr(load, "SHIPPED", tmp_path / "absent")
+    monkeypatch.setattr(load, "BUNDLED", tmp_path / "absent")
     with pytest.raises(PhotoError, match=r"small weights are not there"):
         load.load_pipeline()
     (tmp_path / "absent").symlink_to(folder)

@@ -95,7 +95,7 @@ def export(
         raise BadInput("--run and --weights do not go together")
     check_new(out)
     if space and find_spec("gradio") is None:
-        raise BadInput("a Space names the installed version of Gradio: pip install gradio")
+        raise BadInput("--space needs Gradio, whose version a Space names: pip install gradio")
     with one_line(DataError, ValueError):
         if run is None:
             pipe = load_pipeline(weights, "cpu")

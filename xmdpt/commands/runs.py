@@ -122,7 +122,7 @@ def train(
 
 def _train_one(run: str, out: Path | None, settings: list[str]) -> None:
     if out is None:
-        raise BadInput("--out: needed with RUN: the folder for its weights")
+        raise BadInput("--out: name a folder for the weights of RUN")
     from xmdpt.stages.alone import train_alone
     from xmdpt.support.arguments import one_line
     from xmdpt.training.errors import TrainingError

@@ -73,6 +73,7 @@ class TensorsAlive(TorchDispatchMode):
 
 
 def count_parameters(module: nn.Module) -> int:
+    """How many numbers a network learns."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 

@@ -103,11 +103,13 @@ def inference_memory(measured: Costs, name: str) -> float | None:
 
 
 def pictures_at_once(measured: Costs) -> str:
+    """How many pictures the memory is for, in words."""
     count = measured["settings"]["memory_pictures"]
     return "1 picture" if count == 1 else f"{count} pictures at once"
 
 
 def on_gpu(measured: Costs) -> bool:
+    """Whether the times and the memory are a GPU's."""
     return bool(measured["machine"]["device"] == "cuda")
 
 

@@ -156,7 +156,8 @@ class PoseFolder:
 
     def names(self) -> list[str]:
         """The files that are there."""
-        return [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*.txt")]
+        paths = self.folder.rglob("*.txt")  # in the file system's order
+        return sorted(path.relative_to(self.folder).as_posix() for path in paths)
 
     def path(self, name: str) -> Path:
         """The key point file of a picture."""

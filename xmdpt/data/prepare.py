@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from xmdpt.data.overlap import REPORT, SHOWN, overlap_report, thumbnail
 from xmdpt.data.pairs import NESTED
 from xmdpt.data.stores import DataError
 from xmdpt.data.survey import Survey
+from xmdpt.support.cores import usable_cores
 from xmdpt.support.files import fingerprint, resumable_dir, write_json
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -95,7 +95,7 @@ def read_all(
     DeepFashion's low-resolution pictures are refused, unless `low_resolution`.
     """
     data.keypoints(names[0])  # opens the data set once, before the threads do
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(usable_cores())) as pool:
         results = progress(pool.map(lambda name: _read(data, name), names))
         done: dict[str, Reading | DataError] = dict(zip(names, results, strict=True))
     bad = [str(result) for result in done.values() if isinstance(result, DataError)]
@@ -108,8 +108,8 @@ def read_all(
         raise DataError(
             f"{data.raw}: {sum(padded)} of {len(padded)} pictures look like DeepFashion's "
             "low-resolution ones (256x256 with white sides), but the field uses img_highres; put "
-            "it beside them. Pictures of people on white that were squashed to 256x256 look so "
-            "too: say --low-resolution (in settings data.low_resolution: true) to use them"
+            "it beside them. Pictures of people on white that were squashed to 256x256 look "
+            "like that too: to use them, give --low-resolution (setting data.low_resolution: true)"
         )
     _check_joints(data, readings)
     return readings

@@ -1,5 +1,6 @@
 """What a survey remarks on in lists and pairs that can be read, but may not be meant so."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from xmdpt.data.pairs import HEIC_SUFFIXES, MARKET, NESTED, item, nearest, outfi
 from xmdpt.data.stores import Store, find_files
 
 
-def some(names: Sequence[str]) -> str:
-    """The first three names, and that there are more."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+def some(names: Sequence[str], count: int = 3, separator: str = ", ") -> str:
+    """The first `count` of some names, and how many more there are."""
+    more = f"{separator}and {len(names) - count} more" if len(names) > count else ""
+    return separator.join(names[:count]) + more
 
 
 def _arrows(pairs: Sequence[Pair]) -> str:
@@ -20,7 +22,7 @@ def _arrows(pairs: Sequence[Pair]) -> str:
 
 def remarks_on_pairs(split: Split, pairs: Sequence[Pair]) -> list[str]:
     """Pairs of a picture with itself, doubled ones, and those of other clothes or people."""
-    doubled = list(dict.fromkeys(pair for pair, more in _counted(pairs).items() if more > 1))
+    doubled = [pair for pair, times in Counter(pairs).items() if times > 1]
     named = [pair for pair in pairs if all(_is_person(name) for name in pair)]
     changed = [pair for pair in named if outfit(pair[0]) != outfit(pair[1])]
     clothes = [pair for pair in changed if item(pair[0]) == item(pair[1])]
@@ -36,13 +38,6 @@ def remarks_on_pairs(split: Split, pairs: Sequence[Pair]) -> list[str]:
         for what, some_pairs in found.items()
         if some_pairs
     ]
-
-
-def _counted(pairs: Sequence[Pair]) -> dict[Pair, int]:
-    counts: dict[Pair, int] = {}
-    for pair in pairs:
-        counts[pair] = counts.get(pair, 0) + 1
-    return counts
 
 
 def _is_person(name: str) -> bool:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from xmdpt.config import Config
 from xmdpt.data.deepfashion import DataError, DeepFashion
+from xmdpt.data.keypoints import missing
 from xmdpt.data.pairs import mangle, result_name, spread
 from xmdpt.evaluation.results import batches
 from xmdpt.evaluation.summary import Scores
@@ -30,7 +31,7 @@ def pose_distances(pose: np.ndarray, others: np.ndarray) -> np.ndarray:
     That is the mean over joints of the Euclidean distance, or of `MISMATCH` where only one pose has
     the joint. Joints that neither has do not count; two poses without joints are at distance 0.
     """
-    seen, others_seen = (pose != -1).all(axis=-1), (others != -1).all(axis=-1)
+    seen, others_seen = ~missing(pose), ~missing(others)
     both, one = seen & others_seen, seen ^ others_seen
     shift = np.where(both[..., None], pose - others, 0.0)  # (T, J, 2)
     total = np.linalg.norm(shift, axis=-1).sum(axis=1) + MISMATCH * one.sum(axis=1)

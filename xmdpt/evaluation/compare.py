@@ -11,8 +11,9 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
+from xmdpt.data.images import picture_size
 from xmdpt.data.stores import DataError
-from xmdpt.evaluation.evaluate import Options, result_size
+from xmdpt.evaluation.evaluate import Options
 from xmdpt.evaluation.inspection import inspect
 from xmdpt.evaluation.preparation import follows_results
 from xmdpt.evaluation.protocols import Frechet, Perceptual, Protocol, Size, get_protocol
@@ -178,8 +179,7 @@ def _choose_pairs(
         fate = "each is scored on its own, and rows do not compare"
     else:
         fate = f"all are scored on the {len(common)} that they share"
-    message = f"methods have results for different pairs ({counts}): {fate}"
-    warnings.warn(message, EvaluationWarning, stacklevel=2)
+    warn(f"methods have results for different pairs ({counts}): {fate}")
     return (chosen, False) if own_pairs else (common, True)
 
 
@@ -214,11 +214,10 @@ def _same_size(rules: Protocol, sizes: Mapping[str, Size]) -> bool:
     same = not follows_results(rules.pixels) or len(set(sizes.values())) < 2
     if not same:
         listed = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
-        message = (
+        warn(
             f"protocol '{rules.name}' scores results at their own size, and methods have different "
             f"sizes ({listed}): rows do not compare"
         )
-        warnings.warn(message, EvaluationWarning, stacklevel=2)
     return same
 
 
@@ -253,7 +252,7 @@ def _compare_under(
         scores[name], pairs = score_folder(
             folder, reference_dir, train, seed, only, any_shape=any_shape, **options
         )
-        sizes[name] = result_size(folder / pairs["result"][0])
+        sizes[name] = picture_size(folder / pairs["result"][0])
         _warn_of_numbers(name, pairs)
     dropping = (one for one in rules.perceptual if one.drop_last)
     batched: list[Frechet | Perceptual] = [*rules.frechet, *dropping]

@@ -1,7 +1,6 @@
 """Score a folder of results against references under a protocol."""
 
 import sys
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
@@ -31,7 +30,6 @@ from xmdpt.evaluation.preparation import prepare, scored_sizes
 from xmdpt.evaluation.protocols import SSIM, Frechet, Perceptual, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import (
     THREADS,
-    EvaluationWarning,
     Match,
     Pair,
     Picture,
@@ -40,6 +38,7 @@ from xmdpt.evaluation.results import (
     kept,
     match_results,
     training_pictures,
+    warn,
 )
 from xmdpt.evaluation.shards import RowStore, score_batches
 from xmdpt.metrics.frechet import frechet_distance, frechet_infinity, kernel_distance
@@ -78,7 +77,7 @@ def _available(
         with redirect_stdout(sys.stderr):  # where torch.hub prints its downloads
             return build(rules, weights).to(device)
     except MissingWeights as error:
-        warnings.warn(f"{rules.name} is left out: {error}", EvaluationWarning, stacklevel=3)
+        warn(f"{rules.name} is left out: {error}")
         return None
 
 
@@ -103,19 +102,12 @@ def check_networks(protocol: str | Protocol) -> None:
         frechet_network(frechet)
 
 
-def result_size(path: Path) -> Size:
-    """Return a result's height and width."""
-    return picture_size(path)
-
-
 def _warn_if_squashed(matches: Sequence[Match], rules: Protocol, own: Size) -> None:
     sizes = scored_sizes(rules.pixels, own)
     if own not in sizes:
-        warnings.warn(
+        warn(
             f"results in {matches[0].result.parent} are {own[1]}x{own[0]} (width x height); "
-            f"protocol '{rules.name}' scores {sizes[-1][1]}x{sizes[-1][0]}: they are squashed",
-            EvaluationWarning,
-            stacklevel=3,
+            f"protocol '{rules.name}' scores {sizes[-1][1]}x{sizes[-1][0]}: they are squashed"
         )
 
 
@@ -125,11 +117,9 @@ def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: S
     references = References(reference_dir, sizes[0])
     height, width = references.require(match.target).read().shape[:2]
     if (height, width) not in sizes and height < sizes[0][0]:
-        warnings.warn(
+        warn(
             f"references in {reference_dir} are {width}x{height} (width x height); protocol "
-            f"'{rules.name}' scores {sizes[0][1]}x{sizes[0][0]}: they are enlarged",
-            EvaluationWarning,
-            stacklevel=3,
+            f"'{rules.name}' scores {sizes[0][1]}x{sizes[0][0]}: they are enlarged"
         )
     return references
 
@@ -321,8 +311,7 @@ def _distances(
 ) -> dict[str, float]:
     values: dict[str, float] = {}
     if len(pictures) < 2:
-        message = "distances to the training pictures are left out: there is only one result"
-        warnings.warn(message, EvaluationWarning, stacklevel=3)
+        warn("distances to the training pictures are left out: there is only one result")
         return values
     for one in rules.frechet:
         if one.name not in train:
@@ -372,7 +361,7 @@ def evaluate(
         places = {name: name for name in pairs["result"]}
         store = FolderStore(Path(generated_dir), places)
         pictures = [Picture(store, name) for name in places]
-        own = result_size(Path(generated_dir) / pairs["result"][0])
+        own = picture_size(Path(generated_dir) / pairs["result"][0])
         if not isinstance(train_dir, Mapping):
             train_dir = training_statistics(train_dir, rules, own, cache_dir=cache_dir, **options)
         values |= _distances(pictures, own, train_dir, rules, weights, device, progress)

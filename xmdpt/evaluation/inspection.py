@@ -10,8 +10,9 @@ from PIL import Image
 
 from xmdpt.data.images import DataError, decode_picture, read_bytes
 from xmdpt.data.pairs import spread
+from xmdpt.data.remarks import some
 from xmdpt.evaluation.protocols import Size
-from xmdpt.evaluation.results import THREADS, Match, References, some, warn
+from xmdpt.evaluation.results import THREADS, Match, References, warn
 from xmdpt.photos.marking import is_marked
 
 PANELS = 1.8
@@ -124,8 +125,8 @@ def _check_shape(matches: Sequence[Match], size: Size, references: References) -
         return
     raise DataError(
         f"results in {matches[0].result.parent} are {width}x{height} (width x height), but their "
-        f"references are {wide}x{high}: strips of several pictures, or lying? Cut out the "
-        "generated ones and turn them upright, or score them squashed with --any-shape"
+        f"references are {wide}x{high}: are they strips of several pictures, or on their side? Cut "
+        "out the generated ones and turn them upright, or score them squashed with --any-shape"
     )
 
 

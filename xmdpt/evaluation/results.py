@@ -1,7 +1,6 @@
 """Folders of results and references: find pictures, pair them by name, read them."""
 
 import hashlib
-import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -16,6 +15,7 @@ from xmdpt.data.annotations import SPLITS, Split, list_file, pair_files, read_pa
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.index import INDEX, read_index
 from xmdpt.data.pairs import HEIC_SUFFIXES, MARKET, canonical, mangle, nearest, possible_pairs
+from xmdpt.data.remarks import some
 from xmdpt.data.stores import (
     LMDB_NAME,
     DataError,
@@ -26,8 +26,9 @@ from xmdpt.data.stores import (
     lmdb_folders,
 )
 from xmdpt.evaluation.protocols import Size
+from xmdpt.support.cores import usable_cores
 
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, len(usable_cores()))
 T = TypeVar("T")
 Pair = tuple[str, str]
 """The mangled names of (source, target)."""
@@ -52,6 +53,7 @@ class Match:
 
     @property
     def pair(self) -> Pair:
+        """The mangled names of source and target."""
         return self.source, self.target
 
     @property
@@ -173,8 +175,7 @@ def training_pictures(train_dir: str | Path, size: Size = (256, 256)) -> list[Pi
     if names is None:
         names = list(find_files(folder))
     elif list_file(folder, "train") is None:
-        message = f"{folder} has no train.lst: using the {len(names)} pictures in training pairs"
-        warnings.warn(message, EvaluationWarning, stacklevel=3)
+        warn(f"{folder} has no train.lst: using the {len(names)} pictures in training pairs")
     if len(names) < 2:
         raise DataError(f"{folder}: needs two training pictures or more, has {len(names)}")
     return [references.picture(name) for name in sorted(names, key=PurePosixPath)]
@@ -188,12 +189,6 @@ def expected_pairs(reference_dir: str | Path, file: str | Path | None = None) ->
     if not files:
         return None
     return {(mangle(source), mangle(target)) for source, target in read_pairs(files[0])}
-
-
-def some(names: Sequence[str], count: int = 3, separator: str = ", ") -> str:
-    """The first `count` of some names, and how many more there are."""
-    more = f"{separator}and {len(names) - count} more" if len(names) > count else ""
-    return separator.join(names[:count]) + more
 
 
 def warn(message: str) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import pandas as pd
 
+from xmdpt.data.images import picture_size
 from xmdpt.evaluation.evaluate import (
     Options,
     check_networks,
     evaluate,
     evaluate_pairs,
-    result_size,
     training_statistics,
 )
 from xmdpt.evaluation.features import Statistics
@@ -130,7 +130,7 @@ def score_folder(
     """
     rules = train.rules
     pairs = _pair_rows(folder, reference_dir, rules, only, enlarged, any_shape, store, **options)
-    statistics = train.at(result_size(folder / pairs["result"][0]))
+    statistics = train.at(picture_size(folder / pairs["result"][0]))
     values = evaluate(folder, reference_dir, statistics, rules, pairs=pairs, **options)
     metrics = [column for column in pairs.columns if column not in LABELS]
     people = pairs["person"].tolist()

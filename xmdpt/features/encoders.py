@@ -156,7 +156,6 @@ class EfficientNetTokens(TokenEncoder):
     stages = (2, 4, 6)  # the blocks whose outputs have stride 8, 16 and 32
     channels = (40, 112, 320)
     width = sum(channels) + COLOUR_CHANNELS + POSITION_CHANNELS
-    pooled_width = 1280
 
     def __init__(self) -> None:
         super().__init__()

@@ -83,6 +83,7 @@ class Encoders:
         return cls(vae, make_encoder(**source), make_encoder(**pose))
 
     def to(self, device: torch.device) -> "Encoders":
+        """Move all three to a device; returns itself."""
         networks: tuple[nn.Module, ...] = (self.vae, self.source, self.pose)
         for network in networks:
             network.to(device)

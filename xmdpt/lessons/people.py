@@ -53,11 +53,14 @@ def _make_once(place: Path, make: Callable[[Path], None]) -> Path:
     """The folder `place`, made if missing; if two notebooks make it at once, one copy stays."""
     if not place.exists():
         own = place.with_name(f".{place.name}.partial-{os.getpid()}")
-        make(own)
         try:
+            make(own)
             own.rename(place)
-        except OSError:  # the other one was first
-            shutil.rmtree(own)
+        except OSError:
+            if not place.exists():  # else the other one was first
+                raise
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
     return place
 
 

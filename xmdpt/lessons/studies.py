@@ -54,7 +54,7 @@ def variant(model: XMDPTTransformer2DModel, **changes: Any) -> XMDPTTransformer2
 
 
 def with_transformer(pipe: XMDPTPipeline, model: XMDPTTransformer2DModel) -> XMDPTPipeline:
-    """The pipeline with another model, and the same autoencoder."""
+    """The pipeline with another model and the same autoencoder, without its learned timesteps."""
     names = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
     settings = {name: pipe.config[name] for name in names}
     other = XMDPTPipeline(pipe.vae, model, pipe.scheduler, **settings)

@@ -82,8 +82,9 @@ METRICS = {
 }
 """In the order of the columns of tables."""
 
+COPY = "copy_source"
 BASELINES = {
-    "copy_source": "copy the source",
+    COPY: "copy the source",
     "mean_picture": "mean training picture",
     "nearest_pose": "training picture in the nearest pose",
 }

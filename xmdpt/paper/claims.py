@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from xmdpt.config import Checkpoint
 from xmdpt.metrics.intervals import bootstrap_interval
-from xmdpt.metrics.labels import METRICS
+from xmdpt.metrics.labels import COPY, METRICS
 from xmdpt.paper.exhibits import Claim, Status
 from xmdpt.paper.scores import Results
 
@@ -28,8 +28,6 @@ MAY_DIFFER_IN_TRAINING = {
 """Settings of `train` that may differ in a fair comparison, or that `_doubts` checks one by one."""
 MAY_DIFFER_IN_SAMPLING = {"checkpoints", "batch_size"}
 """Settings of `sample` that may differ: only pairs that both runs drew are compared."""
-COPY = "copy_source"
-"""The baseline that a run must beat before its score says anything about its design."""
 
 Side = tuple[str, Checkpoint]
 """A run, and which of its checkpoints."""

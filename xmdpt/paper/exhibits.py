@@ -27,6 +27,7 @@ DPI = 150  # of figures on disk
 Status = Literal[
     "supported", "not supported", "no difference", "cannot tell", "under way", "not run"
 ]  # fmt: skip
+DECIDED: tuple[Status, ...] = ("supported", "not supported", "no difference")
 
 HOW_TO_READ = (
     "Claims that compare two designs are judged by the study (docs/results/study.md): each row "

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.keypoints import annotation_to_pixels
+from xmdpt.data.keypoints import JOINTS, annotation_to_pixels, missing
 from xmdpt.data.pairs import by_mangled, spread
 from xmdpt.metrics.images import silhouette
 
 MISSING = 6  # of 18 joints; a side view hides the far half of the face, and no more
 OFF = 0.25  # share of the joints that are off the body
 CLOTHES = 0.55  # two pictures of one outfit seldom share less of their colours
-NOSE = 0
+NOSE = JOINTS.index("nose")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Diagnosis:
 
     @property
     def reasons(self) -> list[str]:
+        """What is unusual, in words."""
         return [text.format(self) for met, text in CAUSES.values() if met(self)]
 
 
@@ -66,7 +67,7 @@ def joints_off(picture: np.ndarray, joints: np.ndarray) -> float:
     on the body.
     """
     person, reach = silhouette(picture), max(picture.shape[0] // 30, 1)
-    seen = joints[(joints != -1).all(axis=1)].round().astype(int)
+    seen = joints[~missing(joints)].round().astype(int)
     if not len(seen):
         return 0.0
     off = [not person[_around(y, reach), _around(x, reach)].any() for x, y in seen]
@@ -82,13 +83,13 @@ def diagnose(data: DeepFashion, source: str, target: str) -> Diagnosis:
     """Look for what makes a pair hard, in its pictures and key points."""
     source_picture, target_picture = data.picture(source), data.picture(target)
     of_source, of_target = data.keypoints(source), data.keypoints(target)
-    seen = (of_target != -1).all(axis=1)
+    absent = missing(of_target)
     joints = annotation_to_pixels(of_target, target_picture.shape[:2])
     return Diagnosis(
-        missing_joints=int((~seen).sum()),
+        missing_joints=int(absent.sum()),
         joints_off=joints_off(target_picture, joints),
         shared_colours=shared_colours(source_picture, target_picture),
-        face_unseen=bool(seen[NOSE] and (of_source[NOSE] == -1).any()),
+        face_unseen=bool(missing(of_source)[NOSE] and not absent[NOSE]),
     )
 
 

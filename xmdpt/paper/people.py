@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from xmdpt.metrics.images import psnr, silhouette, silhouette_iou, ssim
+from xmdpt.metrics.images import silhouette, silhouette_iou
+from xmdpt.metrics.means import mean_scores
 from xmdpt.metrics.perceptual import STLPIPS
 from xmdpt.people.dataset import identity, render_person
 from xmdpt.photos.framing import squash, whole_frame
@@ -66,11 +67,5 @@ def spread_of(pictures: Sequence[np.ndarray]) -> float:
 
 def score_pictures(made: np.ndarray, truth: Sequence[np.ndarray]) -> dict[str, float]:
     """Mean st_lpips, SSIM (PIDM's), PSNR and silhouette IoU of uint8 (N, S, S, 3) pictures."""
-    distances = STLPIPS()(to_signed(made), to_signed(np.stack(truth)))
-    pairs = list(zip(made, truth, strict=True))
-    return {
-        "st_lpips": float(distances.mean()),
-        "ssim": float(np.mean([ssim(a, b, 1.2) for a, b in pairs])),
-        "psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
-        "silhouette_iou": float(np.mean([silhouette_iou(a, b) for a, b in pairs])),
-    }
+    overlaps = [silhouette_iou(a, b) for a, b in zip(made, truth, strict=True)]
+    return mean_scores(made, truth) | {"silhouette_iou": float(np.mean(overlaps))}

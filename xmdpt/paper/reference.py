@@ -163,7 +163,9 @@ def check_made(names: Sequence[str]) -> None:
         stages = {out.stage.addressing for out in repo.index.outs if out.def_path in folders}
         stale = " ".join(sorted(repo.status(targets=sorted(stages))))
     if stale:
-        raise ConfigError(f"{stale}: not made with these settings; `dvc repro {stale}` does it")
+        raise ConfigError(
+            f"{stale}: not made with these settings; `dvc repro {stale}` makes it again"
+        )
 
 
 if __name__ == "__main__":

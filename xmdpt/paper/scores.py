@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from xmdpt.config import Checkpoint, Config, load_config
+from xmdpt.config import Checkpoint, Config, Objective, load_config
 from xmdpt.metrics.labels import FEW, FEW_ABOUT, METRICS, TEXT
 from xmdpt.paper.published import Score, scores
 
@@ -36,6 +36,8 @@ FEATURES = {
 """Run of Table 2(c) -> names of the source and pose encoders (hub name or folder) it needs."""
 MIPNET = {"mip_attention", "mask_ratio"}
 """Settings of `model` that affect MIPNet only."""
+SOLVERS: dict[Objective, str] = {"epsilon": "DDIM", "flow": "DPM-Solver++"}
+"""Objective -> what draws after a training with it: `pipeline.scheduler_for`, in words."""
 
 
 def tables_with(run: str) -> list[str]:
@@ -61,6 +63,7 @@ class Results:
 
     @cached_property
     def config(self) -> Config:
+        """The settings that all runs share."""
         return load_config(self.params)
 
     def of_run(self, run: str) -> Config:
@@ -193,6 +196,11 @@ def provenance(results: Results, runs: Sequence[str], checkpoints: Sequence[Chec
         parts.append("Our rules are not the paper's.")
     theirs = "DeepFashion, 8,570 pairs, PIDM's protocol (at 512x512 it does not say which)"
     return " ".join(parts) + f" The paper's: {theirs}."
+
+
+def drawing_in_words(config: Config) -> str:
+    """How test pairs are drawn, as in "50 steps of DDIM"."""
+    return f"{config.sample.num_inference_steps} steps of {SOLVERS[config.train.objective]}"
 
 
 def training_in_words(results: Results, runs: Sequence[str]) -> str:

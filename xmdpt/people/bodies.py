@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import sparse
 
 from xmdpt.data.layouts import COCO17
+from xmdpt.support.place import own_cache
 
 if TYPE_CHECKING:  # seconds of imports, needed only to render
     import anny
@@ -69,8 +70,7 @@ def _anny_model() -> "anny.Anny":
     from anny.paths import set_anny_cache_path
 
     if "ANNY_CACHE_DIR" not in os.environ:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        set_anny_cache_path(base / "xmdpt" / "anny")
+        set_anny_cache_path(own_cache() / "anny")
     return anny.Anny(
         topology="makehuman-full",
         phenotypes="all",
@@ -83,8 +83,10 @@ def _triangles(quads: np.ndarray) -> np.ndarray:
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
 
-def _read_base_mesh(root: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Triangles of every group of the base mesh, and paint masks sampled at its vertices."""
+def _read_base_mesh(
+    root: Path, vertices: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Triangles of every group of the base mesh, and paint masks (V,) at its `vertices`."""
     groups: dict[str, list[list[int]]] = {}
     texture: list[tuple[float, float]] = []
     corner: dict[int, int] = {}  # vertex -> its texture coordinates
@@ -107,7 +109,7 @@ def _read_base_mesh(root: Path) -> tuple[dict[str, np.ndarray], dict[str, np.nda
         pixels = np.asarray(image.resize((1024, 1024)), np.float32) / 255
         rows = ((1 - uv[:, 1]) * 1023).astype(int).clip(0, 1023)
         columns = (uv[:, 0] * 1023).astype(int).clip(0, 1023)
-        masks[part] = np.zeros(19158, np.float32)
+        masks[part] = np.zeros(vertices, np.float32)
         masks[part][vertex] = pixels[rows, columns]
     return {k: _triangles(np.array(v)) for k, v in groups.items()}, masks
 
@@ -119,7 +121,8 @@ def load_template() -> BodyTemplate:
     from anny.paths import get_anny_root_dir
 
     model = _anny_model()
-    groups, masks = _read_base_mesh(get_anny_root_dir())
+    vertices = model.template_vertices.numpy()
+    groups, masks = _read_base_mesh(get_anny_root_dir(), len(vertices))
     indices = model.vertex_bone_indices.numpy()
     rows = np.repeat(np.arange(len(indices)), indices.shape[1])
     weights = sparse.csr_matrix(
@@ -128,7 +131,7 @@ def load_template() -> BodyTemplate:
     )
     regressor = KeypointsRegressor.coco(model, labels=COCO).regression_weights.numpy()
     return BodyTemplate(
-        vertices=model.template_vertices.numpy(),
+        vertices=vertices,
         weights=weights,
         bones=tuple(model.bone_labels),
         parents=np.array(model.bone_parents),

@@ -12,7 +12,6 @@ any other picture of the person as target. All pictures of a person have the sam
 """
 
 import itertools
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -33,6 +32,7 @@ from xmdpt.people.dresser import Dresser, seat
 from xmdpt.people.looks import Identity
 from xmdpt.people.variety import identity
 from xmdpt.people.views import PORTRAITS, View, view
+from xmdpt.support.cores import usable_cores
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_folder
 
@@ -221,13 +221,6 @@ def _write_lists(root: Path, train: list[Identity], test: list[Identity], views:
                 partial.write_text("".join(f"{line}\n" for line in lines))
 
 
-def _cores() -> int:
-    """How many cores this process may use; all of them where the system does not tell."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _check_replaceable(root: Path) -> None:
     """Raise DataError if `root` holds anything but people that were rendered before."""
     if not root.exists() or not any(root.iterdir()):
@@ -279,7 +272,7 @@ def render_dataset(
     _check_picture(height, samples_per_pixel)
     _require("seed", seed, 0, 2**31)
     _require("first_identity", first_identity, 0, 10**8 - identities)
-    workers = workers if workers is not None else _cores()
+    workers = workers if workers is not None else len(usable_cores())
     _require("workers", workers, 1, 1024)
     people = [identity(seed, first_identity + k, world) for k in range(identities)]
     split = identities - test_identities

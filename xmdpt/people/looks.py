@@ -106,6 +106,7 @@ class Cloth(TypedDict):
 
 
 def pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
+    """One of the options, all equally likely."""
     return options[int(rng.integers(len(options)))]
 
 

@@ -136,6 +136,7 @@ MOTIFS: dict[str, Mask] = {
     "sun": lambda x, y: np.hypot(x, y) < 0.2 + 0.09 * (np.cos(12 * np.arctan2(y, x)) > 0.2),
 }
 FIGURES = ("letters", "motif")
+"""Patterns of which the garment's `figure` says more: a word, or one of `MOTIFS`."""
 
 
 def figure_tile(garment: Garment) -> np.ndarray:

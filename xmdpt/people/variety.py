@@ -6,7 +6,7 @@ import numpy as np
 
 from xmdpt.people import looks
 from xmdpt.people.looks import PALETTE, SHOE_COLOURS, Garment, Identity, pick
-from xmdpt.people.prints import MOTIFS, STROKES
+from xmdpt.people.prints import FIGURES, MOTIFS, STROKES
 from xmdpt.people.worlds import WORLDS
 
 REPEATED = ("plaid", "plaid", "zigzag", "diamonds", "flowers", "pinstripes")
@@ -73,7 +73,7 @@ def _print(rng: np.random.Generator, garment: Garment) -> Garment:
     shirt = garment.kind == "top" and garment.name != "dress"
     kind = pick(rng, ("repeated", "parted", "figure", "figure") if shirt else ("repeated",))
     if kind == "figure":
-        pattern = pick(rng, ("letters", "motif"))
+        pattern = pick(rng, FIGURES)
         word = "".join(pick(rng, tuple(STROKES)) for _ in range(int(rng.integers(1, 6))))
         figure = word if pattern == "letters" else pick(rng, tuple(MOTIFS))
         return replace(garment, pattern=pattern, figure=figure)

@@ -67,7 +67,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Surface:
-    """A wall or a floor: kind (see `backdrops`), two sRGB colours, metres of a period, and seed."""
+    """A wall or a floor: kind (see `surfaces`), two sRGB colours, metres of a period, and seed."""
 
     kind: str
     colours: tuple[Colour, Colour]

@@ -8,9 +8,9 @@ from PIL import Image
 from xmdpt.data.keypoints import missing
 
 ASPECT_WIDTH, ASPECT_HEIGHT = 750, 1101
+"""The size of DeepFashion In-shop's pictures, whose aspect ratio every frame has."""
 CANVAS = (ASPECT_HEIGHT, ASPECT_WIDTH)
 """(H, W) of the undistorted frame in which the joints of source and pose are compared."""
-"""The size of DeepFashion In-shop's pictures, whose aspect ratio every frame has."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of a photo."""

@@ -4,28 +4,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tqdm import tqdm
 
-from xmdpt.config import ConfigError, Loader, load_config
+from xmdpt.config import ConfigError, load_config
 from xmdpt.features.rows import features_of, require_features
-from xmdpt.support.arguments import BadInput
+from xmdpt.support.arguments import split_setting, yaml_value
 from xmdpt.training.device import accelerator, share_of
 from xmdpt.training.run import train_run
 
 
 def read_settings(settings: list[str]) -> dict[str, Any]:
-    """NAME=VALUE, each as a key and its YAML value."""
-    read = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise BadInput(f"--set {setting}: needs NAME=VALUE, as in train.batch_size=64")
-        try:
-            read[name] = yaml.load(value, Loader)
-        except yaml.YAMLError:
-            raise BadInput(f"--set {setting}: {value!r} is not a YAML value") from None
-    return read
+    """NAME=VALUE, each as a key and its YAML value; raises BadInput for anything else."""
+    named = ((setting, *split_setting(setting)) for setting in settings)
+    return {name: yaml_value(setting, text) for setting, name, text in named}
 
 
 def train_alone(run: str, out: Path, settings: list[str], params: str = "params.yaml") -> None:

@@ -187,16 +187,16 @@ def _of_metrics() -> Iterator[Item]:
         yield Item(what, "FID and LPIPS", place, there, command)
 
 
-def _shipped() -> Iterator[Item]:
-    from xmdpt.weights.load import SHIPPED
+def _bundled() -> Iterator[Item]:
+    from xmdpt.weights.load import BUNDLED
 
-    there, place = (SHIPPED / "model_index.json").is_file(), _brief(SHIPPED)
+    there, place = (BUNDLED / "model_index.json").is_file(), _brief(BUNDLED)
     yield Item("small weights", "rendered people", place, there, f"git checkout -- {place}")
 
 
 def collect() -> dict[str, Any]:
     """All that is known, as plain JSON: versions, machine, repository, items. Never fails."""
-    sources = (_shipped, _of_this_profile, _of_photos, _of_the_paper, _of_metrics)
+    sources = (_bundled, _of_this_profile, _of_photos, _of_the_paper, _of_metrics)
     items: list[Item] = []
     failures = [_attempt(partial(items.extend, source())) for source in sources]
     return {

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 
-from xmdpt.config import Loader, load_config
+from xmdpt.config import load_config
 from xmdpt.stages.account import asked_mode
 from xmdpt.stages.kept import drop_recorded
-from xmdpt.support.arguments import BadInput, check_file
+from xmdpt.support.arguments import BadInput, check_file, split_setting, yaml_value
 from xmdpt.support.files import atomic_path
 from xmdpt.support.notices import Stopped
 
@@ -107,20 +106,14 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 def parse_settings(settings: list[str], declared: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Turn `name=value` strings into values; only names in `declared` are allowed."""
+    """Turn NAME=VALUE strings into values; raises BadInput for a name that is not in `declared`."""
     values: dict[str, Any] = {}
     for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise BadInput(f"--set {setting}: write name=value")
+        name, text = split_setting(setting)
         if name not in declared:
             known = ", ".join(declared) or "none"
             raise BadInput(f"{path}: '{name}' is not one of its parameters ({known})")
-        try:
-            values[name] = text if isinstance(declared[name], str) else yaml.load(text, Loader)
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise BadInput(f"--set {setting}: not a value in YAML ({reason})") from None
+        values[name] = text if isinstance(declared[name], str) else yaml_value(setting, text)
         try:
             json.dumps(values[name])
         except TypeError:

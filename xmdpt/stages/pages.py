@@ -3,10 +3,11 @@
 import logging
 from pathlib import Path
 
-import jinja2
 import nbformat
+from markupsafe import Markup
 from nbconvert import HTMLExporter
 
+from xmdpt.stages.templates import template
 from xmdpt.support.files import file_digest, fingerprint, resumable_dir
 
 
@@ -15,12 +16,7 @@ def notebook_page(path: Path) -> str:
     exporter = HTMLExporter(template_name="basic")  # other templates load scripts from the web
     exporter.log.setLevel(logging.ERROR)  # else a line for each picture without a description
     body, _ = exporter.from_notebook_node(nbformat.read(path, as_version=4))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("notebook.html.jinja").render(name=path.stem, body=body)
+    return template("notebook.html.jinja").render(name=path.stem, body=Markup(body))
 
 
 def write_pages(notebooks: Path, pages: Path) -> list[Path]:

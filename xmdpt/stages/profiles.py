@@ -74,7 +74,7 @@ def put_in_place(name: str, force: bool = False) -> None:
     if PARAMS.exists() and active_profile(profiles) is None:
         if not force:
             raise ConfigError(
-                "params.yaml has changes of yours; --force replaces them, with a backup"
+                "params.yaml has changes that you made; --force replaces it, and keeps a backup"
             )
         names = (PARAMS.with_suffix(f".yaml.bak{number or ''}") for number in count())
         backup = next(name for name in names if not name.exists())

@@ -13,7 +13,15 @@ from markupsafe import Markup
 
 from xmdpt.config import Config, load_config
 from xmdpt.metrics.labels import BASELINES, FEW, FEW_ABOUT, LIMITS, METRICS, best_values
-from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits, read_sheet
+from xmdpt.paper.exhibits import (
+    DECIDED,
+    HOW_TO_READ,
+    Status,
+    exhibit_folder,
+    read_exhibits,
+    read_sheet,
+)
+from xmdpt.paper.scores import drawing_in_words
 from xmdpt.stages.curves import training_curves
 from xmdpt.stages.kept import drop_recorded
 from xmdpt.stages.origin import provenance
@@ -24,7 +32,6 @@ from xmdpt.support.files import atomic_path
 
 HERE = Path(__file__).parent
 SETTINGS = "params.yaml"
-DECIDED: tuple[Status, ...] = ("supported", "not supported", "no difference")
 STUDY = Path("reports/reference/study/verdicts.png")
 """The picture that `xmdpt study report` draws once it has verdicts."""
 OURS = {"ablation", "main", "after"}
@@ -260,6 +267,7 @@ def render(root: Path, config: Config, page: Page) -> str:
         dataset=dataset_of(config),
         strangers=strangers_of(config),
         autoencoder=autoencoder_of(config),
+        drawing=drawing_in_words(config),
         how_to_read=HOW_TO_READ,
         exhibits=exhibits,
         decided=[claim for claim in claims if claim["status"] in DECIDED],

@@ -5,7 +5,6 @@ Runs are written offline to `wandb/` unless the user is logged in (`wandb login`
 """
 
 import os
-import resource
 import sys
 import time
 import warnings
@@ -144,6 +143,10 @@ def _peak_memory() -> float:
     torch = sys.modules.get("torch")  # who trains has imported it, and others need not wait for it
     if torch is not None and torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated()) / 1e6
+    if sys.platform == "win32":  # which has no such module
+        return float("nan")
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 

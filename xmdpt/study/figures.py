@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from xmdpt.metrics.labels import METRICS
+from xmdpt.metrics.labels import COPY, METRICS
 from xmdpt.study.findings import Findings, papers_gain, relative, trend_rows
 from xmdpt.study.verdicts import JUDGED_BY
 from xmdpt.support.files import atomic_path
@@ -21,7 +21,7 @@ COLOURS = {
 DPI = 130
 WIDEST = 40.0
 """Per cent at which the axis of gains ends; what lies beyond is marked with an arrow."""
-FRAME = ("copy_source", "truth")
+FRAME = (COPY, "truth")
 """Rows of pictures above and below those of the study."""
 
 
@@ -111,8 +111,9 @@ def rows_picture(found: Findings, runs: Path) -> Figure | None:
         axes.imshow(picture, aspect=16 / 11)  # people are squashed to squares
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        label = {"copy_source": "source", "truth": "truth"}.get(row, row)
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
+        axes.set_ylabel(
+            "source" if row == COPY else row, rotation=0, ha="right", va="center", fontsize=7
+        )
     return figure
 
 

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from xmdpt.metrics.labels import COPY
 from xmdpt.study.beside import PAGE, exhibit_of, read_verdicts
 from xmdpt.study.design import load_design
-
-SOURCE, TRUTH = "copy_source", "truth"
 
 
 def verdict_table(exhibit: str, root: str | Path = ".") -> pd.DataFrame:
@@ -30,7 +29,7 @@ def _first(row: str, kind: str, root: str | Path) -> Path | None:
 
 def drawn_by(rows: Iterable[str], root: str | Path = ".") -> dict[str, list[np.ndarray]]:
     """What finished rows drew of the same test pairs, uint8 (S, S, 3), with source and truth."""
-    names = {"source": SOURCE, **{row: row for row in rows}, "truth": TRUTH}
+    names = {"source": COPY, **{row: row for row in rows}, "truth": "truth"}
     sheets = {label: _first(row, "jpg", root) for label, row in names.items()}
     pictures = {label: np.asarray(Image.open(path)) for label, path in sheets.items() if path}
     return {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS
-from xmdpt.paper.exhibits import Status
+from xmdpt.paper.exhibits import DECIDED, Status
 from xmdpt.paper.reference import put_between
 from xmdpt.study.beside import VERDICTS
 from xmdpt.study.design import Claim, Design
@@ -30,7 +30,6 @@ from xmdpt.support.files import atomic_path, write_json
 
 BEGIN = "<!-- what is decided: xmdpt study report -->"
 END = "<!-- end of what is decided -->"
-DECIDED: tuple[Status, ...] = ("supported", "not supported", "no difference")
 HEADLINES = 10
 UNIT = "Gains are in per cent of the gap between X-MDPT-B and a perfect score."
 UNDECIDED = "A claim is judged once its rows have all seeds; until then the mean so far is shown."

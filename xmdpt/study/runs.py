@@ -113,7 +113,10 @@ def _draw(
     pipeline = load_run(config, weights.name, config.last_checkpoint, weights.parent, VAE)
     if drawing.untuned_vae:
         if config.vae.init is None:
-            raise ConfigError("vae.init: null, so that there is no autoencoder before fine-tuning")
+            raise ConfigError(
+                "vae.init: null, so there is no autoencoder before its training to draw with; name "
+                "the one to start from"
+            )
         pipeline.vae = load_pretrained(AutoencoderKL.from_pretrained, config.vae.init, "vae.init")
     settings = SampleConfig.model_validate(config.sample.model_dump() | dict(drawing.sample))
     noise = seed + OTHER_NOISE if drawing.other_noise else seed

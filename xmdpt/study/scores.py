@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from xmdpt.config import ConfigError
+from xmdpt.data.images import picture_size
 from xmdpt.data.stores import FolderStore
-from xmdpt.evaluation.evaluate import evaluate_pairs, result_size
+from xmdpt.evaluation.evaluate import evaluate_pairs
 from xmdpt.evaluation.features import Statistics, pooled_features
 from xmdpt.evaluation.networks import frechet_network
 from xmdpt.evaluation.protocols import SYNTHETIC
@@ -23,7 +24,7 @@ from xmdpt.evaluation.results import Picture
 from xmdpt.evaluation.summary import rounded
 from xmdpt.metrics.contrasts import jackknife_values
 from xmdpt.metrics.frechet import FrechetDistance, kernel_distance
-from xmdpt.metrics.labels import LABELS
+from xmdpt.metrics.labels import COPY, LABELS
 from xmdpt.study.verdicts import Scores
 from xmdpt.support.files import fingerprint, write_json
 
@@ -31,8 +32,6 @@ GROUPS = 20
 """Of people, each left out of a distance in turn; of fewer people each one."""
 Drawings = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """Row -> seed -> what the file of its drawing says."""
-COPY = "copy_source"
-"""The baseline that a row must beat; its pictures need no seed, so it has seed 0 alone."""
 
 
 def group_of(people: Sequence[str]) -> np.ndarray:
@@ -63,7 +62,7 @@ def score_drawing(
     reference, network = train[rules.name], frechet_network(rules)
     store = FolderStore(folder, {name: name for name in pairs["result"]})
     pictures = [Picture(store, name) for name in pairs["result"]]
-    size = result_size(folder / pairs["result"][0])
+    size = picture_size(folder / pairs["result"][0])
     x, same = pooled_features(pictures, network, rules, size, device="cpu", progress=False)
     groups = group_of(pairs["person"].tolist())
 
@@ -146,13 +145,16 @@ def scores_of(
     if COPY not in records:
         raise ConfigError(f"{folder}: no scores of {COPY}; `xmdpt study run` makes them first")
     rows = {row: own for row, own in records.items() if {*seeds} <= {*own} and row != COPY}
-    copy = records[COPY][0]
+    copy = records[COPY][0]  # its pictures need no seed, so it has seed 0 alone
     drawings = {row: [own[seed] for seed in seeds] for row, own in rows.items()}
     for row, own in drawings.items():
         for seed, drawing in zip(seeds, own, strict=True):
             if drawing["people"] != copy["people"]:
                 path = Path(folder) / file_name(row, seed)
-                raise ConfigError(f"{path}: scores other people than {COPY}")
+                raise ConfigError(
+                    f"{path}: scores of other people than those of {COPY}; both must be drawn with "
+                    "the same settings"
+                )
     return {
         metric: Scores(
             rows=tuple(rows),

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from xmdpt.study.design import Design
+from xmdpt.study.findings import whole
 from xmdpt.study.scores import file_name, read_drawing
 from xmdpt.study.verdicts import LEARNED
 from xmdpt.study.workers import Run, all_runs
@@ -14,7 +13,7 @@ from xmdpt.study.workers import Run, all_runs
 def of_run(run: Run, out: Path) -> str:
     """One line on a finished run."""
     drawing = read_drawing(out / file_name(run.row, run.seed))
-    distance = np.mean(drawing["means"][LEARNED])
+    distance = whole(drawing, LEARNED)
     return f"{run}: {LEARNED} {distance:.4f}, {drawing['minutes']} core-minutes of training"
 
 
@@ -28,7 +27,7 @@ def collect(design: Design, out: Path) -> dict[str, Any]:
             "row": run.row,
             "seed": run.seed,
             "finished": drawing is not None,
-            LEARNED: drawing and float(np.mean(drawing["means"][LEARNED])),
+            LEARNED: drawing and whole(drawing, LEARNED),
             "core_minutes": drawing and drawing["minutes"],
         })  # fmt: skip
     return {"folder": str(out), "seeds": design.seeds, "runs": runs}

@@ -59,7 +59,7 @@ def check_commit(out: Path) -> None:
         raise ConfigError(
             f"{out}: its runs come from the code of {commits}, and this is {own}; a study is of "
             f"one code. Go on in a copy of that (`git worktree add ../study {known[0]}`), with "
-            f"--out {out.absolute()}, or begin anew in another --out"
+            f"--out {out.absolute()}, or start a study of its own in another --out"
         )
 
 

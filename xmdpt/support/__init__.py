@@ -4,8 +4,9 @@
 work on one, `disk` says why it could not, `notices` catches what a scheduler sends, `ends` ends a
 process in one line, `git` says which commit runs, `network` says whether a server answers, `hub`
 loads pretrained weights, `place` says whether this is a clone, `compiler` finds a C++ compiler,
-`precision` chooses number formats, `random` makes keyed generators, `pictures` converts between
-uint8 and float pictures, `workers` does jobs side by side, `shards` divides a stage's work among
-machines, `arguments` checks command-line arguments. May import `config`.
+`cores` counts what this process may use, `precision` chooses number formats, `random` makes keyed
+generators, `pictures` converts between uint8 and float pictures, `workers` does jobs side by side,
+`shards` divides a stage's work among machines, `arguments` checks command-line arguments. May
+import `config`.
 docs/understand/architecture.md explains how stages write their folders.
 """

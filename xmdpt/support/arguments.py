@@ -4,6 +4,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xmdpt.config import Loader
 
 
 class BadInput(ValueError):
@@ -19,12 +24,29 @@ def one_line(*kinds: type[Exception]) -> Iterator[None]:
         raise BadInput(str(error)) from None
 
 
+def split_setting(setting: str) -> tuple[str, str]:
+    """NAME and VALUE of what follows --set; raises BadInput where there is no `=`."""
+    name, equals, text = setting.partition("=")
+    if not equals:
+        raise BadInput(f"--set {setting}: needs NAME=VALUE")
+    return name, text
+
+
+def yaml_value(setting: str, text: str) -> Any:
+    """The VALUE `text` of a setting, read as in params.yaml; raises BadInput for no YAML."""
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"--set {setting}: not a value in YAML ({reason})") from None
+
+
 def check_clone() -> None:
     """Raise BadInput if the current folder has no settings, where a command works on a clone."""
     if not any(map(os.path.exists, ("params.yaml", "profiles", "claims.yaml"))):
         raise BadInput(
-            f"{Path.cwd()}: no clone of xmdpt (params.yaml, profiles/), on which this command "
-            "works; git clone the repository, and run it there"
+            f"{Path.cwd()}: no clone of xmdpt (params.yaml, profiles/), which this command needs; "
+            "git clone the repository, and run it there"
         )
 
 

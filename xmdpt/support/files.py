@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,7 +100,8 @@ def _put(partial: Path, path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
+    mode = "r+b" if sys.platform == "win32" else "rb"  # Windows syncs what is open for writing
+    with open(path, mode) as file:
         os.fsync(file.fileno())
 
 

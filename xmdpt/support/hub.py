@@ -45,7 +45,7 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
     if local and not Path(name).is_dir():
         raise ConfigError(f"{setting}: no folder {name}; put the weights there or choose others")
     if local and not (Path(name) / "config.json").is_file():
-        raise ConfigError(f"{setting}: {name} holds no config.json, so it is no network")
+        raise ConfigError(f"{setting}: {name} holds no config.json, so it is not a network")
     if not local:
         _spare_retries()
     try:

@@ -52,8 +52,8 @@ def read_shard(text: str | None, environment: Mapping[str, str] = os.environ) ->
             text = f"{environment['RANK']}/{environment['WORLD_SIZE']}"
         except KeyError:
             raise BadInput(
-                "--shard: needs i/n, as in 0/8 for the first of eight; torchrun says it by RANK "
-                "and WORLD_SIZE, which are not set"
+                "--shard: needs i/n, as in 0/8 for the first of eight, where torchrun has not set "
+                "RANK and WORLD_SIZE"
             ) from None
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or int(match[1]) >= int(match[2]):

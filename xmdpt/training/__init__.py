@@ -1,7 +1,7 @@
 """Training: from cached features to checkpoints, and from pictures to an autoencoder.
 
 `train` holds the steps (Section 3.3 of the paper), `run` a whole run with its checkpoints, `vae`
-the autoencoder, `pretrain` the small weights that ship, `released` takes published ones instead.
+the autoencoder, `pretrain` the small bundled weights, `released` takes published ones instead.
 `run_stage` and `vae_stage` train for the graph, in several `processes` if asked; `device`, `ema`,
 `states` and `errors` serve both trainers, and `watch` ends processes together. `invariance` watches
 the condition vector along the way, `fixed` the loss on the same test pairs and noise. Beyond the

@@ -1,4 +1,4 @@
-"""Make the small weights that ship in data/pretrained/xmdpt-synthetic/: `make pretrained`.
+"""Make the small bundled weights in data/pretrained/xmdpt-synthetic/: `make pretrained`.
 
 It calls what the stages call, on rendered people that no other profile has. Finished parts are
 kept beside the people of `data.root`, so an interrupted call goes on; a part that was made with
@@ -58,7 +58,7 @@ def _rendered(config: Config) -> RenderedConfig:
 def parts_of(config: Config, run: str) -> dict[Path, str]:
     """Return each part's folder, in order, with a key for all settings that it depends on."""
     rendered = _rendered(config).model_dump()
-    if rendered["world"] == "white":  # as in the notes of people from before there were others
+    if rendered["world"] == "white":  # which is the default, and no part of a note
         del rendered["world"]
     people = fingerprint(rendered, config.seed)
     vae_start, transformer_start = _start(config)

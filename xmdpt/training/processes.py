@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from xmdpt.support.cores import usable_cores
 from xmdpt.support.notices import Stopped, notices
 from xmdpt.training.errors import TrainingError
 
@@ -54,8 +55,8 @@ def in_processes(count: int, module: str, *words: str) -> Iterator[Any]:
 
 
 def _environment(count: int) -> dict[str, str]:
-    """Cores shared among the processes; torchrun would give each of them a single thread."""
-    threads = max(1, (os.cpu_count() or 1) // count)
+    """Our cores, shared among the processes; torchrun would give each a single thread."""
+    threads = max(1, len(usable_cores()) // count)
     return {"OMP_NUM_THREADS": str(threads)} | dict(os.environ)
 
 

@@ -159,8 +159,9 @@ def settings_key(config: Config, start: str | None) -> str:
     """
     apart = {"seed", "resume", "log_every", *SAME_WEIGHTS}
     resume = config.train.resume
+    switched_on = config.model.model_dump(exclude_defaults=True)  # so a new switch changes no key
     return fingerprint(
-        config.model.model_dump(exclude_defaults=True),  # as before there were extensions
+        switched_on,
         config.train.model_dump(exclude=apart),
         start,
         resume and file_digest(resume),

@@ -197,12 +197,13 @@ class Trainer:
             )
         if ("alignment" in state) != (self.alignment is not None):
             raise ConfigError(
-                f"{path}: the state of a training with another train.alignment: make it 0, or not "
-                "0, as it was"
+                f"{path}: the state of a training with another train.alignment; set it to 0 if it "
+                "was 0, and else to the value that it had"
             )
         if ("muon" in state["optimizer"]) != (self.config.optimizer == "muon"):
             raise ConfigError(
-                f"{path}: the state of a training with another train.optimizer; go on with that one"
+                f"{path}: the state of a training with another train.optimizer; set the one that "
+                "it began with"
             )
         self.step = state["step"]
         if self.config.precision == "auto":
@@ -288,22 +289,19 @@ class Trainer:
         if self.accelerator.num_processes > 1:
             losses = {name: self._of_all(value) for name, value in losses.items()}
             t = self._of_all(t)
-        total = self._objective(losses, t)
         means = {name: value.mean() for name, value in losses.items()}
-        means |= _quartiles(losses["mse"], t)
-        values = torch.stack(
-            [value.detach().double() for value in (total, grad_norm, *means.values())]
-        )
-        loss, norm, *numbers = values.tolist()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        quartiles = _quartiles(losses["mse"], t)
+        found = [*means.values(), *quartiles.values(), grad_norm]
+        *numbers, norm = torch.stack([value.detach().double() for value in found]).tolist()
+        said = dict(zip([*means, *quartiles], numbers, strict=True))
+        if not all(map(math.isfinite, (norm, *numbers[: len(means)]))):
             raise TrainingError(
-                f"step {self.step}: the loss is {loss}, the gradient norm {norm}; lower "
+                f"step {self.step}: the loss is {said['loss']}, the gradient norm {norm}; lower "
                 "train.learning_rate, set train.grad_clip, or train in fp32. To go on from the "
                 "last saved state with new settings, set train.resume to the state.pt in the "
                 "hidden folder beside the run's"
             )
-        named = zip(means, numbers, strict=True)
-        return StepReport(self.step + 1, {k: v for k, v in named if not math.isnan(v)}, norm)
+        return StepReport(self.step + 1, {k: v for k, v in said.items() if not math.isnan(v)}, norm)
 
     def _of_all(self, values: Tensor) -> Tensor:
         """The values (B,) of the whole batch, from each process's share."""

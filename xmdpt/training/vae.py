@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from xmdpt.config import VAEConfig
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.metrics.images import psnr, ssim
-from xmdpt.metrics.perceptual import STLPIPS, make_perceptual
+from xmdpt.metrics.perceptual import make_perceptual
 from xmdpt.support.files import atomic_files, fingerprint
 from xmdpt.support.hub import load_pretrained, weights_key
 from xmdpt.support.notices import Stopped, notices, stop_if
@@ -89,19 +88,6 @@ def reconstruct(vae: AutoencoderKL, pictures: np.ndarray, batch_size: int = 16) 
         latents = vae.encode(to_signed(batch).to(vae.device)).latent_dist.mean
         made.append(to_uint8(vae.decode(latents).sample))
     return np.concatenate(made)
-
-
-@torch.no_grad()
-def reconstruction_scores(made: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Return mean PSNR (dB), SSIM and st_lpips of uint8 (N, H, W, 3) against the truth."""
-    perceptual = STLPIPS()
-    pairs = list(zip(made, truth, strict=True))
-    distances = [perceptual(to_signed(a[None]), to_signed(b[None])).item() for a, b in pairs]
-    return {
-        "psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
-        "ssim": float(np.mean([ssim(a, b) for a, b in pairs])),
-        "st_lpips": float(np.mean(distances)),
-    }
 
 
 class Reconstruction(nn.Module):
@@ -250,8 +236,8 @@ class VAETrainer:
         if self.config.train_encoder:
             orders = torch.rand(self.config.batch_size, 3, generator=generator)[self.part]
             crops = _permute_colours(crops, orders.argsort(dim=1))
-        factor = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
-        cells = (side // factor for side in crops.shape[-2:])
+        pixels = 2 ** (len(self.vae.config["block_out_channels"]) - 1)  # of a latent's cell
+        cells = (side // pixels for side in crops.shape[-2:])
         shape = (self.config.batch_size, self.vae.config["latent_channels"], *cells)
         noise = torch.randn(shape, generator=generator)[self.part]
         factor, turns = draw_transform(self.config.equivariance, generator)

@@ -1,5 +1,6 @@
-"""Load the weights that draw pictures: a pipeline folder, or the small ones that ship."""
+"""Load the weights that draw pictures: a pipeline folder, or the small bundled weights."""
 
+import inspect
 import json
 import logging
 from pathlib import Path
@@ -17,8 +18,8 @@ from xmdpt.photos.loading import PhotoError
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.support.place import CLONE
 
-SHIPPED = (
-    CLONE / "data/pretrained/xmdpt-synthetic" if CLONE else Path(__file__).with_name("shipped")
+BUNDLED = (
+    CLONE / "data/pretrained/xmdpt-synthetic" if CLONE else Path(__file__).with_name("bundled")
 )
 """The small weights: in a clone where they are kept, else where setup.py puts them in a wheel."""
 OPTIONS: dict[str, Any] = {
@@ -31,14 +32,14 @@ OPTIONS: dict[str, Any] = {
 def load_pipeline(
     folder: str | Path | None = None, device: str | torch.device | None = None
 ) -> XMDPTPipeline:
-    """Load the pipeline in `folder`, by default the small weights that ship.
+    """Load the pipeline in `folder`, by default the small bundled weights.
 
     By default it goes to a GPU if there is one. Raises PhotoError if weights are missing or broken;
     nothing is unpickled.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    chosen = Path(folder) if folder is not None else SHIPPED
+    chosen = Path(folder) if folder is not None else BUNDLED
     bars, verbosity = logs.is_progress_bar_enabled(), logs.get_verbosity()
     logs.disable_progress_bar()  # loading is quick, and drawing has its own
     logs.set_verbosity(logging.CRITICAL)  # errors are reported below, once
@@ -75,8 +76,9 @@ def _refuse_variants(folder: Path) -> None:
         if names and not (folder / part / SAFETENSORS_WEIGHTS_NAME).is_file():
             variants = ", ".join(dict.fromkeys(name.split(".")[1] for name in names))
             raise PhotoError(
-                f"{folder / part}: holds the variant {variants} alone; load it by "
-                "XMDPTPipeline.from_pretrained(folder, variant=...), and save_pretrained it anew"
+                f"{folder / part}: holds the variant {variants} alone; load it with "
+                "XMDPTPipeline.from_pretrained(folder, variant=...), and save it with "
+                "save_pretrained"
             )
 
 
@@ -93,10 +95,10 @@ def _from_export(folder: Path) -> XMDPTPipeline:
     index = json.loads((folder / "model_index.json").read_text())
     kind = index["scheduler"][1]
     scheduler = XMDPTScheduler if kind == "XMDPTScheduler" else getattr(diffusers, kind)
-    names = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
-    return XMDPTPipeline(
-        AutoencoderKL.from_pretrained(folder / "vae", **OPTIONS),
-        XMDPTTransformer2DModel.from_pretrained(folder / "transformer", **OPTIONS),
-        scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
-        **{name: index[name] for name in names if name in index},
-    )
+    networks = {
+        "vae": AutoencoderKL.from_pretrained(folder / "vae", **OPTIONS),
+        "transformer": XMDPTTransformer2DModel.from_pretrained(folder / "transformer", **OPTIONS),
+        "scheduler": scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+    }
+    settings = inspect.signature(XMDPTPipeline).parameters.keys() & index.keys() - networks.keys()
+    return XMDPTPipeline(**networks, **{name: index[name] for name in settings})
