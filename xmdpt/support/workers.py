@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from xmdpt.support.ends import in_one_line
 from xmdpt.support.notices import Stopped, notices
+from xmdpt.support.place import free_cores, workers_on_cores
 from xmdpt.support.precision import gpu_count
 
 J = TypeVar("J")
-MOST = 8
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,9 @@ class Place:
             os.environ["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
 
 
-def _free_cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return [*range(os.cpu_count() or 1)]
-
-
 def _places(workers: int) -> list[Place]:
     """A place for each worker: GPUs in turn if there are any, else a core each while they last."""
-    cores, gpus = _free_cores(), gpu_count()
+    cores, gpus = free_cores(), gpu_count()
     if gpus:
         threads = max(1, len(cores) // workers)
         return [Place(gpu=index % gpus, threads=threads) for index in range(workers)]
@@ -54,8 +48,8 @@ def _places(workers: int) -> list[Place]:
 
 
 def default_workers() -> int:
-    """As many as there are GPUs, or else cores, of which `MOST` at most: each takes a GB or two."""
-    return gpu_count() or min(MOST, len(_free_cores()))
+    """As many as there are GPUs, or else as `workers_on_cores` says."""
+    return gpu_count() or workers_on_cores()
 
 
 def _at(work: Callable[[J], object], job: J, place: Place) -> None:
