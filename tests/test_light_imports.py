@@ -16,10 +16,11 @@ NETWORKS = ("transformers", "timm", "torchvision", "diffusers")
             ("paper.scores", "paper.claims", "costs.tables", "costs.claims"),
             ("torch", "diffusers", "transformers", "scipy", "skimage", "matplotlib"),
         ),
+        (("model", "extensions.context"), ("timm", "wandb")),
         (("people.dataset",), ("anny", "mitsuba", "torch")),
         (("features.make", "metrics.perceptual", "photos.subjects", "photos.poses"), NETWORKS),
     ],
-    ids=["metrics", "tables of the paper", "rendered people", "networks"],
+    ids=["metrics", "tables of the paper", "the network", "rendered people", "networks"],
 )
 def test_what_is_not_imported(modules, absent):
     code = "; ".join(["import sys", *(f"import xmdpt.{module}" for module in modules)])
