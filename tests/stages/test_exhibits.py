@@ -60,7 +60,12 @@ def test_stale_exhibits_are_made_at_once_and_recorded(project):
     assert stale_stages() == ["from_costs@bad", PAGE], "the others are up to date"
 
 
-def test_the_exhibits_are_the_stages_that_run_the_papers_notebooks():
+def test_the_exhibits_are_the_stages_of_the_papers_notebooks_and_need_none_of_each_other():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert list(STAGES) == [name for name in stages if "notebooks/paper/" in stages[name]["cmd"]]
     assert PAGE in stages
+    for name in STAGES:
+        for out in stages[name]["outs"]:
+            assert out.startswith(("reports/exhibits/", "reports/notebooks/"))
+        for path in stages[name]["deps"]:
+            assert not path.startswith(("reports/exhibits", "reports/notebooks")), "what one made"
