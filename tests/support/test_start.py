@@ -1,6 +1,8 @@
 """Imports without looking for garbage."""
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -27,3 +29,22 @@ def test_nothing_is_collected_in_the_block_and_what_it_leaves_stays_out_of_sight
     finally:
         gc.callbacks.remove(note)
         gc.unfreeze()
+
+
+def test_what_the_block_leaves_is_cleared_away_when_the_process_ends():
+    code = """
+import os
+from xmdpt.support.start import without_collecting
+
+class Loop:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self, write=os.write):
+        write(1, b"cleared")
+
+with without_collecting():
+    loop = Loop()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"cleared"

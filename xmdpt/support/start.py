@@ -1,5 +1,6 @@
 """How a process starts: imports that take seconds, in less time."""
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,4 +18,5 @@ def without_collecting() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
+        atexit.register(gc.unfreeze)  # else libraries that count their objects say that we leak
         gc.enable()
