@@ -36,6 +36,8 @@ $(STAMP): requirements.lock pyproject.toml
 repro: setup  ## Carry out the whole graph of params.yaml, and say where the page is
 	$(IN_VENV) dvc repro features
 	$(IN_VENV) xmdpt train
+	$(IN_VENV) dvc repro evaluate costs
+	$(IN_VENV) xmdpt exhibits
 	$(IN_VENV) dvc repro
 	@echo "Done. Open file://$(CURDIR)/reports/index.html"
 	@echo "To mail it as one file: .venv/bin/xmdpt report bundle"

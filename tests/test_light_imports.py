@@ -23,6 +23,7 @@ STEPS = {
          "stages.exhibit_log", "stages.notebook"],
         ["wandb", "wandb_workspaces"],
     ),
+    "the network": (["model", "extensions.context"], ["timm", "wandb"]),
 }  # fmt: skip
 """Modules of the package that are imported one after another, and what none so far has imported."""
 CODE = """

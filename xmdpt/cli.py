@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(runs.info, runs.profile, runs.run, runs.train, stage.stage),
+    *(runs.info, runs.profile, runs.run, runs.train, runs.exhibits, stage.stage),
     *(generate.generate, check.check, draw.demo, draw.export, draw.convert),
     *(measure.survey, measure.evaluate),
 ):

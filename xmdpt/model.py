@@ -21,7 +21,6 @@ from diffusers.models.embeddings import (
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from diffusers.utils.outputs import BaseOutput
-from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 
@@ -105,6 +104,19 @@ class GELU(nn.Module):
         return F.gelu(x, approximate="tanh")
 
 
+class FeedForward(nn.Module):
+    """Two layers with GELU between them, four times as wide inside; the names are timm's."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.act = GELU()
+        self.fc2 = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.fc2(self.act(self.fc1(x))))
+
+
 class TDNetBlock(nn.Module):
     """Transformer block whose normalisations and gates are set by the condition (adaLN-Zero)."""
 
@@ -115,7 +127,7 @@ class TDNetBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
         self.attn = self.attention(dim, num_heads, grid)
         self.norm2 = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
-        self.mlp = Mlp(dim, 4 * dim, act_layer=GELU)
+        self.mlp = FeedForward(dim)
         self.modulation = nn.Linear(dim, 6 * dim)
 
     def forward(

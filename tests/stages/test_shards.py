@@ -22,6 +22,7 @@ from xmdpt.features.make import Encoders, cache_features
 from xmdpt.features.rows import SHARED
 from xmdpt.people.dataset import render_dataset
 from xmdpt.stages.shards import do_shard
+from xmdpt.support.arguments import BadInput
 from xmdpt.support.shards import NOTES, Shard
 from xmdpt.training.run import build_model
 from xmdpt.weights.runs import draw_run
@@ -114,6 +115,25 @@ def test_pairs_scored_in_shards(project, monkeypatch):
     assert scores == alone[0]
     assert table.equals(alone[1])
     assert {path: path.stat().st_mtime_ns for path in rows} == before, "nothing was scored anew"
+    store.forget()
+    assert not store.folder.exists()
+
+
+def test_pairs_are_not_scored_by_a_stage_and_its_shards_at_once(project):
+    """Nor are the rows of a shard at work forgotten."""
+    config = load_config(run=RUN)
+    data = DeepFashion(config.data.root, config.data.size)
+    draw_run(config, RUN, data)
+    store, shard = row_store(RUN), row_store(RUN, Shard(0, 2))
+    folders = {"main": Path("data/samples") / RUN / "main"}
+    with shard.at_work():
+        do_shard("evaluate", RUN, Shard(1, 2))
+        with pytest.raises(BadInput, match=r"shard 0/2 \(process .* is at work on it; wait for it"):
+            summarise(folders, data.root, data.root, "synthetic", 0, store=store, progress=False)
+        store.forget()
+        assert store.folder.exists()
+    with store.at_work(), pytest.raises(BadInput, match=r"scores/base_b: process .* is at work"):
+        do_shard("evaluate", RUN, Shard(1, 2))
     store.forget()
     assert not store.folder.exists()
 

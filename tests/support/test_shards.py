@@ -13,7 +13,7 @@ from xmdpt.support.shards import (
     note_done,
     pieces_left,
     read_shard,
-    shared_folder,
+    shared_dir,
 )
 
 PIECES = ["a", "b", "c", "d", "e"]
@@ -75,9 +75,10 @@ def test_a_damaged_note_is_none(tmp_path):
 def test_shards_leave_each_others_half_written_files_alone(tmp_path):
     """The stage, which runs when they have ended, does not."""
     place = tmp_path / "made"
-    half = shared_folder(place, "key") / ".a.partial-1.txt"
-    half.write_text("half")
-    write(shared_folder(place, "key"), 0)
+    with shared_dir(place, "key", Shard(1, 2)) as work, shared_dir(place, "key", Shard(0, 2)):
+        half = work / ".a.partial-1.txt"
+        half.write_text("half")
+        write(work, 0)
     assert half.exists()
     with resumable_dir(place, "key", scratch=NOTES) as work:
         assert pieces_left(work, PIECES[:1]) == {}

@@ -32,7 +32,8 @@ def test_no_job_is_no_work():
 
 
 def test_gpus_are_taken_in_turn_and_cores_one_each(monkeypatch):
-    monkeypatch.setattr(workers, "usable_cores", lambda: [2, 5, 7, 9])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {9, 2, 7, 5}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: None, raising=False)
     assert default_workers() == 4
     assert [place.core for place in workers._places(3)] == [2, 5, 7]
     assert workers._places(5) == [Place()] * 5, "more than there are"

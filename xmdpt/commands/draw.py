@@ -8,6 +8,7 @@ import typer
 
 from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights, run_names
 from xmdpt.support.arguments import BadInput, check_new, one_line, pick_device
+from xmdpt.support.start import without_collecting
 
 
 def demo(
@@ -29,16 +30,16 @@ def demo(
     import threading
     from contextlib import suppress
 
-    from xmdpt.data.deepfashion import DataError
-
     try:
-        from xmdpt.demo.page import serve
+        with without_collecting():
+            from xmdpt.data.deepfashion import DataError
+            from xmdpt.demo.page import serve
+            from xmdpt.photos.people import PeopleFinder
+            from xmdpt.weights.load import load_pipeline
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
         raise BadInput("the page needs Gradio: pip install gradio") from None
-    from xmdpt.photos.people import PeopleFinder
-    from xmdpt.weights.load import load_pipeline
 
     place = pick_device(device)
     with one_line(DataError):

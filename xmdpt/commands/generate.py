@@ -10,6 +10,7 @@ from xmdpt.commands.answers import Answer, AsJson, answers
 from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights
 from xmdpt.config import MIN_STEPS
 from xmdpt.support.arguments import BadInput, check_file, check_place, one_line, pick_device
+from xmdpt.support.start import without_collecting
 
 if TYPE_CHECKING:
     from xmdpt.album import How
@@ -138,9 +139,10 @@ def generate(
     xmdpt generate --source me.jpg --source back.jpg --same-person --pose dancer.json --out out.png,
     xmdpt generate --table pictures.csv --out album --json.
     """
-    from xmdpt.album import How
-    from xmdpt.data.deepfashion import DataError
-    from xmdpt.photos.people import PeopleFinder
+    with without_collecting():
+        from xmdpt.album import How
+        from xmdpt.data.deepfashion import DataError
+        from xmdpt.photos.people import PeopleFinder
 
     how = How(
         seed, num, ranking, rescale_pose, remove_background, preset, steps, guidance_scale, crop,

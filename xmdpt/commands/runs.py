@@ -1,4 +1,4 @@
-"""Commands on this repository: what is here, profiles, notebooks, training ahead."""
+"""Commands on this repository: what is here, profiles, notebooks, training and exhibits ahead."""
 
 import sys
 from pathlib import Path
@@ -129,3 +129,29 @@ def _train_one(run: str, out: Path | None, settings: list[str]) -> None:
 
     with one_line(TrainingError):
         train_alone(run, out, settings)
+
+
+def exhibits(
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Exhibits at a time; default: one per core, up to 8.")
+    ] = None,
+) -> None:
+    """Make the paper's tables and figures side by side, ahead of the graph.
+
+    Those that `dvc repro` would make are made and recorded, the same bytes; it then finds them up
+    to date. Exit code 1 if one failed; the others are kept.
+
+    Example: dvc repro evaluate costs && xmdpt exhibits && dvc repro.
+    """
+    check_clone()
+    from xmdpt.stages.exhibits import make_exhibits
+    from xmdpt.support.cores import workers_on_cores
+
+    failed = False
+    for made in make_exhibits(workers or workers_on_cores()):
+        print(f"{made.stage}: {'done' if made.succeeded else 'failed'}", flush=True)
+        if not made.succeeded:
+            failed = True
+            print(made.said, file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)

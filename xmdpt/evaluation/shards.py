@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from xmdpt.evaluation.results import Match
+from xmdpt.support.arguments import BadInput
 from xmdpt.support.files import atomic_path, file_digest, fingerprint
+from xmdpt.support.owner import sole_owner
 from xmdpt.support.shards import Shard, note_done, pieces_left
 
 Score = Callable[[Sequence[Match]], pd.DataFrame]
@@ -23,9 +26,20 @@ class RowStore:
     folder: Path
     shard: Shard | None = None
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Score into it: a shard beside others, or all of it alone.
+
+        Raises BadInput, which names who is in the way.
+        """
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with self.shard.at_work(self.folder) if self.shard else sole_owner(self.folder):
+            yield
+
     def forget(self) -> None:
         """Delete them: call it once what was made of them is written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(BadInput), sole_owner(self.folder):  # of a shard that has just begun, no harm
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def row_store(run: str, shard: Shard | None = None) -> RowStore:

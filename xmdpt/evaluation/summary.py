@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -175,24 +176,25 @@ def summarise(
     named `truth` only gets distances to the training pictures, whose statistics are cached in
     `cache_dir`. The second result has a row per pair, rounded too, with the folder's name as
     `row`. Rows that `score_shard` left in `store` are taken from there. Raises MissingWeights,
-    before scoring anything, if a network has no weights.
+    before scoring anything, if a network has no weights, and BadInput where a shard is at work.
     """
     rules = get_protocol(protocol)
     check_networks(rules)
     train = TrainingStatistics(train_dir, rules, cache_dir, progress=progress)
     enlarged = rules.name != PIDM.name
     scores, tables = {}, []
-    for name, folder in folders.items():
-        scores[name], pairs = score_folder(
-            Path(folder),
-            Path(reference_dir),
-            train,
-            seed,
-            enlarged=enlarged,
-            store=store,
-            progress=progress,
-        )
-        tables.append(pairs.assign(row=name))
+    with store.at_work() if store is not None else nullcontext():
+        for name, folder in folders.items():
+            scores[name], pairs = score_folder(
+                Path(folder),
+                Path(reference_dir),
+                train,
+                seed,
+                enlarged=enlarged,
+                store=store,
+                progress=progress,
+            )
+            tables.append(pairs.assign(row=name))
     if "truth" in scores:  # it equals its references, so the other metrics say nothing
         row = scores["truth"]
         single = {*tables[0].columns, "low", "high"}
@@ -205,13 +207,15 @@ def score_shard(
 ) -> None:
     """Score the pairs of a shard for `summarise`, which alone computes distances of collections.
 
-    Raises MissingWeights, before scoring anything, if a network has no weights.
+    Raises MissingWeights, before scoring anything, if a network has no weights, and BadInput where
+    the stage itself is at work.
     """
     rules = get_protocol(protocol)
     check_networks(rules)
     enlarged = rules.name != PIDM.name
-    for folder in folders:
-        _pair_rows(folder, Path(reference_dir), rules, None, enlarged, False, store)
+    with store.at_work():
+        for folder in folders:
+            _pair_rows(folder, Path(reference_dir), rules, None, enlarged, False, store)
 
 
 def paired_gains(

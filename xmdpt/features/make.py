@@ -30,7 +30,7 @@ from xmdpt.support.files import atomic_path, fingerprint, resumable_dir, write_j
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import full_float32, gpu_count
-from xmdpt.support.shards import NOTES, Shard, made_by, note_done, pieces_left, shared_folder
+from xmdpt.support.shards import NOTES, Shard, made_by, note_done, pieces_left, shared_dir
 
 if TYPE_CHECKING:  # a second of imports, and whoever has a VAE has made them
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -345,7 +345,8 @@ def cache_features(
 
     key_of_work = fingerprint(key, shard_size)
     if shard is not None:
-        write_missing(shared_folder(folder, key_of_work))
+        with shared_dir(folder, key_of_work, shard) as work:
+            write_missing(work)
         return
     with resumable_dir(folder, key_of_work, keep=keep, scratch=NOTES) as work:
         write_missing(work)

@@ -34,7 +34,7 @@ from xmdpt.people.variety import identity
 from xmdpt.people.views import PORTRAITS, View, view
 from xmdpt.support.cores import usable_cores
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
-from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_folder
+from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_dir
 
 __all__ = ["Identity", "identity", "render_dataset", "render_person"]
 
@@ -286,7 +286,8 @@ def render_dataset(
             _render_all(work, todo, views, height, samples_per_pixel, workers)
 
     if shard is not None:
-        render_missing(shared_folder(root, key))
+        with shared_dir(root, key, shard) as partial:
+            render_missing(partial)
         return
     with resumable_dir(root, key, keep=keep, scratch=NOTES) as partial:
         render_missing(partial)

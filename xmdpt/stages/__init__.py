@@ -8,11 +8,12 @@ made, and `sync.py` sends later what was logged offline. `report.py` makes the r
 page with `curves.py`, `pictures.py`, `origin.py` and, of executed notebooks, `pages.py`;
 `bundle.py` makes it one file to mail. `wandb_report.py` builds and `publish.py` writes and sends a
 W&B report; `templates.py` opens the templates of both. `uplot/` draws the page's curves.
-`info.py` says what is here and what is missing, `ahead.py` makes several runs at a time,
-`alone.py` one outside the graph, `shards.py` does one machine's share of a stage. May import
-`paper`, `training`, `evaluation`, `weights` and the floors below. docs/understand/architecture.md
-has the files that stages write, docs/extend/experiments.md how runs are configured,
-docs/reproduce/wandb.md what W&B shows of them.
+`info.py` says what is here and what is missing, `graph.py` what DVC says of the graph. `ahead.py`
+makes several runs at a time and `exhibits.py` several exhibits, `alone.py` makes one run outside
+the graph, `shards.py` does one machine's share of a stage. May import `paper`, `training`,
+`evaluation`, `weights` and the floors below. docs/understand/architecture.md has the files that
+stages write, docs/extend/experiments.md how runs are configured, docs/reproduce/wandb.md what W&B
+shows of them.
 """
 
 import sys

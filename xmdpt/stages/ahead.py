@@ -4,17 +4,15 @@ DVC carries out one stage after another. The stages `train`, `sample` and `evalu
 an earlier try has left beside their outputs, so whatever was made here costs them a few seconds.
 """
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xmdpt.config import ConfigError, load_config
+from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.features.rows import features_of, require_features
+from xmdpt.stages.graph import stale_stages
 from xmdpt.stages.shards import do_shard
 from xmdpt.support.shards import Shard
 from xmdpt.support.workers import side_by_side
@@ -36,11 +34,7 @@ class Ahead:
 
 def stale_work() -> list[Ahead]:
     """What `dvc repro` would make of the runs of params.yaml in one process, in their order."""
-    command = [sys.executable, "-m", "dvc", "status", "--json", *STAGES]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise ConfigError(f"dvc status: {done.stderr.strip()}")
-    stale = json.loads(done.stdout)
+    stale = stale_stages(*STAGES)
     found = []
     for run in load_config().runs:
         first = next((i for i, stage in enumerate(STAGES) if f"{stage}@{run}" in stale), None)

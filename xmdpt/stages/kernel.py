@@ -1,13 +1,15 @@
-"""The kernel that executes a stage: it gets notices, and its commands must succeed."""
+"""The kernel that executes a stage: it gets notices, its commands must succeed, it imports fast."""
 
+import ast
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
 from jupyter_client.manager import AsyncKernelManager
 
 from xmdpt.support.notices import Stopped, notices
+from xmdpt.support.start import without_collecting
 
 
 class CommandError(RuntimeError):
@@ -26,11 +28,40 @@ def strict(shell: Any) -> None:
     shell.system = system
 
 
+def _only_imports(code: str) -> bool:
+    try:
+        statements = ast.parse(code).body
+    except SyntaxError:  # a line `!command`, or a mistake that the cell ends with
+        return False
+    return all(isinstance(one, ast.Import | ast.ImportFrom) for one in statements)
+
+
+def import_fast(shell: Any) -> None:
+    """Let cells of nothing but imports be executed `without_collecting`."""
+    cell = ExitStack()
+
+    def before(info: Any) -> None:
+        if _only_imports(info.raw_cell):
+            cell.enter_context(without_collecting())
+
+    def after(result: Any) -> None:
+        cell.close()
+
+    shell.events.register("pre_run_cell", before)
+    shell.events.register("post_run_cell", after)
+
+
+def prepare(shell: Any) -> None:
+    """What a kernel does before the first cell."""
+    strict(shell)
+    import_fast(shell)
+
+
 # Else each kernel warns that it talks to us over TCP, and some that we shut them down.
 ARGUMENTS = [
     "--IPKernelApp.log_level=CRITICAL",
-    "--IPKernelApp.exec_lines=from xmdpt.stages.kernel import strict; strict(get_ipython())"
-    "; del strict",
+    "--IPKernelApp.exec_lines=from xmdpt.stages.kernel import prepare; prepare(get_ipython())"
+    "; del prepare",
 ]
 
 

@@ -10,13 +10,15 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, TypeVar
 
 from xmdpt.support.arguments import BadInput
 from xmdpt.support.files import file_digest, working_path, write_json
+from xmdpt.support.owner import part_owner
 
 T = TypeVar("T")
 NOTES = "[0-9]*.json"
@@ -41,6 +43,16 @@ class Shard:
         """Every `count`-th of the pieces."""
         return pieces[self.index :: self.count]
 
+    @contextmanager
+    def at_work(self, path: Path) -> Iterator[None]:
+        """Work on `path` beside other shards; the stage itself is kept out, or keeps us out.
+
+        Raises BadInput, which names the process that carries the stage out.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part_owner(path, f"shard {self.index}/{self.count}"):
+            yield
+
 
 def read_shard(text: str | None, environment: Mapping[str, str] = os.environ) -> Shard:
     """The shard `i/n`, by default what torchrun says by RANK and WORLD_SIZE.
@@ -61,14 +73,17 @@ def read_shard(text: str | None, environment: Mapping[str, str] = os.environ) ->
     return Shard(int(match[1]), int(match[2]))
 
 
-def shared_folder(path: str | Path, key: str) -> Path:
-    """The working folder of `resumable_dir`, made if need be, for several shards at once.
+@contextmanager
+def shared_dir(path: str | Path, key: str, shard: Shard) -> Iterator[Path]:
+    """Yield the working folder of `resumable_dir`, in which several shards are at work at once.
 
-    Half-written files in it may be another shard's, so they are left alone.
+    Half-written files in it may be another shard's, so they are left alone. Raises BadInput where
+    the stage itself is at work on `path`.
     """
     folder = working_path(path, key)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    with shard.at_work(Path(path)):
+        folder.mkdir(exist_ok=True)
+        yield folder
 
 
 def _note(folder: Path, number: int) -> Path:

@@ -9,13 +9,12 @@ from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import TypeVar
 
-from xmdpt.support.cores import usable_cores
+from xmdpt.support.cores import usable_cores, workers_on_cores
 from xmdpt.support.ends import in_one_line
 from xmdpt.support.notices import Stopped, notices
 from xmdpt.support.precision import gpu_count
 
 J = TypeVar("J")
-MOST = 8
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ def _places(workers: int) -> list[Place]:
 
 
 def default_workers() -> int:
-    """As many as there are GPUs, or else cores, of which `MOST` at most: each takes a GB or two."""
-    return gpu_count() or min(MOST, len(usable_cores()))
+    """As many as there are GPUs, or else as `workers_on_cores` says."""
+    return gpu_count() or workers_on_cores()
 
 
 def _at(work: Callable[[J], object], job: J, place: Place) -> None:

@@ -22,7 +22,7 @@ from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable
 from xmdpt.support.hub import reason
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import keyed_generator
-from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_folder
+from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_dir
 
 MODELS, SAMPLES = Path("models"), Path("data/samples")
 Pair = tuple[str, str]
@@ -198,7 +198,8 @@ def draw_run(config: Config, run: str, data: DeepFashion, shard: Shard | None = 
         _require(MODELS / run / checkpoint, f"train@{run}")
     key = _key(config, run, data, drawn)
     if shard is not None:
-        _draw_missing(config, run, data, drawn, shared_folder(SAMPLES / run, key), shard)
+        with shared_dir(SAMPLES / run, key, shard) as work:
+            _draw_missing(config, run, data, drawn, work, shard)
         return drawn
     with resumable_dir(SAMPLES / run, key, keep=True, scratch=NOTES) as work:
         _draw_missing(config, run, data, drawn, work, None)
