@@ -186,6 +186,25 @@ def test_a_killed_run_resumes_without_doing_work_twice(data, names, encoders, tm
     assert files(again) == files(folder)
 
 
+def test_finished_features_are_taken_over_only_as_they_were_written(
+    data, names, encoders, copy, folder, capsys
+):
+    seen = []
+
+    def note(shards):
+        seen.extend(shards)
+        return shards
+
+    write(copy, data, names, encoders, note)
+    assert seen == []
+    content = bytearray((copy / "00001.safetensors").read_bytes())
+    content[-1] ^= 1
+    (copy / "00001.safetensors").write_bytes(content)
+    write(copy, data, names, encoders, note)
+    assert seen == [0, 1, 2] and files(copy) == files(folder)
+    assert f"{copy}: damaged since it was written; made again" in capsys.readouterr().err
+
+
 def test_processes_share_out_the_shards(data, names, encoders, tmp_path, folder):
     target, note = tmp_path / "features", partial(note_share, tmp_path)
     cache_features(target, names, data, encoders, SETTINGS, note, shard_size=4, processes=2)

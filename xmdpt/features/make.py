@@ -292,11 +292,19 @@ def _key(
 
 
 def _is_there(folder: Path, key: str) -> bool:
-    """Whether `folder` holds the finished features that `key` identifies."""
+    """Whether `folder` holds the finished features that `key` identifies, as they were written."""
     try:
-        return FeatureCache(folder).key == key
+        cache = FeatureCache(folder)
     except DataError:
         return False
+    if cache.key != key:
+        return False
+    try:
+        cache.verify()
+    except DataError:
+        print(f"{folder}: damaged since it was written; made again", file=sys.stderr)
+        return False
+    return True
 
 
 def cache_features(
