@@ -14,7 +14,7 @@ from helpers.people import SIZE
 from helpers.processes import note_share
 from safetensors.torch import load_file, save_file
 
-from xmdpt.config import load_config
+from xmdpt.config import ConfigError, load_config
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features import make as writing
 from xmdpt.features.cache import FeatureCache, sample_latent
@@ -231,6 +231,17 @@ def test_other_settings_are_other_features(data, names, encoders, change):
     other = SETTINGS.model_copy(update=change)
     keys = [writing._key(names, data, encoders, s) for s in (SETTINGS, SETTINGS, other)]
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_both_encoders_that_are_missing_are_named(tiny_vae, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    names = {"source_encoder": "nobody/one", "pose_encoder": "nobody/two"}
+    with pytest.raises(ConfigError) as caught:
+        Encoders.load(tiny_vae, SETTINGS.model_copy(update=names))
+    first, second = str(caught.value).split("; features.pose_encoder: ")
+    assert first.startswith("features.source_encoder: nobody/one is not a local folder")
+    assert second.startswith("nobody/two is not a local folder")
 
 
 # Damage

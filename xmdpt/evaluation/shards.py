@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from xmdpt.evaluation.results import Match
+from xmdpt.support.disk import disk_errors
 from xmdpt.support.files import atomic_path, file_digest, fingerprint
 from xmdpt.support.shards import Shard, note_done, pieces_left
 
@@ -55,7 +56,8 @@ def score_batches(
     if store is None:
         return [score(batch) for batch in batches]
     work = store.folder / fingerprint(key, _code())
-    work.mkdir(parents=True, exist_ok=True)
+    with disk_errors(work):
+        work.mkdir(parents=True, exist_ok=True)
     for number, batch in pieces_left(work, batches, store.shard).items():
         path = _path(work, number)
         with atomic_path(path) as partial:  # JSON in Python keeps floats to the bit

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 from tqdm import tqdm
 
-from xmdpt.config import FeaturesConfig, Precision
+from xmdpt.config import ConfigError, FeaturesConfig, Precision
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.cache import FeatureCache, shard_name
 from xmdpt.features.encoders import Kind, TokenEncoder, make_encoder
@@ -77,10 +77,19 @@ class Encoders:
 
     @classmethod
     def load(cls, vae: "AutoencoderKL", settings: FeaturesConfig) -> "Encoders":
-        """`vae` with the two token encoders of `settings`."""
+        """`vae` with the two token encoders of `settings`; ConfigError names all that is missing."""
         source = source_encoder_arguments(settings)
         pose: EncoderArguments = {**source, "name": settings.pose_encoder, "kind": "skeleton"}
-        return cls(vae, make_encoder(**source), make_encoder(**pose))
+        encoders: list[TokenEncoder] = []
+        errors: list[str] = []
+        for arguments in (source, pose):
+            try:
+                encoders.append(make_encoder(**arguments))
+            except ConfigError as error:
+                errors.append(str(error))
+        if errors:
+            raise ConfigError("; ".join(dict.fromkeys(errors)))
+        return cls(vae, *encoders)
 
     def to(self, device: torch.device) -> "Encoders":
         networks: tuple[nn.Module, ...] = (self.vae, self.source, self.pose)

@@ -20,6 +20,7 @@ from xmdpt.stages.templates import template
 from xmdpt.stages.wandb_report import Reproduction, build_blocks
 from xmdpt.support.arguments import BadInput
 from xmdpt.support.files import atomic_path, read_json, write_json
+from xmdpt.support.network import shown
 
 FOLDER = Path("reports/wandb")
 PUBLISHED = "published.json"
@@ -120,7 +121,7 @@ def send(
                 runs.entity, runs.project = report.entity, report.project
     known = FOLDER / PUBLISHED
     ids: dict[str, str] = read_json(known, "delete it") if known.is_file() else {}
-    name = f"{address()}/{report.entity}/{report.project}/{report.title}"
+    name = f"{shown(address())}/{report.entity}/{report.project}/{report.title}"
     report.id = ids.get(name, "")
     report.save(draft=draft)
     write_json(known, ids | {name: report.id})

@@ -9,12 +9,12 @@ from pickle import UnpicklingError
 from typing import TypeVar
 
 import torch
-from huggingface_hub import constants
+from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from xmdpt.config import ConfigError
-from xmdpt.support.network import answers
+from xmdpt.support.network import answers, shown
 
 Loaded = TypeVar("Loaded")
 
@@ -29,11 +29,19 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
 
 
-def _spare_retries() -> None:
+def spare_retries() -> None:
     """Without a network, look only at what is on disk: the hub's library would try for minutes."""
     if not constants.HF_HUB_OFFLINE and not answers(constants.ENDPOINT):
-        print(f"no answer from {constants.ENDPOINT}: using what is on disk", file=sys.stderr)
+        print(f"no answer from {shown(constants.ENDPOINT)}: using what is on disk", file=sys.stderr)
         constants.HF_HUB_OFFLINE = True
+
+
+def is_here(name: str) -> bool:
+    """Whether a repository of the hub, or a folder, is on this machine."""
+    if is_folder(name):
+        return Path(name).is_dir()
+    found = try_to_load_from_cache(name, "config.json", cache_dir=constants.HF_HUB_CACHE)
+    return isinstance(found, str)
 
 
 def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> Loaded:
@@ -47,7 +55,7 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
     if local and not (Path(name) / "config.json").is_file():
         raise ConfigError(f"{setting}: {name} holds no config.json, so it is no network")
     if not local:
-        _spare_retries()
+        spare_retries()
     try:
         return load(name)
     except ConfigError:

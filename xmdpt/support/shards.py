@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypedDict, TypeVar
 
 from xmdpt.support.arguments import BadInput
+from xmdpt.support.disk import disk_errors
 from xmdpt.support.files import file_digest, working_path, write_json
 
 T = TypeVar("T")
@@ -67,7 +68,8 @@ def shared_folder(path: str | Path, key: str) -> Path:
     Half-written files in it may be another shard's, so they are left alone.
     """
     folder = working_path(path, key)
-    folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
