@@ -1,5 +1,6 @@
 """Files from elsewhere that would run code when they are read: no entry runs it."""
 
+import ast
 import os
 
 import numpy as np
@@ -10,7 +11,7 @@ import yaml
 from helpers.repository import ROOT
 from transformers import Dinov2Config
 
-from xmdpt.config import ConfigError, load_config
+from xmdpt.config import ConfigError, Loader, load_config
 from xmdpt.features.encoders import make_encoder
 from xmdpt.photos.joints import read_keypoints
 from xmdpt.photos.loading import PhotoError
@@ -104,3 +105,29 @@ def test_code_in_a_file_is_not_run(name, tmp_path, tiny_vae):
         read(tmp_path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
+
+
+SAFE = "weights_only=True"
+CAREFUL = {
+    "torch.load": SAFE,
+    "torch.hub.load_state_dict_from_url": SAFE,
+    "yaml.load": ", Loader)",
+}
+CARELESS = ("eval", "exec", "pickle.load", "pickle.loads", "yaml.unsafe_load", "yaml.full_load")
+
+
+def test_the_package_reads_no_other_way():
+    """Each entry above stands for a kind; here is every call."""
+    assert issubclass(Loader, yaml.SafeLoader)
+    found, wrong = set(), []
+    for path in sorted(ROOT.glob("xmdpt/**/*.py")):
+        calls = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+        ]
+        for node in calls:
+            name, words = ast.unparse(node.func), ast.unparse(node)
+            found.add(name)
+            careless = name in CARELESS or "allow_pickle=True" in words or "shell=True" in words
+            if careless or CAREFUL.get(name, "") not in words:
+                wrong.append(f"{path}: {words}")
+    assert wrong == [] and found >= CAREFUL.keys()

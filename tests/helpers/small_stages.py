@@ -103,9 +103,7 @@ def features(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
             on_step(shard)
             yield shard
 
-    cache_features(
-        out, names, data, encoders, config.features, progress, shard_size=2, keep=True
-    )
+    cache_features(out, names, data, encoders, config.features, progress, shard_size=2, keep=True)
 
 
 def sample(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
@@ -127,7 +125,7 @@ def sample(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
 @contextmanager
 def _notes_seen(folder: Path, pattern: str, on_step: Callable[[int], None]) -> Iterator[None]:
     """Call `on_step` with the number in each note that appears below a folder."""
-    ended, seen = threading.Event(), set()
+    ended, seen = threading.Event(), {*folder.glob(pattern)}
 
     def look() -> None:
         for note in sorted({*folder.glob(pattern)} - seen):

@@ -271,7 +271,9 @@ def test_models_that_cannot_be_loaded_are_one_line(folders, photo, tmp_path):
         assert len(str(error.value).splitlines()) == 1
 
 
-def test_all_models_that_joints_need_are_named_at_once(folders, photo, tmp_path, monkeypatch, capsys):
+def test_all_models_that_joints_need_are_named_at_once(
+    folders, photo, tmp_path, monkeypatch, capsys
+):
     """Names of the hub that are not in its cache, and no network: it is asked once, for seconds."""
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -280,8 +282,9 @@ def test_all_models_that_joints_need_are_named_at_once(folders, photo, tmp_path,
         PeopleFinder("nobody/none", "nobody/pose").boxes(photo)
     said = str(caught.value)
     assert said.startswith("--detector nobody/none: is not on this machine")
-    assert "nor is --pose-estimator nobody/pose; run `hf download nobody/none --local-dir none` " in (
-        said
+    assert (
+        "nor is --pose-estimator nobody/pose; run `hf download nobody/none --local-dir none` "
+        in (said)
     )
     assert "and `hf download nobody/pose --local-dir pose` where" in said and "\n" not in said
     assert constants.HF_HUB_OFFLINE, "so that no library tries for minutes"

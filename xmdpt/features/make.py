@@ -77,7 +77,7 @@ class Encoders:
 
     @classmethod
     def load(cls, vae: "AutoencoderKL", settings: FeaturesConfig) -> "Encoders":
-        """`vae` with the two token encoders of `settings`; ConfigError names all that is missing."""
+        """`vae` with two token encoders; raises ConfigError, which names all that is missing."""
         source = source_encoder_arguments(settings)
         pose: EncoderArguments = {**source, "name": settings.pose_encoder, "kind": "skeleton"}
         encoders: list[TokenEncoder] = []

@@ -40,7 +40,9 @@ def number_part(run: str) -> None:
 
 def offline_runs() -> list[Path]:
     """The folders of runs that were logged offline and not yet sent, parts of a run in order."""
-    return [folder for folder in _folders() if any(folder.glob("run-*.wandb")) and not _sent(folder)]
+    return [
+        folder for folder in _folders() if any(folder.glob("run-*.wandb")) and not _sent(folder)
+    ]
 
 
 def run_of(folder: Path) -> str:
