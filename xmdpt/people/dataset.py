@@ -34,9 +34,9 @@ from xmdpt.people.dresser import Dresser, seat
 from xmdpt.people.looks import Identity
 from xmdpt.people.variety import identity
 from xmdpt.people.views import PORTRAITS, View, view
+from xmdpt.support.ends import end_with_parent
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_folder
-from xmdpt.support.workers import end_with_parent
 
 __all__ = ["Identity", "identity", "render_dataset", "render_person"]
 

@@ -1,11 +1,10 @@
 """Jobs side by side, each in a process of its own, and on a core or a GPU of its own."""
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import TypeVar
@@ -57,21 +56,6 @@ def _places(workers: int) -> list[Place]:
 def default_workers() -> int:
     """As many as there are GPUs, or else cores, of which `MOST` at most: each takes a GB or two."""
     return gpu_count() or min(MOST, len(_free_cores()))
-
-
-def end_with_parent() -> None:
-    """Let this process, which another one started by multiprocessing, end when that one does.
-
-    One that is killed cannot tell its workers that there is no more to do.
-    """
-
-    def wait() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _at(work: Callable[[J], object], job: J, place: Place) -> None:
