@@ -26,7 +26,9 @@ from xmdpt.support.files import write_json
 
 INDEX = "dataset.json"
 CURE = "run the stage `prepare` again"
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error, csv.Error)
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error, csv.Error,
+)  # fmt: skip
 """What the readers of JSON, tables and ZIP files make of damaged bytes."""
 
 

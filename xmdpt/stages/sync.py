@@ -26,7 +26,7 @@ def _part(folder: Path) -> int:
 def _folders(run: str = "") -> list[Path]:
     """The folders of runs that were logged offline, or of the parts of one, in order."""
     place = Path(os.environ.get("WANDB_DIR") or ".") / "wandb"
-    found = place.glob(f"offline-run-*{run}*")
+    found = [folder for folder in place.glob("offline-run-*") if run in folder.name]
     return sorted(found, key=lambda folder: (_part(folder), folder.name))
 
 

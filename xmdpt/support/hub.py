@@ -17,6 +17,8 @@ from xmdpt.config import ConfigError
 from xmdpt.support.network import answers, shown
 
 Loaded = TypeVar("Loaded")
+UNREADABLE = (OSError, SafetensorError, UnpicklingError, RuntimeError, ValueError, KeyError)
+"""What libraries make of weights that are missing, damaged, or more than weights."""
 
 
 def is_folder(name: str) -> bool:
@@ -60,7 +62,7 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
         return load(name)
     except ConfigError:
         raise
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         if local:
             raise ConfigError(
                 f"{setting}: {name} holds no readable weights ({reason(error)}); copy it again"
