@@ -106,8 +106,9 @@ def remarks_on_clothes(
 
     def differ(pair: Pair) -> bool:
         first, second = (colours[name] for name in pair)
-        known = first is not None and second is not None
-        return known and bool(np.linalg.norm(first - second) > ANOTHER_COLOUR)
+        if first is None or second is None:
+            return False
+        return bool(np.linalg.norm(first - second) > ANOTHER_COLOUR)
 
     changed = [pair for pair in pairs if differ(pair)]
     if not changed:
