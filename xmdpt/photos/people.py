@@ -14,7 +14,7 @@ from PIL import Image
 from xmdpt.data.layouts import to_our_joints
 from xmdpt.photos.framing import Box
 from xmdpt.photos.loading import PhotoError
-from xmdpt.support.hub import is_folder, is_here, reason, spare_retries
+from xmdpt.support.hub import is_folder, is_to_fetch, reason, spare_retries
 
 # transformers and torchvision take seconds to import: only detection does so.
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class PeopleFinder:
         """What to do about a model of the hub, and about the other that joints in a photo need."""
         wanted = {option: self.names[option]}
         if option in JOINTS_NEED:
-            wanted |= {one: self.names[one] for one in JOINTS_NEED if not is_here(self.names[one])}
+            others = {one: self.names[one] for one in JOINTS_NEED}
+            wanted |= {one: name for one, name in others.items() if is_to_fetch(name)}
         nor = "".join(f", nor is {one} {name}" for one, name in wanted.items() if one != option)
         fetch = [f"`hf download {name} --local-dir {Path(name).name}`" for name in wanted.values()]
         return (

@@ -38,12 +38,12 @@ def spare_retries() -> None:
         constants.HF_HUB_OFFLINE = True
 
 
-def is_here(name: str) -> bool:
-    """Whether a repository of the hub, or a folder, is on this machine."""
+def is_to_fetch(name: str) -> bool:
+    """Whether `name` is a repository of the hub that is not on this machine yet."""
     if is_folder(name):
-        return Path(name).is_dir()
+        return False
     found = try_to_load_from_cache(name, "config.json", cache_dir=constants.HF_HUB_CACHE)
-    return isinstance(found, str)
+    return not isinstance(found, str)
 
 
 def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> Loaded:
