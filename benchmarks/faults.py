@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="the table as Markdown")
     asked = parser.parse_args()
-    done: list["Trial"] = []
+    done: list[Trial] = []
     with tempfile.TemporaryDirectory() as folder:
         world = Path(folder) / "world"
         in_child(partial(make_world, world))
