@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 from helpers.people import SIZE
-from helpers.processes import note_share
+from helpers.processes import die_in_the_second, note_share
 from safetensors.torch import load_file, save_file
 
 from xmdpt.config import ConfigError, load_config
@@ -222,6 +222,17 @@ def test_an_error_of_a_process_says_what_it_says_alone(data, names, encoders, tm
     with pytest.raises(DataError, match=said):
         write(tmp_path / "out", names, broken, encoders, SETTINGS, iter, shard_size=4)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_process_that_is_killed_is_said_and_the_next_call_goes_on(
+    data, names, encoders, tmp_path, folder
+):
+    target, two = tmp_path / "features", {"shard_size": 4, "processes": 2}
+    with pytest.raises(DataError, match=r"was killed \(.*SIGKILL.*\), .* goes on from"):
+        cache_features(target, names, data, encoders, SETTINGS, die_in_the_second, **two)
+    assert not target.exists()
+    cache_features(target, names, data, encoders, SETTINGS, iter, **two)
+    assert files(target) == files(folder)
 
 
 @pytest.mark.parametrize(

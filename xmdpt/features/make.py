@@ -19,7 +19,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+from torch.multiprocessing.spawn import (
+    ProcessExitedException,
+    ProcessRaisedException,
+    start_processes,
+)
 from tqdm import tqdm
 
 from xmdpt.config import ConfigError, FeaturesConfig, Precision
@@ -290,6 +294,11 @@ def _launch(processes: int, *work: *Work) -> None:
         if kind.endswith(DataError.__name__):
             raise DataError(reason) from None
         raise
+    except ProcessExitedException as error:
+        raise DataError(
+            f"a process that computes features was killed ({error}), as happens when memory runs "
+            "out; the same command goes on from the finished files"
+        ) from None
 
 
 def _key(
