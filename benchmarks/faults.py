@@ -14,15 +14,16 @@ import tempfile
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from helpers.faults import Trial
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from helpers.faults import FAULTS, MOUNTING, Trial, can_mount, trials  # noqa: E402
-from helpers.small_stages import in_child, make_world  # noqa: E402
 
-
-def table(done: list[Trial]) -> str:
+def table(done: list["Trial"]) -> str:
     """Markdown: fault, stage, trials, survived, lost."""
     lines = ["| fault | stage | trials | survived | lost |", "|---|---|---|---|---|"]
     counts = Counter((trial.fault, trial.stage) for trial in done)
@@ -34,6 +35,10 @@ def table(done: list[Trial]) -> str:
 
 def main() -> None:
     """Carry out the trials; exit code 1 where anything was lost."""
+    # Here, since each process that renders imports this file, and would wait for what they import.
+    from helpers.faults import FAULTS, MOUNTING, can_mount, trials
+    from helpers.small_stages import in_child, make_world
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=30, help="of each fault, in each stage")
     parser.add_argument("--faults", nargs="*", choices=FAULTS, default=[*FAULTS])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers.networks import make_pipeline
 from helpers.people import SIZE
+from helpers.repository import ROOT
 from PIL import Image
 
 from xmdpt import XMDPTPipeline
@@ -147,6 +148,16 @@ def test_a_fresh_process_loads_what_was_saved(pipeline, tmp_path):
     code = f"from xmdpt import XMDPTPipeline; XMDPTPipeline.from_pretrained({str(tmp_path)!r})"
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr[-2000:]
+
+
+def test_what_diffusers_says_without_us_is_explained(pipeline, tmp_path):
+    """A process that has not imported xmdpt asks diffusers, whose message names no cure."""
+    pipeline.save_pretrained(tmp_path)
+    code = f"import diffusers; diffusers.DiffusionPipeline.from_pretrained({str(tmp_path)!r})"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    said = "module diffusers has no attribute XMDPTPipeline"
+    assert made.returncode and said in made.stderr
+    assert f"| `{said}` | load the folder by" in (ROOT / "docs/troubleshoot.md").read_text()
 
 
 def test_sources_and_poses_that_do_not_go_together(pipeline, photo, data):

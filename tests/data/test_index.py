@@ -1,5 +1,6 @@
 """The index of an existing data set: it reads like the original, and bad data is refused."""
 
+import io
 import shutil
 
 import numpy as np
@@ -85,6 +86,46 @@ def test_an_index_whose_pictures_went_away(people, tmp_path):
     (index.root / "keypoints.npz").unlink()
     with pytest.raises(DataError, match="not a complete index"):
         DeepFashion(index.root, SIZE).picture(NAME)
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def with_a_flipped_bit(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def objects(_):
+    """What numpy would unpickle, and with it run whatever it says."""
+    buffer = io.BytesIO()
+    np.savez(buffer, keypoints=np.array([{"a": 1}], dtype=object))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("dataset.json", lambda content: b""),
+        ("dataset.json", cut),
+        ("dataset.json", lambda content: b"[]"),
+        ("pictures.tsv", lambda content: b""),
+        ("pictures.tsv", cut),
+        ("pictures.tsv", lambda content: content[:-9]),
+        ("pictures.tsv", lambda content: b"\0" * len(content)),
+        ("keypoints.npz", lambda content: b""),
+        ("keypoints.npz", cut),
+        ("keypoints.npz", with_a_flipped_bit),
+        ("keypoints.npz", objects),
+    ],
+)
+def test_a_damaged_index_is_one_line(name, damage, people, tmp_path):
+    path = index_of(people, tmp_path / "index").root / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=f"^{path.parent}: not a complete index") as caught:
+        DeepFashion(path.parent, SIZE).picture(NAME)
+    assert "\n" not in str(caught.value) and "run the stage `prepare` again" in str(caught.value)
 
 
 def test_unreadable_pictures_are_named_and_the_old_index_stays(people, tmp_path):

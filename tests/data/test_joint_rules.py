@@ -10,7 +10,7 @@ from helpers.people import P0, SIZE
 from PIL import Image, ImageDraw
 
 from xmdpt.data.deepfashion import DataError, DeepFashion
-from xmdpt.data.fit import likely_slip, looks_annotated, on_white, set_remarks
+from xmdpt.data.fit import likely_slip, looks_annotated, on_white, set_remarks, upper_body
 from xmdpt.data.keypoints import LIMBS, mark_missing, missing, to_padded
 from xmdpt.data.layouts import from_rows
 from xmdpt.data.prepare import make_index
@@ -203,6 +203,65 @@ def test_joints_in_another_frame_are_remarked_on(
     assert xmdpt(monkeypatch, "survey", str(standing), "--read") == 0
     out = capsys.readouterr().out
     assert all(text in out for text in texts)
+
+
+# Said: what pairs show
+
+
+def dress(path, points, colour):
+    """Fill the body between shoulders and hips."""
+    picture = Image.open(path)
+    corners = [tuple(points[joint]) for joint in (2, 5, 11, 8)]
+    ImageDraw.Draw(picture).polygon(corners, fill=colour)
+    picture.save(path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "count"),
+    [
+        ((200, 30, 30), (200, 30, 30), 0),
+        ((200, 30, 30), (125, 18, 18), 0),  # the same in shadow
+        ((200, 30, 30), (30, 30, 200), 1),
+        ((20, 20, 20), (235, 235, 235), 1),
+    ],
+)
+def test_other_clothes_are_seen_by_their_colour(
+    first, second, count, standing, tmp_path, monkeypatch, capsys
+):
+    text_files(standing, lambda number: moved(true(number), 40))
+    for number, colour in ((0, first), (1, second)):
+        dress(standing / f"p{number}.png", true(number), colour)
+    said = []
+    make_index(survey(standing, SIZE), tmp_path / "index", progress=iter, say=said.append)
+    assert len(said) == count
+    assert xmdpt(monkeypatch, "survey", str(standing), "--read") == 0
+    out = capsys.readouterr().out
+    words = "1 of 1 train pairs show upper bodies of very different colours"
+    assert (words in out) == bool(count) and all(words in note for note in said)
+    assert "p0.png -> p1.png" in out or not count
+
+
+def test_a_body_from_the_side_or_without_a_hip_shows_no_clothes():
+    picture = np.full((256, 176, 3), 90, np.uint8)
+    assert upper_body(P0, picture) is not None
+    side, hidden = P0.copy(), P0.copy()
+    side[:, 0] = 88
+    hidden[8] = -1
+    assert upper_body(side, picture) is None and upper_body(hidden, picture) is None
+    grey = upper_body(P0, picture)
+    assert abs(grey[0] - 38) < 1 and np.abs(grey[1:]).max() < 0.1  # CIELAB of (90, 90, 90)
+
+
+def test_one_picture_under_two_names_is_said(standing, tmp_path):
+    """As source and target, and on both sides of the split."""
+    text_files(standing, lambda number: moved(true(number), 40))
+    (standing / "p1.png").write_bytes((standing / "p0.png").read_bytes())
+    (standing / "p3.png").write_bytes((standing / "p0.png").read_bytes())
+    said = []
+    make_index(survey(standing, SIZE), tmp_path / "index", progress=iter, say=said.append)
+    pair, across = said
+    assert "1 train pairs have nearly the same picture as source and target: p0.png -> p1" in pair
+    assert "1 test pictures are nearly the same as training pictures of other names: p3" in across
 
 
 # The rules alone

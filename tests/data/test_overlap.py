@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pytest
 from helpers.datasets import NAME, TEST_NAME, index_of
 from helpers.people import SIZE
 from PIL import Image
@@ -19,6 +20,7 @@ from xmdpt.data.overlap import (
 )
 from xmdpt.data.prepare import make_index, overlap_tables
 from xmdpt.data.survey import survey
+from xmdpt.support.arguments import BadInput
 
 
 def test_shared_names():
@@ -78,6 +80,9 @@ def test_an_index_is_asked_for_its_overlaps(people, tmp_path):
     index = index_of(people, tmp_path / "index")
     shutil.rmtree(people)
     assert overlap_of(index) == made
+    (index.root / "overlap.json").write_text('{"shared": ')
+    with pytest.raises(BadInput, match=r"overlap.json: empty, or not whole; run .*`prepare` again"):
+        overlap_of(index)
 
 
 def test_the_report(people, tmp_path):

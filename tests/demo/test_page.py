@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -239,6 +240,40 @@ def test_uploads_have_a_limit(client):
     answer = client.post("/gradio_api/upload", files={"files": ("a.png", b"0" * 21 * 10**6)})
     assert answer.status_code == 413
     assert client.post("/gradio_api/upload", files={"files": ("a.png", b"0")}).status_code == 200
+
+
+def join(client, name: str, data: list, session: str) -> int:
+    """Ask for an endpoint without waiting for it; the answer's status."""
+    [number] = [
+        d["id"] for d in client.get("/config").json()["dependencies"] if d["api_name"] == name
+    ]
+    body = {"data": data, "fn_index": number, "session_hash": session}
+    return client.post("/gradio_api/queue/join", json=body).status_code
+
+
+def test_only_so_many_wait_for_a_picture(tiny_vae, photo):
+    """One is drawn at a time; whoever comes when the queue is full is told to come again."""
+    pipe, begun, go_on = make_pipeline(tiny_vae), threading.Event(), threading.Event()
+
+    def hold(*_):
+        begun.set()
+        go_on.wait(120)
+
+    pipe.transformer.canet.register_forward_pre_hook(hold)
+    pose = json.dumps(next(iter(stored_poses().values())))
+    asked = [None, pose, 0, 1, "exact", 2, 2.0]
+    with serve(pipe, PeopleFinder("./none", "./none", "./none")) as address:
+        try:
+            with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+                file = upload(client, "me.png", photo.read_bytes())
+                assert take_source(client, file, "first")[0]
+                assert join(client, "draw", asked, "first") == 200
+                assert begun.wait(60)
+                waiting = [join(client, "draw", asked, "others") for _ in range(page.MAX_WAITING)]
+                assert waiting == [200] * page.MAX_WAITING
+                assert join(client, "draw", asked, "late") == 503
+        finally:
+            go_on.set()
 
 
 def test_no_file_outside_the_temporary_folder_is_reachable(client, tmp_path, photo):

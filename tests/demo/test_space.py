@@ -19,6 +19,8 @@ from PIL import Image
 
 pytest.importorskip("gradio", reason="the extra `demo` is not installed")
 
+import httpx
+
 from xmdpt.demo.poses import parse_pose, stored_poses
 from xmdpt.photos.marking import MARK
 
@@ -118,6 +120,12 @@ def test_its_endpoints_draw_where_xmdpt_is_not_installed(space, tmp_path):
         assert MARK.encode() in Path(found[0]).read_bytes(), "marked in its metadata"
         with pytest.raises(exceptions.AppError, match="the pose: needs 18 rows"):
             client.predict(photo, "[]", 0, 2, 2.0, api_name="/draw")
+        for steps in (1, 10**6):
+            with pytest.raises(exceptions.AppError):
+                client.predict(photo, pose, 0, steps, 2.0, api_name="/draw")
+        large = {"files": ("a.png", b"0" * 21 * 10**6)}
+        address = f"http://127.0.0.1:{port}/gradio_api/upload"
+        assert httpx.post(address, files=large, timeout=60, trust_env=False).status_code == 413
     finally:
         served.terminate()
         served.wait(60)

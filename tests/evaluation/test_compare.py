@@ -188,9 +188,12 @@ def test_training_statistics_are_kept_by_content(people, tmp_path, monkeypatch):
         np.testing.assert_array_equal(a, b)
     assert again.within == first.within
     (file,) = cache.iterdir()
-    file.write_bytes(b"damaged")
-    count, anew = made(tmp_path / "moved")
-    assert count == 12 and anew.within == pytest.approx(first.within)
+    flipped = bytearray(file.read_bytes())
+    flipped[-1] ^= 1
+    for damaged in (b"damaged", bytes(flipped)):
+        file.write_bytes(damaged)
+        count, anew = made(tmp_path / "moved")
+        assert count == 12 and anew.within == pytest.approx(first.within)
     picture = sorted((tmp_path / "moved").rglob("*.jpg"))[0]
     Image.new("RGB", (44, 64), "red").save(picture)
     count, other = made(tmp_path / "moved")

@@ -11,10 +11,10 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 from helpers.people import SIZE
-from helpers.processes import note_share
+from helpers.processes import die_in_the_second, note_share
 from safetensors.torch import load_file, save_file
 
-from xmdpt.config import load_config
+from xmdpt.config import ConfigError, load_config
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features import make as writing
 from xmdpt.features.cache import FeatureCache, sample_latent
@@ -186,6 +186,25 @@ def test_a_killed_run_resumes_without_doing_work_twice(data, names, encoders, tm
     assert files(again) == files(folder)
 
 
+def test_finished_features_are_taken_over_only_as_they_were_written(
+    data, names, encoders, copy, folder, capsys
+):
+    seen = []
+
+    def note(shards):
+        seen.extend(shards)
+        return shards
+
+    write(copy, data, names, encoders, note)
+    assert seen == []
+    content = bytearray((copy / "00001.safetensors").read_bytes())
+    content[-1] ^= 1
+    (copy / "00001.safetensors").write_bytes(content)
+    write(copy, data, names, encoders, note)
+    assert seen == [0, 1, 2] and files(copy) == files(folder)
+    assert f"{copy}: damaged since it was written; made again" in capsys.readouterr().err
+
+
 def test_processes_share_out_the_shards(data, names, encoders, tmp_path, folder):
     target, note = tmp_path / "features", partial(note_share, tmp_path)
     cache_features(target, names, data, encoders, SETTINGS, note, shard_size=4, processes=2)
@@ -205,6 +224,17 @@ def test_an_error_of_a_process_says_what_it_says_alone(data, names, encoders, tm
     assert not (tmp_path / "out").exists()
 
 
+def test_a_process_that_is_killed_is_said_and_the_next_call_goes_on(
+    data, names, encoders, tmp_path, folder
+):
+    target, two = tmp_path / "features", {"shard_size": 4, "processes": 2}
+    with pytest.raises(DataError, match=r"was killed \(.*SIGKILL.*\), .* goes on from"):
+        cache_features(target, names, data, encoders, SETTINGS, die_in_the_second, **two)
+    assert not target.exists()
+    cache_features(target, names, data, encoders, SETTINGS, iter, **two)
+    assert files(target) == files(folder)
+
+
 @pytest.mark.parametrize(
     "change", [{"storage": "bf16"}, {"batch_size": 3}, {"source_tokens": "on_the_fly"}]
 )
@@ -212,6 +242,17 @@ def test_other_settings_are_other_features(data, names, encoders, change):
     other = SETTINGS.model_copy(update=change)
     keys = [writing._key(names, data, encoders, s) for s in (SETTINGS, SETTINGS, other)]
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_both_encoders_that_are_missing_are_named(tiny_vae, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    names = {"source_encoder": "nobody/one", "pose_encoder": "nobody/two"}
+    with pytest.raises(ConfigError) as caught:
+        Encoders.load(tiny_vae, SETTINGS.model_copy(update=names))
+    first, second = str(caught.value).split("; features.pose_encoder: ")
+    assert first.startswith("features.source_encoder: nobody/one is not a local folder")
+    assert second.startswith("nobody/two is not a local folder")
 
 
 # Damage

@@ -1,6 +1,7 @@
 """Faults put into small stages, by a seed, and what came of them."""
 
 import itertools
+import os
 import random
 import shutil
 import signal
@@ -63,9 +64,8 @@ def kill(stage: str, world: Path, place: Path, wanted: Reference, rng: random.Ra
     for _ in range(rng.randint(1, 3)):
         after = rng.uniform(0, 1.05 * wanted.seconds)
         parts.append(carry_out(stage, world, place, send=signal.SIGKILL, after=after).steps)
-        if (place / "out").exists():  # it was finished before: carried out again, it begins anew
-            differ = digests(place) != wanted.files
-            return Trial("kill -9", stage, "other files" if differ else "survived")
+        if (made := digests(place)).keys() == wanted.files.keys():  # it was finished before
+            return Trial("kill -9", stage, "survived" if made == wanted.files else "other files")
     ended, outcome = _finished(stage, world, place, wanted)
     lost = lost_steps([*parts, ended.steps])
     if stage in ("train", "vae") and lost > SAVE_EVERY:
@@ -97,6 +97,29 @@ def two(stage: str, world: Path, place: Path, wanted: Reference, rng: random.Ran
     if any(each.code for each in ended) and "is at work on it" not in said:
         return Trial("two at once", stage, f"one failed: {said[-300:]}")
     return Trial("two at once", stage, _finished(stage, world, place, wanted)[1])
+
+
+def deleted(stage: str, world: Path, place: Path, wanted: Reference, rng: random.Random) -> Trial:
+    """The finished output is deleted, as DVC does where it could not record it.
+
+    It comes back from the working folder, without a step done again.
+    """
+    carry_out(stage, world, place)
+    shutil.rmtree(place / "out")
+    ended, outcome = _finished(stage, world, place, wanted)
+    if outcome == "survived" and stage != "sample" and ended.steps:  # whose steps only look
+        outcome = f"{len(ended.steps)} steps were done again"
+    return Trial("output deleted", stage, outcome)
+
+
+def clock(stage: str, world: Path, place: Path, wanted: Reference, rng: random.Random) -> Trial:
+    """Killed, and the clock set back by up to a year: all that is there is of a time to come."""
+    after = rng.uniform(0, 0.9 * wanted.seconds)
+    carry_out(stage, world, place, send=signal.SIGKILL, after=after)
+    for path in [place, *place.rglob("*")]:
+        then = time.time() + rng.uniform(60, YEAR)
+        os.utime(path, (then, then))
+    return Trial("clock set back", stage, _finished(stage, world, place, wanted)[1])
 
 
 def flip(
@@ -150,7 +173,8 @@ def _remount(place: Path, options: str) -> None:
 
 def full(stage: str, world: Path, place: Path, wanted: Reference, rng: random.Random) -> Trial:
     """The disk is full at a random size; with more space the same call goes on."""
-    needed = sum(path.stat().st_size for path in _made(world, stage)) / 2**20
+    needed = sum((world / "wanted" / stage / "out" / name).stat().st_size for name in wanted.files)
+    needed /= 2**20
     with small_disk(place, max(0.05, rng.uniform(0.05, 0.9) * needed)):
         first = carry_out(stage, world, place)
         if first.code == 0:
@@ -181,10 +205,6 @@ def read_only(stage: str, world: Path, place: Path, wanted: Reference, rng: rand
     return Trial("read-only", stage, outcome)
 
 
-def _made(world: Path, stage: str) -> list[Path]:
-    return [path for path in (world / "wanted" / stage).rglob("*") if path.is_file()]
-
-
 def _in_one_line(ended: Ended, words: str) -> bool:
     errors = [line for line in ended.said.splitlines() if line.startswith("error: ")]
     return (
@@ -196,8 +216,10 @@ def _in_one_line(ended: Ended, words: str) -> bool:
 
 
 FAULTS = {
-    "kill": kill, "notice": notice, "two": two, "flip": flip, "full": full, "read-only": read_only,
+    "kill": kill, "notice": notice, "two": two, "deleted": deleted, "clock": clock, "flip": flip,
+    "full": full, "read-only": read_only,
 }  # fmt: skip
+YEAR = 365 * 24 * 3600
 MOUNTING = ("full", "read-only")
 
 

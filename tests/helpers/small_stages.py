@@ -1,7 +1,8 @@
 """Stages at tiny size, each carried out in a process of its own, forked from ours.
 
-A world holds people, an autoencoder, features and trained weights. A stage turns them into a folder
-`out`; what it makes without a fault is what it must make after one.
+A world holds people, an autoencoder, features, trained weights and pictures drawn with them. A
+stage turns them into a folder `out`, and keeps its working folder beside it as the stages of the
+graph do; what it makes without a fault is what it must make after one.
 """
 
 import ctypes
@@ -9,8 +10,10 @@ import hashlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +23,18 @@ import torch
 from helpers.projects import write_project
 from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DataError, DeepFashion
+from xmdpt.evaluation.baselines import write_scores
+from xmdpt.evaluation.evaluate import evaluate_pairs
+from xmdpt.evaluation.shards import RowStore
+from xmdpt.evaluation.summary import summarise
 from xmdpt.features.make import Encoders, cache_features
 from xmdpt.features.rows import SHARED
+from xmdpt.people.dataset import render_dataset
 from xmdpt.support.arguments import one_line
 from xmdpt.support.ends import in_one_line
 from xmdpt.support.files import resumable_dir
 from xmdpt.support.hub import weights_key
+from xmdpt.support.shards import NOTES
 from xmdpt.training.run import train_run
 from xmdpt.training.states import STATES
 from xmdpt.training.vae import load_vae, train_vae
@@ -46,6 +55,7 @@ def make_world(root: Path) -> None:
     content = content.replace("data/pretrained/xmdpt-synthetic/vae", str(root / "models/vae"))
     params.write_text(content)
     train(root, root / "models/base_b", lambda step: None)
+    sample(root, root / "samples", lambda step: None)
 
 
 def _config(world: Path):
@@ -61,7 +71,7 @@ def _config(world: Path):
 def train(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
     """The transformer."""
     config = _config(world)
-    train_run(config, world / SHARED, out, lambda row: on_step(int(row["step"])))
+    train_run(config, world / SHARED, out, lambda row: on_step(int(row["step"])), keep=True)
 
 
 def vae(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
@@ -75,7 +85,7 @@ def vae(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
     def read(row: int) -> np.ndarray:
         return data.picture(names[row])
 
-    with resumable_dir(out, key, scratch=STATES) as work:
+    with resumable_dir(out, key, keep=True, scratch=STATES) as work:
         for progress in train_vae(network, read, len(names), config.vae, 0, work):
             if not progress.found:
                 on_step(progress.step)
@@ -93,7 +103,7 @@ def features(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
             on_step(shard)
             yield shard
 
-    cache_features(out, names, data, encoders, config.features, progress, shard_size=2)
+    cache_features(out, names, data, encoders, config.features, progress, shard_size=2, keep=True)
 
 
 def sample(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
@@ -107,12 +117,58 @@ def sample(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
             on_step(start)
             yield start
 
-    with resumable_dir(out, "key") as work:
+    with resumable_dir(out, "key", keep=True) as work:
         pairs = data.pairs("test")
         sample_pairs(pipe, data, pairs, work, config.sample, 0, progress)
 
 
-STAGES: dict[str, Stage] = {"train": train, "vae": vae, "features": features, "sample": sample}
+@contextmanager
+def _notes_seen(folder: Path, pattern: str, on_step: Callable[[int], None]) -> Iterator[None]:
+    """Call `on_step` with the number in each note that appears below a folder."""
+    ended, seen = threading.Event(), {*folder.glob(pattern)}
+
+    def look() -> None:
+        for note in sorted({*folder.glob(pattern)} - seen):
+            seen.add(note)
+            on_step(int(note.stem))
+
+    def watch() -> None:
+        while not ended.wait(0.005):
+            look()
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    yield
+    ended.set()
+    watching.join()
+    look()
+
+
+def prepare(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
+    """Rendered people, by two processes."""
+    settings = {"identities": 5, "test_identities": 2, "views": 2, "height": 48}
+    with _notes_seen(out.parent, f".{out.name}.partial-*/{NOTES}", on_step):
+        render_dataset(out, **settings, samples_per_pixel=1, seed=0, workers=2, keep=True)
+
+
+def evaluate(world: Path, out: Path, on_step: Callable[[int], None]) -> None:
+    """Scores of the pictures, in batches of two pairs, and of their training pictures."""
+    config = _config(world)
+    data = DeepFashion(config.data.root, config.data.size)
+    store = RowStore(out.parent / f".{out.name}.rows")
+    sys.modules[evaluate_pairs.__module__].BATCH = 2
+    with _notes_seen(store.folder, f"*/{NOTES}", on_step):
+        scores, table = summarise(
+            {"main": world / "samples"}, data.root, data.root, config.evaluate.protocol, 0,
+            cache_dir=out.parent / f".{out.name}.statistics", store=store, progress=False,
+        )  # fmt: skip
+        write_scores(out, scores, table, 0)
+
+
+STAGES: dict[str, Stage] = {
+    "prepare": prepare, "vae": vae, "features": features, "train": train, "sample": sample,
+    "evaluate": evaluate,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -189,10 +245,10 @@ def carry_out(stage: str, world: Path, place: Path, **how) -> Ended:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file below a folder."""
+    """The SHA-256 of each file that a stage made in a folder."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
+        for path in sorted((folder / "out").rglob("*"))
         if path.is_file()
     }
 

@@ -1,5 +1,11 @@
 """Rendered people: determinism, resuming, layout, key points, backgrounds and silhouettes."""
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +37,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_same_bytes_with_other_workers_after_an_interruption(dataset, tmp_path, monkeypatch):
+def stopped_before_the_lists(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set like `dataset` whose people are all rendered; returns the working folder."""
     with monkeypatch.context() as patch:
 
         def stop(*_):
@@ -39,18 +46,87 @@ def test_same_bytes_with_other_workers_after_an_interruption(dataset, tmp_path, 
 
         patch.setattr(rendering, "_write_lists", stop)
         with pytest.raises(KeyboardInterrupt):
-            rendering.render_dataset(
-                tmp_path / "b", identities=3, test_identities=1, workers=2, **SMALL
-            )
-    assert not (tmp_path / "b").exists()
-    (partial,) = tmp_path.glob(".b.partial-*")
-    pictures = sorted(partial.rglob("*.jpg"))
-    pictures[0].unlink()
-    kept = pictures[1].stat().st_mtime_ns
+            rendering.render_dataset(root, identities=3, test_identities=1, workers=2, **SMALL)
+    assert not root.exists()
+    (partial,) = root.parent.glob(f".{root.name}.partial-*")
+    return partial
+
+
+def test_same_bytes_with_other_workers_after_an_interruption(dataset, tmp_path, monkeypatch):
+    """A person of whom a file is gone, changed, or not noted is rendered again, and nobody else."""
+    work = stopped_before_the_lists(tmp_path / "b", monkeypatch)
+    first, second, third = sorted(work.glob("img/*/*/*"))
+    joints = sorted((work / "pose" / first.relative_to(work / "img")).glob("*.txt"))
+    joints[0].unlink()
+    joints[1].write_text(joints[1].read_text().replace("1", "2", 1))
+    (note,) = [path for path in work.glob("*.json") if f"{second.name}/" in path.read_text()]
+    note.unlink()
+    picture = sorted(second.iterdir())[0]  # as a kill between two of a person's pictures leaves it
+    picture.write_bytes(picture.read_bytes()[:-9])
+    kept = {path.name: path.stat().st_mtime_ns for path in third.iterdir()}
     rendering.render_dataset(tmp_path / "b", identities=3, test_identities=1, workers=1, **SMALL)
     assert files(tmp_path / "b") == files(dataset)
-    finished = tmp_path / "b" / pictures[1].relative_to(partial)
-    assert finished.stat().st_mtime_ns == kept  # not rendered again
+    finished = tmp_path / "b" / third.relative_to(work)
+    assert {path.name: path.stat().st_mtime_ns for path in finished.iterdir()} == kept
+
+
+RENDER = """
+import sys
+from pathlib import Path
+from xmdpt.people.dataset import render_dataset
+if __name__ == "__main__":
+    settings = dict(zip(sys.argv[2::2], map(int, sys.argv[3::2])))
+    render_dataset(Path(sys.argv[1]), identities=3, test_identities=1, workers=2, **settings)
+"""
+
+
+def workers_of(process: int) -> list[int]:
+    """The ids of the processes that render for another one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == process and b"spawn_main" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return found
+
+
+def at_work(process: int) -> bool:
+    """Whether a process is there, and not just its exit code, which nobody has asked for."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
+@pytest.mark.parametrize("whom", ["all", "a worker"])
+def test_a_renderer_that_is_killed_goes_on_to_the_same_bytes(whom, dataset, tmp_path):
+    """Its processes end with it; one that is killed alone is said, and ends it in one line."""
+    script = tmp_path / "render.py"
+    script.write_text(RENDER)
+    root = tmp_path / "set"
+    settings = [str(word) for pair in SMALL.items() for word in pair]
+    command = [sys.executable, str(script), str(root), *settings]
+    renderer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not [*tmp_path.glob(".set.partial-*/[0-9]*.json")]:
+        assert renderer.poll() is None
+        time.sleep(0.01)
+    workers = workers_of(renderer.pid)
+    assert len(workers) == 2
+    os.kill(renderer.pid if whom == "all" else workers[0], signal.SIGKILL)
+    said = renderer.communicate(timeout=900)[1]
+    if whom == "a worker":
+        assert "a process that renders was killed" in said and "goes on from the finished" in said
+    for _ in range(3000):
+        if not any(map(at_work, workers)):
+            break
+        time.sleep(0.1)
+    assert not any(map(at_work, workers))
+    assert not root.exists()
+    rendering.render_dataset(root, identities=3, test_identities=1, workers=1, **SMALL)
+    assert files(root) == files(dataset)
 
 
 def test_layout_and_splits(dataset):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.people import points_out
+from huggingface_hub import constants
 from PIL import Image
 from transformers import (
     Mask2FormerConfig,
@@ -251,7 +252,7 @@ def test_the_background_turns_white(finder, photo, tmp_path):
         finder.cut_out(photo, (60, 0, 90, 20), "me.jpg")
 
 
-def test_models_that_cannot_be_loaded_are_one_line(folders, photo, tmp_path, monkeypatch):
+def test_models_that_cannot_be_loaded_are_one_line(folders, photo, tmp_path):
     broken, nowhere = tmp_path / "broken", tmp_path / "nowhere"
     detector(broken)
     whole = (broken / "model.safetensors").read_bytes()
@@ -268,7 +269,26 @@ def test_models_that_cannot_be_loaded_are_one_line(folders, photo, tmp_path, mon
         with pytest.raises(PhotoError, match=says) as error:
             ask(finder)
         assert len(str(error.value).splitlines()) == 1
-    # A name of the hub that is not in the cache, and no network.
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(PhotoError, match=r"hf download nobody/none --local-dir none"):
-        PeopleFinder("nobody/none").boxes(photo)
+
+
+def test_all_models_that_joints_need_are_named_at_once(
+    folders, photo, tmp_path, monkeypatch, capsys
+):
+    """Names of the hub that are not in its cache, and no network: it is asked once, for seconds."""
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(PhotoError) as caught:
+        PeopleFinder("nobody/none", "nobody/pose").boxes(photo)
+    said = str(caught.value)
+    assert said.startswith("--detector nobody/none: is not on this machine")
+    assert (
+        "nor is --pose-estimator nobody/pose; run `hf download nobody/none --local-dir none` "
+        in (said)
+    )
+    assert "and `hf download nobody/pose --local-dir pose` where" in said and "\n" not in said
+    assert constants.HF_HUB_OFFLINE, "so that no library tries for minutes"
+    assert capsys.readouterr().err.count("no answer from http://127.0.0.1:9") == 1
+    with pytest.raises(PhotoError) as caught:
+        PeopleFinder("nobody/none", folders[1]).boxes(photo)
+    assert "nor is" not in str(caught.value) and "makes with --detector;" in str(caught.value)

@@ -308,6 +308,24 @@ def test_an_array_of_something_else_is_named(tmp_path, content, said):
         read_keypoints(tmp_path / "pose.npy")
 
 
+def archive(path):
+    with open(path, "wb") as file:
+        np.savez(file, points=P0)
+
+
+def of_made_up_size(path):
+    with open(path, "wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (10**12, 2)}
+        np.lib.format.write_array_header_1_0(file, header)
+
+
+@pytest.mark.parametrize("write_file", [archive, of_made_up_size])
+def test_an_array_that_would_fill_the_memory_is_none(tmp_path, write_file):
+    write_file(tmp_path / "pose.npy")
+    with pytest.raises(PhotoError, match=r"pose.npy: no .npy file of numbers"):
+        read_keypoints(tmp_path / "pose.npy")
+
+
 def test_a_file_of_another_tool_is_not_taken_for_a_broken_picture(tmp_path):
     table, photo = tmp_path / "a.xml", tmp_path / "a.png"
     for given in ({"path": table}, {"path": photo, "keypoints": table}):

@@ -7,7 +7,14 @@ import pytest
 from helpers.wandb_server import wandb_server
 
 from xmdpt.config import ConfigError
-from xmdpt.stages.account import PATIENCE, asked_mode, choose_mode, logged_in, reachable
+from xmdpt.stages.account import (
+    PATIENCE,
+    asked_mode,
+    choose_mode,
+    logged_in,
+    obstacle,
+    reachable,
+)
 
 pytestmark = pytest.mark.usefixtures("no_account")
 
@@ -53,6 +60,15 @@ def test_a_key_without_an_answer_is_offline_and_said_once_in_time(silent, monkey
     assert said.out == "" and said.err.count("\n") == 1
     assert f"within {PATIENCE:g} seconds" in said.err and "xmdpt report sync" in said.err
     assert "made-up" not in said.err
+
+
+def test_a_password_in_the_address_is_not_said(monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_BASE_URL", "http://me:secret@127.0.0.1:9")
+    assert "http://127.0.0.1:9" in obstacle() and "secret" not in obstacle()
+    monkeypatch.setenv("WANDB_API_KEY", "made-up")
+    assert choose_mode() == "offline"
+    said = capsys.readouterr().err
+    assert "no answer from 127.0.0.1:9" in said and "secret" not in said
 
 
 def test_without_a_key_nothing_is_asked_and_nothing_said(silent, capsys):

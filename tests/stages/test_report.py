@@ -12,6 +12,7 @@ from helpers.repository import ROOT
 from xmdpt.config import ConfigError, load_config
 from xmdpt.metrics.labels import BASELINES, LIMITS
 from xmdpt.stages.report import Page, render, verdict, write_report
+from xmdpt.support.arguments import BadInput
 
 OUTSIDE = r"(src|href)=\"?(https?:)?//|url\(|@import|<script src|<link rel=.style"
 """What asks for a file elsewhere."""
@@ -69,6 +70,25 @@ def test_page_is_whole_and_asks_for_nothing_outside(page):
 
     Balance().feed(page)
     assert open_tags == []
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("metrics/vae.json", "run the stage that wrote it again"),
+        ("scores/base_b.json", "run the stage that wrote it again"),
+        ("exhibits/table_1/exhibit.json", "run the stage that makes this exhibit again"),
+        ("costs.json", "run the stage `costs` again"),
+    ],
+)
+def test_a_result_that_is_cut_is_named_with_its_cure(made, name, cure):
+    shutil.rmtree(made / "reports/notebooks")  # whose pages take their time
+    (made / "reports/index.html").unlink()
+    path = made / "reports" / name
+    path.write_text('{"cut": ')
+    with pytest.raises(BadInput, match=f"^{path}: empty, or not whole; {cure}$"):
+        write_report(made)
+    assert not (made / "reports/index.html").exists()
 
 
 def test_it_opens_with_what_is_decided_and_ends_with_the_rules(page):

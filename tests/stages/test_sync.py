@@ -27,10 +27,8 @@ def test_all_offline_runs_are_sent_and_named(two_parts, monkeypatch, capfd):
     first, second = folders(two_parts)
     assert offline_runs() == [first, second] and {run_of(first), run_of(second)} == {RUN}
     with wandb_server() as server:
-        monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_MODE", "offline")  # as where they were logged
-        assert xmdpt(monkeypatch, "report", "sync") == 0
+        send_all(server, monkeypatch)
     said = capfd.readouterr()
     assert said.out == f"sent: {RUN} ({first})\nsent: {RUN} ({second})\n"
     assert KEY not in said.err
@@ -46,6 +44,29 @@ def test_two_parts_of_one_second_are_of_one_run(two_parts):
     first, second = folders(two_parts)
     second = second.rename(first.with_name(f"{first.name}-1"))
     assert offline_runs() == [first, second] and {run_of(first), run_of(second)} == {RUN}
+
+
+def send_all(server, monkeypatch):
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    assert xmdpt(monkeypatch, "report", "sync") == 0
+
+
+def test_a_clock_that_is_set_back_changes_no_order(two_parts, monkeypatch):
+    """Folders are named after the time at which they begin."""
+    first, second = folders(two_parts)
+    second = second.rename(first.with_name(f"offline-run-20200101_000000-{RUN}"))
+    assert offline_runs() == [first, second]
+    with wandb_server() as server:
+        send_all(server, monkeypatch)
+    (history,) = server.histories.values()
+    assert [row["loss"] for row in history] == [0, 1, 2, 3, 4]
+
+
+def test_a_part_that_died_before_it_began_is_passed_over(two_parts):
+    first, second = folders(two_parts)
+    first.with_name(f"offline-run-20990101_000000-{RUN}").mkdir()
+    assert offline_runs() == [first, second]
 
 
 def test_without_login_it_says_how_many_wait(two_parts, monkeypatch, capsys):

@@ -30,7 +30,7 @@ def survey(
 
     Examples: xmdpt survey data/raw/deepfashion --read, xmdpt survey data/raw/deepfashion --json.
     """
-    from xmdpt.data.prepare import joint_remarks, read_all
+    from xmdpt.data.prepare import content_remarks, overlap_found, read_all
     from xmdpt.data.stores import DataError
     from xmdpt.data.survey import survey as look_through
 
@@ -43,7 +43,7 @@ def survey(
             return
         print(found)
         readings = read_all(found.open(), found.names, low_resolution=low_resolution)
-        more = [remark for remark in joint_remarks(readings) if remark not in found.notes]
+        more = content_remarks(found, readings, overlap_found(found, readings))
         said = [*(f"note: {remark}" for remark in more), f"{len(readings):,} pictures are readable"]
         value |= {"notes": [*found.notes, *more], "readable": len(readings)}
         answer("\n".join(said), value)

@@ -5,6 +5,7 @@ These are guesses, which can be wrong: they make remarks, never errors.
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from xmdpt.data.keypoints import (
@@ -32,6 +33,13 @@ ENOUGH = 6
 
 HEAD, FEET = [0, 1, 2, 5, 14, 15, 16, 17], [9, 10, 12, 13]
 HIPS = [8, 11]
+UPPER_BODY = [2, 5, 11, 8]
+"""The shoulders and hips, in turn."""
+INNER, SMALL = 0.6, 0.003
+"""How far to the corners of an upper body its clothes are looked at; how little of a picture says
+nothing, as where a person is seen from the side."""
+ANOTHER_COLOUR = 40.0
+"""From this difference in CIELAB on, light and shadow do not explain another colour."""
 
 
 def on_white(points: np.ndarray, picture: np.ndarray) -> float | None:
@@ -50,6 +58,25 @@ def on_white(points: np.ndarray, picture: np.ndarray) -> float | None:
     shown = np.ones(len(there), dtype=bool)
     shown[inside] = white[y[inside], x[inside]]
     return float(shown.mean())
+
+
+def upper_body(points: np.ndarray, picture: np.ndarray) -> np.ndarray | None:
+    """The mean colour between shoulders and hips in CIELAB, (3,); None where too little is seen.
+
+    points (18, 2) are pixels of the picture, uint8 (H, W, 3).
+    """
+    corners = points[UPPER_BODY]
+    if missing(corners).any():
+        return None
+    middle = corners.mean(axis=0)
+    inner = np.rint(middle + INNER * (corners - middle)).astype(np.int32)
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(inner), [1])
+    if mask.mean() < SMALL:
+        return None
+    seen = picture[mask > 0][None].astype(np.float32) / 255
+    colour: np.ndarray = cv2.cvtColor(seen, cv2.COLOR_RGB2LAB)[0].mean(axis=0)
+    return colour
 
 
 def looks_annotated(points: np.ndarray, picture: np.ndarray) -> bool:

@@ -12,9 +12,11 @@ DVC's cache, while every later stage still depends on their contents.
 import csv
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,6 +26,10 @@ from xmdpt.support.files import write_json
 
 INDEX = "dataset.json"
 CURE = "run the stage `prepare` again"
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error, csv.Error,
+)  # fmt: skip
+"""What the readers of JSON, tables and ZIP files make of damaged bytes."""
 
 
 class Opened(NamedTuple):
@@ -86,7 +92,9 @@ def read_index(root: Path) -> Opened:
         digests = {row["name"]: row["sha256"] for row in rows}
         with np.load(root / "keypoints.npz") as archive:
             keypoints = archive["keypoints"]
-    except (OSError, ValueError, KeyError) as error:
+        if len(keypoints) != len(places) or any(len(digest) != 64 for digest in digests.values()):
+            raise ValueError("pictures.tsv is cut, or does not belong to keypoints.npz")
+    except UNREADABLE as error:
         raise DataError(f"{root}: not a complete index of a data set ({error}); {CURE}") from None
     pictures = Path(os.path.normpath(pictures))
     if not pictures.is_dir():

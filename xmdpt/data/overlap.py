@@ -5,7 +5,6 @@ occur in training in another colour, and about one test pair in a hundred shows 
 picture twice.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from PIL import Image
 from xmdpt.data.annotations import SPLITS, Pair, Split
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import item, outfit
+from xmdpt.support.files import read_json
 
 THUMBNAIL = 16
 CANDIDATE = 4.0
@@ -154,7 +154,7 @@ def overlap_of(data: DeepFashion) -> dict[str, Any]:
     """The `overlap_report` of a data set: from its index, else made by reading all pictures."""
     stored = data.root / REPORT
     if stored.is_file():
-        report: dict[str, Any] = json.loads(stored.read_text())
+        report: dict[str, Any] = read_json(stored, "run the stage `prepare` again")
         return report
     pictures = {split: data.pictures(split) for split in SPLITS}
     pairs = {split: data.pairs(split) for split in SPLITS}

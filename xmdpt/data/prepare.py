@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.data.fit import WHITE, on_white, set_remarks
+from xmdpt.data.fit import WHITE, on_white, set_remarks, upper_body
 from xmdpt.data.images import is_turned
 from xmdpt.data.index import INDEX, write_index, write_lists
 from xmdpt.data.keypoints import (
@@ -26,6 +26,7 @@ from xmdpt.data.keypoints import (
 )
 from xmdpt.data.overlap import REPORT, SHOWN, overlap_report, thumbnail
 from xmdpt.data.pairs import NESTED
+from xmdpt.data.remarks import remarks_on_clothes, remarks_on_copies
 from xmdpt.data.stores import DataError
 from xmdpt.data.survey import Survey
 from xmdpt.support.cores import usable_cores
@@ -50,6 +51,8 @@ class Reading:
     """Whether it looks like low-resolution DeepFashion: 256x256 with white sides."""
     on_white: float | None
     """Share of the joints on white, see `xmdpt.data.fit.on_white`."""
+    clothes: np.ndarray | None
+    """Colour of the upper body, see `xmdpt.data.fit.upper_body`."""
 
 
 def _has_white_sides(image: Image.Image) -> bool:
@@ -78,8 +81,9 @@ def _read(data: DeepFashion, name: str) -> Reading | DataError:
         _refuse_turned(content, name)
         digest = hashlib.sha256(content).hexdigest()
         joints, pixels = data.keypoints(name), np.asarray(image)
-        white = on_white(annotation_to_pixels(joints, pixels.shape[:2]), pixels)
-        return Reading(digest, thumbnail(image), joints, _has_white_sides(image), white)
+        points = annotation_to_pixels(joints, pixels.shape[:2])
+        white, clothes = on_white(points, pixels), upper_body(points, pixels)
+        return Reading(digest, thumbnail(image), joints, _has_white_sides(image), white, clothes)
     except DataError as error:
         return error
 
@@ -136,10 +140,23 @@ def _check_joints(data: DeepFashion, readings: Mapping[str, Reading]) -> None:
         )
 
 
-def joint_remarks(readings: Mapping[str, Reading]) -> list[str]:
-    """What does not fit between the joints and the contents of their pictures."""
+def overlap_found(found: Survey, readings: Mapping[str, Reading]) -> dict[str, Any]:
+    """The `overlap_report` of pictures that were read."""
+    thumbnails = {name: reading.thumbnail for name, reading in readings.items()}
+    return overlap_report(found.pictures, found.pairs, thumbnails, found.open().picture)
+
+
+def content_remarks(
+    found: Survey, readings: Mapping[str, Reading], overlap: Mapping[str, Any]
+) -> list[str]:
+    """What the contents of pictures add to the notes of a survey, which saw names and joints."""
     joints = np.stack([reading.keypoints for reading in readings.values()])
-    return set_remarks(joints, [reading.on_white for reading in readings.values()])
+    said = set_remarks(joints, [reading.on_white for reading in readings.values()])
+    said += remarks_on_copies(overlap)
+    colours = {name: reading.clothes for name, reading in readings.items()}
+    for split, pairs in found.pairs.items():
+        said += remarks_on_clothes(split, pairs, colours)
+    return [remark for remark in said if remark not in found.notes]
 
 
 def _check_replaceable(root: Path) -> None:
@@ -167,12 +184,10 @@ def make_index(
     root, data = Path(root), found.open()
     _check_replaceable(root)
     readings = read_all(data, found.names, progress, low_resolution)
-    for remark in joint_remarks(readings):
-        if remark not in found.notes:
-            found.notes.append(remark)
-            say(f"note: {remark}")
-    thumbnails = {name: reading.thumbnail for name, reading in readings.items()}
-    overlap = overlap_report(found.pictures, found.pairs, thumbnails, data.picture)
+    overlap = overlap_found(found, readings)
+    for remark in content_remarks(found, readings, overlap):
+        found.notes.append(remark)
+        say(f"note: {remark}")
     digests = {name: reading.digest for name, reading in readings.items()}
     with resumable_dir(root, fingerprint(digests, str(found.root))) as folder:
         keypoints = {name: reading.keypoints for name, reading in readings.items()}

@@ -3,8 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from xmdpt.data.annotations import Keypoints, Pair, Split
+from xmdpt.data.fit import ANOTHER_COLOUR
 from xmdpt.data.overlap import shared_names
 from xmdpt.data.pairs import HEIC_SUFFIXES, MARKET, NESTED, item, nearest, outfit
 from xmdpt.data.stores import Store, find_files
@@ -69,6 +73,45 @@ def remarks_on_splits(pictures: Mapping[Split, list[str]]) -> list[str]:
             f"{some(people)}"
         )
     return notes
+
+
+def remarks_on_copies(overlap: Mapping[str, Any]) -> list[str]:
+    """Pictures that are nearly the same under two names, in the words of an `overlap_report`."""
+    notes = []
+    for split, near in overlap["near_pairs"].items():
+        if pairs := [(first, second) for first, second, _ in near if first != second]:
+            notes.append(
+                f"{len(pairs)} {split} pairs have nearly the same picture as source and target: "
+                f"{_arrows(pairs)}"
+            )
+    across = [(first, second) for first, second, _ in overlap["near_across"] if first != second]
+    if across:
+        test = {second for _, second in across}
+        notes.append(
+            f"{len(test)} test pictures are nearly the same as training pictures of other names: "
+            f"{some([f'{second} and {first}' for first, second in across])}"
+        )
+    return notes
+
+
+def remarks_on_clothes(
+    split: Split, pairs: Sequence[Pair], colours: Mapping[str, np.ndarray | None]
+) -> list[str]:
+    """Pairs whose upper bodies differ in colour; `colours` are those of `xmdpt.data.fit`."""
+
+    def differ(pair: Pair) -> bool:
+        first, second = (colours[name] for name in pair)
+        if first is None or second is None:
+            return False
+        return bool(np.linalg.norm(first - second) > ANOTHER_COLOUR)
+
+    changed = [pair for pair in pairs if differ(pair)]
+    if not changed:
+        return []
+    return [
+        f"{len(changed)} of {len(pairs)} {split} pairs show upper bodies of very different colours "
+        f"(other clothes, or joints beside the person?): {_arrows(changed)}"
+    ]
 
 
 def remarks_on_files(root: Path, store: Store) -> list[str]:

@@ -19,7 +19,7 @@ EXAMPLE = 9_000_001
 """A rendered person whom the small weights have never seen."""
 UNSAID = ("accelerate", "safetensors", "transformers")
 """What diffusers loads weights with, though the code does not import it."""
-MAIN = '\n\nif __name__ == "__main__":\n    page().launch()\n'
+MAIN = '\n\nif __name__ == "__main__":\n    page().launch(max_file_size="20mb")\n'
 FRONT = """---
 title: {title}
 sdk: gradio

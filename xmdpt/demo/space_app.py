@@ -26,6 +26,7 @@ from xmdpt.photos.marking import save_picture
 HERE = Path(__file__).parent
 KEPT = (600, 3600)
 """Every ten minutes, files older than an hour are deleted."""
+MAX_WAITING = 16
 
 
 @cache
@@ -104,4 +105,4 @@ def page() -> Any:
         pose.change(draw_joints, pose, skeleton, api_name="skeleton")
         given = [photo, pose, seed, steps, guidance]
         button.click(draw_person, given, drawn, api_name="draw", concurrency_limit=1)
-    return made
+    return made.queue(max_size=MAX_WAITING)

@@ -4,7 +4,6 @@ They are written as result folders, so they are scored like any method. They dep
 alone, so runs that draw the same pairs share their scores.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from xmdpt.data.pairs import mangle, result_name, spread
 from xmdpt.evaluation.results import batches
 from xmdpt.evaluation.summary import Scores
 from xmdpt.metrics.labels import BASELINES, LIMITS, TEXT
-from xmdpt.support.files import atomic_path, write_json
+from xmdpt.support.files import atomic_path, read_json, write_json
 
 BATCH = 16  # pictures through the autoencoder at a time
 MISMATCH = 64.0  # pixels of the 256-high frame: the distance of a joint that one pose lacks
@@ -133,7 +132,7 @@ def read_scores(
     path = Path(folder) / f"{len(pairs)}.json"
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the stage `baselines`")
-    scores = json.loads(path.read_text())
+    scores = read_json(path, "run the stage `baselines` again")
     table = pd.read_csv(path.with_suffix(".tsv"), sep="\t", dtype=TEXT)
     asked = {(mangle(source), mangle(target)) for source, target in pairs}
     if set(zip(table["source"], table["target"], strict=True)) != asked:

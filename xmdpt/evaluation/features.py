@@ -1,7 +1,8 @@
 """Features of pictures, and the statistics of training pictures that distances need."""
 
 import hashlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import repeat
@@ -98,6 +99,14 @@ def _key(pictures: Sequence[Picture], network: FeatureNetwork, rules: Frechet, o
     return fingerprint(digests, weights_key([network]), asdict(rules), size)
 
 
+def _digest(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The SHA-256 of some arrays as uint8 (32,), to be kept beside them."""
+    digest = hashlib.sha256()
+    for name, values in sorted(tensors.items()):
+        digest.update(f"{name} {values.dtype} {values.shape} ".encode() + values.tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
 def picture_statistics(
     pictures: Sequence[Picture],
     network: FeatureNetwork,
@@ -111,7 +120,7 @@ def picture_statistics(
     """Return the statistics of training pictures, cached in `cache_dir` if one is given.
 
     The key is made of the pictures' bytes, the network's weights and the rules, so a cached file
-    is never mistaken for another. An unreadable file is replaced.
+    is never mistaken for another. A damaged file is replaced.
     """
     path = None
     if cache_dir is not None:
@@ -120,15 +129,19 @@ def picture_statistics(
         if path.is_file():
             try:
                 stored = load_file(path)
-                pair = (stored["mean"], stored["covariance"])
-                return Statistics(stored["features"], pair, float(stored["within"][0]))
-            except (SafetensorError, KeyError):
-                path.unlink()
+                check = stored.pop("digest")
+                if np.array_equal(check, _digest(stored)):
+                    pair = (stored["mean"], stored["covariance"])
+                    return Statistics(stored["features"], pair, float(stored["within"][0]))
+            except (SafetensorError, KeyError, TypeError, ValueError):
+                pass
+            print(f"{path}: not as it was written; made again", file=sys.stderr)
     features, _ = pooled_features(pictures, network, rules, own, device=device, progress=progress)
     mean, covariance = moments(features)
     within = kernel_within(features)
     if path is not None:
         tensors = {"features": features, "mean": mean, "covariance": covariance}
+        tensors["within"] = np.array([within])
         with atomic_path(path) as partial:
-            save_file(tensors | {"within": np.array([within])}, partial)
+            save_file(tensors | {"digest": _digest(tensors)}, partial)
     return Statistics(features, (mean, covariance), within)

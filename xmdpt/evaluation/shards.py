@@ -12,6 +12,7 @@ import pandas as pd
 
 from xmdpt.evaluation.results import Match
 from xmdpt.support.arguments import BadInput
+from xmdpt.support.disk import disk_errors
 from xmdpt.support.files import atomic_path, file_digest, fingerprint
 from xmdpt.support.owner import sole_owner
 from xmdpt.support.shards import Shard, note_done, pieces_left
@@ -32,9 +33,10 @@ class RowStore:
 
         Raises BadInput, which names who is in the way.
         """
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with self.shard.at_work(self.folder) if self.shard else sole_owner(self.folder):
-            yield
+        with disk_errors(self.folder):
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with self.shard.at_work(self.folder) if self.shard else sole_owner(self.folder):
+                yield
 
     def forget(self) -> None:
         """Delete them: call it once what was made of them is written."""
@@ -69,7 +71,8 @@ def score_batches(
     if store is None:
         return [score(batch) for batch in batches]
     work = store.folder / fingerprint(key, _code())
-    work.mkdir(parents=True, exist_ok=True)
+    with disk_errors(work):
+        work.mkdir(parents=True, exist_ok=True)
     for number, batch in pieces_left(work, batches, store.shard).items():
         path = _path(work, number)
         with atomic_path(path) as partial:  # JSON in Python keeps floats to the bit

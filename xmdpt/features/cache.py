@@ -70,11 +70,13 @@ class FeatureCache:
     def _index(self) -> dict[str, Any]:
         path = self.folder / "index.json"
         try:
-            index: dict[str, Any] = json.loads(path.read_text())
+            index: Any = json.loads(path.read_text())
         except FileNotFoundError:
             raise DataError(f"{path}: no such file; the stage `features` writes it") from None
         except ValueError:
             raise DataError(f"{path}: empty, or not whole; {REMEDY}") from None
+        if not isinstance(index, dict):
+            raise DataError(f"{path}: no index of features; {REMEDY}")
         if missing := [entry for entry in ENTRIES if entry not in index]:
             raise DataError(f"{path}: lacks {', '.join(missing)}; {REMEDY}")
         return index

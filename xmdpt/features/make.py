@@ -19,10 +19,14 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+from torch.multiprocessing.spawn import (
+    ProcessExitedException,
+    ProcessRaisedException,
+    start_processes,
+)
 from tqdm import tqdm
 
-from xmdpt.config import FeaturesConfig, Precision
+from xmdpt.config import ConfigError, FeaturesConfig, Precision
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.cache import FeatureCache, shard_name
 from xmdpt.features.encoders import Kind, TokenEncoder, make_encoder
@@ -77,10 +81,19 @@ class Encoders:
 
     @classmethod
     def load(cls, vae: "AutoencoderKL", settings: FeaturesConfig) -> "Encoders":
-        """`vae` with the two token encoders of `settings`."""
+        """`vae` with two token encoders; raises ConfigError, which names all that is missing."""
         source = source_encoder_arguments(settings)
         pose: EncoderArguments = {**source, "name": settings.pose_encoder, "kind": "skeleton"}
-        return cls(vae, make_encoder(**source), make_encoder(**pose))
+        encoders: list[TokenEncoder] = []
+        errors: list[str] = []
+        for arguments in (source, pose):
+            try:
+                encoders.append(make_encoder(**arguments))
+            except ConfigError as error:
+                errors.append(str(error))
+        if errors:
+            raise ConfigError("; ".join(dict.fromkeys(errors)))
+        return cls(vae, *encoders)
 
     def to(self, device: torch.device) -> "Encoders":
         """Move all three to a device; returns itself."""
@@ -282,6 +295,11 @@ def _launch(processes: int, *work: *Work) -> None:
         if kind.endswith(DataError.__name__):
             raise DataError(reason) from None
         raise
+    except ProcessExitedException as error:
+        raise DataError(
+            f"a process that computes features was killed ({error}), as happens when memory runs "
+            "out; the same command goes on from the finished files"
+        ) from None
 
 
 def _key(
@@ -293,11 +311,19 @@ def _key(
 
 
 def _is_there(folder: Path, key: str) -> bool:
-    """Whether `folder` holds the finished features that `key` identifies."""
+    """Whether `folder` holds the finished features that `key` identifies, as they were written."""
     try:
-        return FeatureCache(folder).key == key
+        cache = FeatureCache(folder)
     except DataError:
         return False
+    if cache.key != key:
+        return False
+    try:
+        cache.verify()
+    except DataError:
+        print(f"{folder}: damaged since it was written; made again", file=sys.stderr)
+        return False
+    return True
 
 
 def cache_features(

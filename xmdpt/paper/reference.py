@@ -18,7 +18,7 @@ from PIL import Image
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.paper.exhibits import EXHIBITS, HOW_TO_READ, Status, exhibit_folder, read_exhibits
-from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
+from xmdpt.support.files import atomic_path, fingerprint, read_json, resumable_dir
 
 FOLDER = "reports/reference"
 RESULTS = Path("docs/results/index.md")
@@ -65,7 +65,8 @@ def _line(cells: Sequence[str]) -> str:
 def read_kept(root: str | Path = ".") -> dict[str, list[dict[str, Any]]]:
     """Profile -> exhibits of each run that is kept below `root`."""
     records = (Path(root) / FOLDER).glob("[!.]*/exhibits.json")  # hidden ones are unfinished
-    return {path.parent.name: json.loads(path.read_text()) for path in records}
+    cure = "`git checkout` brings it back"
+    return {path.parent.name: read_json(path, cure) for path in records}
 
 
 def put_between(page: Path, begin: str, end: str, made: str) -> None:

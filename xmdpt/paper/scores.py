@@ -1,6 +1,5 @@
 """Our runs' scores beside the paper's: Table 1 and Tables 2(a) to 2(e)."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import pandas as pd
 from xmdpt.config import Checkpoint, Config, Objective, load_config
 from xmdpt.metrics.labels import FEW, FEW_ABOUT, METRICS, TEXT
 from xmdpt.paper.published import Score, scores
+from xmdpt.support.files import read_json
 
 STAND_INS = {
     "synthetic": {"fid": "fd_effnet", "lpips": "st_lpips"},
@@ -78,7 +78,9 @@ class Results:
     def rows(self, run: str) -> dict[str, dict[str, Any]]:
         """Row (a checkpoint, baseline or limit) -> metric -> value; empty if there is no report."""
         path = self._report(run, f"scores/{run}.json")
-        rows: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path else {}
+        rows: dict[str, dict[str, Any]] = (
+            read_json(path, f"run the stage evaluate@{run} again") if path else {}
+        )
         return rows
 
     def pairs(self, run: str, checkpoint: Checkpoint) -> pd.DataFrame | None:
@@ -115,7 +117,9 @@ class Results:
         These are MIPNet's if `init` was trained without it.
         """
         path = self.root / init / "config.json"
-        trained = json.loads(path.read_text())["mip_attention"] if path.is_file() else None
+        if not path.is_file():
+            return set()
+        trained = read_json(path, "copy the weights again")["mip_attention"]
         return MIPNET if trained == "none" else set()
 
     @property

@@ -15,6 +15,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,6 +34,7 @@ from xmdpt.people.looks import Identity
 from xmdpt.people.variety import identity
 from xmdpt.people.views import PORTRAITS, View, view
 from xmdpt.support.cores import usable_cores
+from xmdpt.support.ends import end_with_parent
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_dir
 
@@ -144,34 +146,29 @@ def _start_worker(template: bodies.BodyTemplate) -> None:
     global _worker
     import drjit
 
+    end_with_parent()
     drjit.set_thread_count(1)
     _worker = Photographer(template)
 
 
-def _missing(root: Path, person: Identity, views: int) -> list[int]:
-    """The numbers of the person's views that are still to be rendered."""
-    return [view for view in range(views) if not (root / _paths(person, view)[0]).exists()]
-
-
 def _work(root: Path, job: Job, views: int, height: int, samples: int) -> int:
-    """Render a person's missing views in a worker process, and note the person as done.
-
-    Returns how many views were rendered.
-    """
+    """Render a person in a worker process, and note the person as done; returns how many views."""
     assert _worker is not None, "`_start_worker` makes it"
     piece, person, shape = job
-    left = _missing(root, person, views)
-    for number, picture, points, outline in _worker.pictures(person, shape, left, height, samples):
-        image, pose, *outlines = (root / p for p in _paths(person, number))
+    made: list[Path] = []
+    pictures = _worker.pictures(person, shape, [*range(views)], height, samples)
+    for number, picture, points, outline in pictures:
+        image, pose, *outlines = paths = [root / path for path in _paths(person, number)]
+        with atomic_path(image) as partial:
+            Image.fromarray(picture).save(partial, quality=95, subsampling=0)
         with atomic_path(pose) as partial:
             np.savetxt(partial, points, fmt="%.3f")
         for path in outlines:
             with atomic_path(path) as partial:
                 Image.fromarray(outline).save(partial)
-        with atomic_path(image) as partial:  # last: a picture on disk is a finished one
-            Image.fromarray(picture).save(partial, quality=95, subsampling=0)
-    note_done(root, piece, [root / p for view in range(views) for p in _paths(person, view)])
-    return len(left)
+        made += paths
+    note_done(root, piece, made)
+    return views
 
 
 def _jobs(todo: dict[int, Identity]) -> Iterator[Job]:
@@ -189,8 +186,7 @@ def _render_all(
 ) -> None:
     """Render the people `todo` with `workers` processes, each with at most three jobs waiting."""
     template = bodies.load_template()
-    total = sum(len(_missing(root, person, views)) for person in todo.values())
-    bar = tqdm(total=total, desc="rendering people", unit="picture")
+    bar = tqdm(total=len(todo) * views, desc="rendering people", unit="picture")
     with (
         bar,
         ProcessPoolExecutor(
@@ -263,7 +259,7 @@ def render_dataset(
         shard: renders this share of the people alone; the call without one finishes `root`.
 
     Raises ValueError for an argument out of range, and DataError if `root` holds something other
-    than rendered people.
+    than rendered people, or if a process is killed.
     """
     _check_replaceable(root)
     _require("identities", identities, 1, 10**6)
@@ -283,7 +279,13 @@ def render_dataset(
 
     def render_missing(work: Path) -> None:
         if todo := pieces_left(work, people, shard):
-            _render_all(work, todo, views, height, samples_per_pixel, workers)
+            try:
+                _render_all(work, todo, views, height, samples_per_pixel, workers)
+            except BrokenProcessPool:
+                raise DataError(
+                    f"{root}: a process that renders was killed, as happens when memory runs out; "
+                    "the same command goes on from the finished people"
+                ) from None
 
     if shard is not None:
         with shared_dir(root, key, shard) as partial:

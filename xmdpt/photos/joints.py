@@ -94,8 +94,8 @@ def _parse(
 def _array(content: bytes) -> np.ndarray:
     """The array in a .npy file; ValueError for another file, and for one that holds objects."""
     try:
-        array: np.ndarray = np.load(BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError):
+        array: np.ndarray = np.lib.format.read_array(BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError):  # the last for sizes that are made up
         raise ValueError("no .npy file of numbers; save rows x y [score] by numpy.save") from None
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise ValueError(f"holds {array.dtype} of shape {array.shape}; needs rows x y [score]")

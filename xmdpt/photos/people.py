@@ -14,7 +14,7 @@ from PIL import Image
 from xmdpt.data.layouts import to_our_joints
 from xmdpt.photos.framing import Box
 from xmdpt.photos.loading import PhotoError
-from xmdpt.support.hub import is_folder, reason
+from xmdpt.support.hub import is_folder, is_to_fetch, reason, spare_retries
 
 # transformers and torchvision take seconds to import: only detection does so.
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"
 POSE_ESTIMATOR = "usyd-community/vitpose-base-simple"
 SEGMENTER = "facebook/mask2former-swin-tiny-coco-instance"
 
+JOINTS_NEED = ("--detector", "--pose-estimator")
 PERSON_SCORE = 0.5
 MASK_SCORE = 0.5
 
@@ -74,6 +75,8 @@ class PeopleFinder:
             raise PhotoError(f"{option} {name}: no folder with a config.json; or {other}")
         verbosity = transformers_logging.get_verbosity()
         transformers_logging.set_verbosity(logging.ERROR)
+        if not is_folder(name):
+            spare_retries()
         try:
             if option == "--pose-estimator":  # no Auto class, which would check the type
                 config = AutoConfig.from_pretrained(name)
@@ -85,15 +88,25 @@ class PeopleFinder:
         except Exception as error:  # hub, JSON, safetensors and shapes each raise their own
             what = f"cannot be loaded ({reason(error)})"
             if not is_folder(name):
-                what = (
-                    f"is not on this machine and could not be downloaded ({reason(error)}); run "
-                    f"`hf download {name} --local-dir {Path(name).name}` where there is a network, "
-                    f"and name that folder with {option}"
-                )
+                what = self._how_to_fetch(option, reason(error))
             raise PhotoError(f"{option} {name}: {what}; or {other}") from None
         finally:
             transformers_logging.set_verbosity(verbosity)
         return processor, model.train(False).to(self.device)
+
+    def _how_to_fetch(self, option: str, reason: str) -> str:
+        """What to do about a model of the hub, and about the other that joints in a photo need."""
+        wanted = {option: self.names[option]}
+        if option in JOINTS_NEED:
+            others = {one: self.names[one] for one in JOINTS_NEED}
+            wanted |= {one: name for one, name in others.items() if is_to_fetch(name)}
+        nor = "".join(f", nor is {one} {name}" for one, name in wanted.items() if one != option)
+        fetch = [f"`hf download {name} --local-dir {Path(name).name}`" for name in wanted.values()]
+        return (
+            f"is not on this machine and could not be downloaded ({reason}){nor}; run "
+            f"{' and '.join(fetch)} where there is a network, and name what that makes with "
+            f"{' and '.join(wanted)}"
+        )
 
     @cached_property
     def _detector(self) -> "Loaded":

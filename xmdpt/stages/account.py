@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from xmdpt.config import ConfigError
-from xmdpt.support.network import PATIENCE, answers
+from xmdpt.support.network import PATIENCE, answers, shown
 
 MODES = ("online", "offline", "disabled", "shared", "run", "dryrun")
 """What wandb takes for `WANDB_MODE`; the first three are worth knowing."""
@@ -30,7 +30,7 @@ def logged_in() -> bool:
     """Whether wandb has credentials to use, found as it finds them but without asking anyone."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlsplit(address()).netloc
+    host = urlsplit(shown(address())).netloc
     named = os.environ.get("NETRC")
     candidates = [named] if named else ["~/.netrc", "~/_netrc"]
     for candidate in candidates:
@@ -50,9 +50,11 @@ def reachable(seconds: float = PATIENCE) -> bool:
 def obstacle() -> str | None:
     """What keeps this machine from sending to W&B, and its cure, in one line; None if nothing."""
     if not logged_in():
-        return f"not logged in to W&B: `wandb login` does it, for an account at {address()}"
+        where = shown(address())
+        return f"not logged in to W&B: `wandb login` does it, for an account at {where}"
     if not reachable():
-        return f"no answer from {urlsplit(address()).netloc} within {PATIENCE:g} seconds"
+        host = urlsplit(shown(address())).netloc
+        return f"no answer from {host} within {PATIENCE:g} seconds"
     return None
 
 

@@ -1,11 +1,10 @@
 """What the numbers of a finished run come from, as its page and its W&B report say it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from xmdpt.stages.tracking import RECORDED
-from xmdpt.support.files import file_digest
+from xmdpt.support.files import file_digest, read_json
 from xmdpt.support.git import commit_of
 
 
@@ -17,7 +16,7 @@ def provenance(root: Path, files: Sequence[str] = RECORDED) -> dict[str, str]:
     }
     costs = root / "reports/costs.json"
     if costs.is_file():
-        machine = json.loads(costs.read_text(encoding="utf-8"))["machine"]
+        machine = read_json(costs, "run the stage `costs` again")["machine"]
         words = ", ".join(f"{name} {value}" for name, value in machine.items())
         found["machine of the stage `costs`"] = words
     return found

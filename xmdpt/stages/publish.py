@@ -3,7 +3,6 @@
 Needs the extra `wandb`, as `wandb_report.py` does.
 """
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from xmdpt.stages.pictures import data_uri
 from xmdpt.stages.templates import template
 from xmdpt.stages.wandb_report import Reproduction, build_blocks
 from xmdpt.support.arguments import BadInput
-from xmdpt.support.files import atomic_path, write_json
+from xmdpt.support.files import atomic_path, read_json, write_json
+from xmdpt.support.network import shown
 
 FOLDER = Path("reports/wandb")
 PUBLISHED = "published.json"
@@ -120,8 +120,8 @@ def send(
             for runs in block.runsets:
                 runs.entity, runs.project = report.entity, report.project
     known = FOLDER / PUBLISHED
-    ids: dict[str, str] = json.loads(known.read_text()) if known.is_file() else {}
-    name = f"{address()}/{report.entity}/{report.project}/{report.title}"
+    ids: dict[str, str] = read_json(known, "delete it") if known.is_file() else {}
+    name = f"{shown(address())}/{report.entity}/{report.project}/{report.title}"
     report.id = ids.get(name, "")
     report.save(draft=draft)
     write_json(known, ids | {name: report.id})

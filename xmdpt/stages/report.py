@@ -2,7 +2,6 @@
 beside it in `reports/pages/` the executed notebooks."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from xmdpt.stages.origin import provenance
 from xmdpt.stages.pages import write_pages
 from xmdpt.stages.pictures import PAGE, Fit, data_uri, small_uri
 from xmdpt.stages.templates import template
-from xmdpt.support.files import atomic_path
+from xmdpt.support.files import atomic_path, read_json
 
 HERE = Path(__file__).parent
 SETTINGS = "params.yaml"
@@ -49,7 +48,10 @@ RUN_NOTEBOOKS = {"04_train": "train", "05_sample": "sample", "06_evaluate": "eva
 
 def read_scores(path: Path) -> dict[str, dict[str, Any]]:
     """Row -> metric -> value, as a stage wrote them; empty where it has not."""
-    return json.loads(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    rows: dict[str, dict[str, Any]] = read_json(path, "run the stage that wrote it again")
+    return rows
 
 
 def _number(value: float | None, metric: str) -> str:

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+PART = "part"
+"""A file in a run's folder: which part of the run it holds, from 1. The time in the folder's name
+does not tell, where a clock was set back or machines differ in theirs."""
 MARK = ".synced"
 """What wandb appends to the name of a run's file when all of it was sent."""
 
@@ -13,10 +16,33 @@ def _sent(folder: Path) -> bool:
     return any(folder.glob(f"*{MARK}"))
 
 
-def offline_runs() -> list[Path]:
-    """The folders of runs that were logged offline and not yet sent, oldest first."""
+def _part(folder: Path) -> int:
+    try:
+        return int((folder / PART).read_text())
+    except (OSError, ValueError):  # of an older version, or the process died before it was whole
+        return 0
+
+
+def _folders(run: str = "") -> list[Path]:
+    """The folders of runs that were logged offline, or of the parts of one, in order."""
     place = Path(os.environ.get("WANDB_DIR") or ".") / "wandb"
-    return [folder for folder in sorted(place.glob("offline-run-*")) if not _sent(folder)]
+    found = [folder for folder in place.glob("offline-run-*") if run in folder.name]
+    return sorted(found, key=lambda folder: (_part(folder), folder.name))
+
+
+def number_part(run: str) -> None:
+    """Number the part of a run that has just begun, if it is logged offline."""
+    folders = _folders(run)
+    for folder in [folder for folder in folders if not _part(folder)]:
+        number = 1 + max(map(_part, folders))
+        (folder / PART).write_text(f"{number}\n")
+
+
+def offline_runs() -> list[Path]:
+    """The folders of runs that were logged offline and not yet sent, parts of a run in order."""
+    return [
+        folder for folder in _folders() if any(folder.glob("run-*.wandb")) and not _sent(folder)
+    ]
 
 
 def run_of(folder: Path) -> str:

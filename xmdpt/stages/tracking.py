@@ -18,6 +18,7 @@ import numpy as np
 
 from xmdpt.stages.account import asked_mode, choose_mode
 from xmdpt.stages.lineage import log_inputs, log_outputs, own_stage
+from xmdpt.stages.sync import number_part
 from xmdpt.support.files import file_digest, fingerprint
 from xmdpt.support.git import commit_of
 
@@ -249,6 +250,7 @@ def track(stage: str, name: str, config: dict[str, Any]) -> Iterator[Tracker]:
     asked_mode()
     try:
         tracker = Tracker(_start(stage, name, config))
+        number_part(run_id(stage, name, config))
     except Exception as error:
         _warn(error)
         tracker = Tracker()

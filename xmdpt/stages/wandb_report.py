@@ -5,7 +5,6 @@
 wandb-workspaces), whose names beginning with an underscore are used where it has no others.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhib
 from xmdpt.paper.scores import tables_with
 from xmdpt.stages.exhibit_log import exhibits_run, key_of
 from xmdpt.stages.origin import provenance
+from xmdpt.stages.report import read_scores
 from xmdpt.stages.tracking import run_id
 from xmdpt.support.files import fingerprint
 
@@ -58,9 +58,7 @@ def read_reproduction(
     root = Path(root)
     config = load_config(root / "params.yaml")
     scored = [root / f"reports/scores/{run}.json" for run in config.runs]
-    rows = [
-        row for path in scored if path.is_file() for row in json.loads(path.read_text()).values()
-    ]
+    rows = [row for path in scored for row in read_scores(path).values()]
     return Reproduction(
         config,
         {run: load_config(root / "params.yaml", run) for run in config.runs},

@@ -1,6 +1,5 @@
 """The study's verdicts for the page of any run: each claim with what the run says beside it."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from xmdpt.paper.claims import Comparison, Side, beside
 from xmdpt.paper.exhibits import Claim as Said
 from xmdpt.paper.scores import Results
 from xmdpt.study.design import Claim, load_design
+from xmdpt.support.files import read_json
 
 PAGE = Path("reports/reference/study")
 VERDICTS = "verdicts.json"
@@ -37,7 +37,8 @@ def read_verdicts(folder: Path = PAGE) -> dict[str, dict[str, Any]]:
     """Claim -> its line of the study's table."""
     path = folder / VERDICTS
     try:
-        return {str(line["name"]): line for line in json.loads(path.read_text(encoding="utf-8"))}
+        lines = read_json(path, "`xmdpt study report` writes it again")
+        return {str(line["name"]): line for line in lines}
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `xmdpt study report` writes it") from None
 

@@ -1,8 +1,11 @@
 """How a process ends: what went wrong in one line, and an exit code that says what to do."""
 
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 
 from xmdpt.config import ConfigError
 from xmdpt.support.arguments import BadInput
@@ -25,3 +28,18 @@ def in_one_line() -> Iterator[None]:
         message = f"error: {error.filename}: {reason}" if error.filename else f"error: {reason}"
     print(message, file=sys.stderr)
     sys.exit(code)
+
+
+def end_with_parent() -> None:
+    """Let this process, which another one started by multiprocessing, end when that one does.
+
+    One that is killed cannot tell its workers that there is no more to do.
+    """
+
+    def wait() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

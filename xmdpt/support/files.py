@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from xmdpt.support.arguments import BadInput
 from xmdpt.support.disk import disk_errors
 from xmdpt.support.owner import sole_owner
 
@@ -118,6 +119,14 @@ def write_json(path: str | Path, value: object) -> None:
     """Write `value` as sorted, indented JSON, whole or not at all."""
     with atomic_path(path) as partial:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path, cure: str) -> Any:
+    """What `write_json` wrote to `path`; raises BadInput, which names both, for a damaged file."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError:
+        raise BadInput(f"{path}: empty, or not whole; {cure}") from None
 
 
 def working_path(path: str | Path, key: str) -> Path:

@@ -9,14 +9,16 @@ from pickle import UnpicklingError
 from typing import TypeVar
 
 import torch
-from huggingface_hub import constants
+from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from xmdpt.config import ConfigError
-from xmdpt.support.network import answers
+from xmdpt.support.network import answers, shown
 
 Loaded = TypeVar("Loaded")
+UNREADABLE = (OSError, SafetensorError, UnpicklingError, RuntimeError, ValueError, KeyError)
+"""What libraries make of weights that are missing, damaged, or more than weights."""
 
 
 def is_folder(name: str) -> bool:
@@ -29,11 +31,19 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
 
 
-def _spare_retries() -> None:
+def spare_retries() -> None:
     """Without a network, look only at what is on disk: the hub's library would try for minutes."""
     if not constants.HF_HUB_OFFLINE and not answers(constants.ENDPOINT):
-        print(f"no answer from {constants.ENDPOINT}: using what is on disk", file=sys.stderr)
+        print(f"no answer from {shown(constants.ENDPOINT)}: using what is on disk", file=sys.stderr)
         constants.HF_HUB_OFFLINE = True
+
+
+def is_to_fetch(name: str) -> bool:
+    """Whether `name` is a repository of the hub that is not on this machine yet."""
+    if is_folder(name):
+        return False
+    found = try_to_load_from_cache(name, "config.json", cache_dir=constants.HF_HUB_CACHE)
+    return not isinstance(found, str)
 
 
 def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> Loaded:
@@ -47,12 +57,12 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
     if local and not (Path(name) / "config.json").is_file():
         raise ConfigError(f"{setting}: {name} holds no config.json, so it is not a network")
     if not local:
-        _spare_retries()
+        spare_retries()
     try:
         return load(name)
     except ConfigError:
         raise
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         if local:
             raise ConfigError(
                 f"{setting}: {name} holds no readable weights ({reason(error)}); copy it again"

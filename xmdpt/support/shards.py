@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypedDict, TypeVar
 
 from xmdpt.support.arguments import BadInput
+from xmdpt.support.disk import disk_errors
 from xmdpt.support.files import file_digest, working_path, write_json
 from xmdpt.support.owner import part_owner
 
@@ -81,7 +82,7 @@ def shared_dir(path: str | Path, key: str, shard: Shard) -> Iterator[Path]:
     the stage itself is at work on `path`.
     """
     folder = working_path(path, key)
-    with shard.at_work(Path(path)):
+    with disk_errors(folder), shard.at_work(Path(path)):
         folder.mkdir(exist_ok=True)
         yield folder
 

@@ -6,7 +6,6 @@ other settings is refused.
 """
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
@@ -24,7 +23,7 @@ from xmdpt.features.make import Encoders, cache_features
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.people.dataset import render_dataset
 from xmdpt.pipeline import XMDPTPipeline, scheduler_for
-from xmdpt.support.files import fingerprint, resumable_dir, write_json
+from xmdpt.support.files import fingerprint, read_json, resumable_dir, write_json
 from xmdpt.training.run import settings_key, train_run, weights_digest
 from xmdpt.training.states import STATES
 from xmdpt.training.vae import SAME_WEIGHTS, load_vae, train_vae, vae_key
@@ -45,7 +44,7 @@ def _start(config: Config) -> list[str | None]:
     """Digests of the weights that the round began with, which a finished round has overwritten."""
     now = _weights(config.vae.init, config.train.init)
     note = _work(config) / NOTE
-    known: dict[str, list[str | None]] = json.loads(note.read_text()) if note.is_file() else {}
+    known: dict[str, list[str | None]] = read_json(note, "delete it") if note.is_file() else {}
     return known["start"] if known.get("result") == now else now
 
 
