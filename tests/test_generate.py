@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.commands import both, xmdpt
 from helpers.networks import make_pipeline
-from helpers.people import SIZE, NoFinder, body, draw_person
+from helpers.people import SIZE, NoFinder, body, draw_person, long_legged
 from PIL import Image
 
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
@@ -47,16 +47,19 @@ def test_a_framed_photo_and_annotations_are_read_as_the_data_sets_are(person):
 
 def test_a_pose_in_the_sources_proportions(tmp_path):
     Image.radial_gradient("L").resize((750, 1101)).save(tmp_path / "me.png")
-    np.savetxt(tmp_path / "me.txt", body(2.0, (200, 200)))
+    np.savetxt(tmp_path / "me.txt", long_legged(2.0, (200, 100), longer=1.2))
     np.savetxt(tmp_path / "pose.txt", body(3.0))
-    source = Subject(tmp_path / "me.png", tmp_path / "me.txt")
-    prepared = prepare(source, Subject(tmp_path / "pose.txt"), NoFinder(), rescale=True)
-    lengths = limb_lengths(prepared.keypoints)
-    np.testing.assert_allclose(
-        lengths[[0, *range(2, 18)]],
-        limb_lengths(body(2.0))[[0, *range(2, 18)]],
-        rtol=1e-3,  # frames are whole pixels
+    source, pose = Subject(tmp_path / "me.png", tmp_path / "me.txt"), Subject(tmp_path / "pose.txt")
+    plain, made = (
+        prepare(source, pose, NoFinder(), rescale=rescale).keypoints for rescale in (False, True)
     )
+    ratios = np.ones(18)
+    ratios[[9, 10, 12, 13]] = 1.2
+    ratios[1] = np.nan  # the neck ends no limb
+    np.testing.assert_allclose(
+        limb_lengths(made), limb_lengths(plain) * ratios, rtol=2e-3
+    )  # frames are whole pixels
+    assert made[[10, 13], 1].max() == pytest.approx(plain[[10, 13], 1].max())
 
 
 def test_seeds_make_pictures_that_do_not_depend_on_each_other(pipe, person):
