@@ -62,6 +62,21 @@ def test_a_pose_in_the_sources_proportions(tmp_path):
     assert made[[10, 13], 1].max() == pytest.approx(plain[[10, 13], 1].max())
 
 
+def test_what_leaves_the_picture_in_other_proportions_is_named(tmp_path):
+    Image.radial_gradient("L").resize((750, 1101)).save(tmp_path / "me.png")
+    np.savetxt(tmp_path / "me.txt", long_legged(2.0, (200, 100), longer=1.2))
+    np.savetxt(tmp_path / "pose.txt", body(0.8, (88, 2)))
+    said: list[str] = []
+    source = Subject(tmp_path / "me.png", tmp_path / "me.txt")
+    pose = Subject(tmp_path / "pose.txt", units="annotation")
+    prepared = prepare(source, pose, NoFinder(), rescale=True, say=said.append)
+    lost = "nose, right eye, left eye, right ear, left ear"
+    wanted = f"{pose.path}: outside the picture in the source's proportions: {lost}"
+    assert said == [wanted]
+    absent = [place for place, point in enumerate(prepared.keypoints) if -1 in point]
+    assert absent == [0, 14, 15, 16, 17]
+
+
 def test_seeds_make_pictures_that_do_not_depend_on_each_other(pipe, person):
     prepared = prepare(
         Subject(person[0]), Subject(person[1], units="annotation"), NoFinder(), say=str

@@ -111,7 +111,8 @@ class Readings:
     def both(self, line: Line) -> Prepared:
         person, target = self.source(line.source), self.pose(line.pose)
         others = [self.source(path) for path in self._more]
-        return combine(person, target, self._pose(line.pose), self._how.rescale, others)
+        pose = self._pose(line.pose)
+        return combine(person, target, pose, self._how.rescale, others, self._say)
 
     def _pose(self, path: Path) -> Subject:
         return Subject(path, units=self._how.pose_units, crop=self._how.crop)
