@@ -335,7 +335,7 @@ def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML) -> None:
         file = gr.File(label="Download", interactive=False, height=80)
         seen = gr.Gallery(
             label="What the model sees", columns=2, height=260, object_fit="contain",
-            allow_preview=False, interactive=False, buttons=[], elem_id="seen",
+            allow_preview=False, interactive=False, buttons=[], format="png", elem_id="seen",
         )  # fmt: skip
         gr.Markdown("Every picture is marked as generated. Ask people before you draw them.")
     inputs = [source, editor, seed, count, preset, steps, guidance]
