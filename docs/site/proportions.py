@@ -24,7 +24,7 @@ from xmdpt.weights.load import load_pipeline
 PICTURE = Path(__file__).parents[1] / "pictures/proportions.jpg"
 PAIRS = {5_000_010: (5_000_026, 7), 5_000_004: (5_000_025, 6)}
 """Person to draw -> (child, view); no training has seen either."""
-CHILD = 0.4
+CHILD = 0.05
 """The age of a body, of which 0.7 is an adult's."""
 COLUMNS = (
     "source", "the child", "its pose", "drawn", "--rescale-pose", "drawn", "the person there",
@@ -33,6 +33,7 @@ COLUMNS = (
 
 def main() -> None:
     pipe = load_pipeline()
+    best = pipe.best_preset
     black = np.zeros((pipe.size, pipe.size, 3), np.uint8)
     rows = {}
     for number, (other, view) in PAIRS.items():
@@ -49,7 +50,7 @@ def main() -> None:
         poses = [squash_points(one, pipe.size) for one in (pose, rescale_pose(pose, source))]
         crop, child, truth = (squash(Image.fromarray(photo), pipe.size) for photo in photos)
         noise = [torch.Generator().manual_seed(0) for _ in poses]
-        drawn = [np.asarray(one) for one in pipe(crop, poses, generator=noise).images]
+        drawn = [np.asarray(one) for one in pipe(crop, poses, generator=noise, preset=best).images]
         skeletons = [skeleton_over(black, one) for one in poses]
         both = [one for pair in zip(skeletons, drawn, strict=True) for one in pair]
         rows[f"person {number - 5_000_000}"] = [crop, child, *both, truth]

@@ -14,7 +14,9 @@ TURNING = [JOINTS.index(f"{side}_{part}") for side in ("right", "left")
            for part in ("shoulder", "eye", "ear")]  # fmt: skip
 """Joints that end a width of the body. Widths shrink as it turns, so they tell no proportions."""
 
-ANKLES = [JOINTS.index(f"{side}_ankle") for side in ("right", "left")]
+SWINGING = [JOINTS.index(name) for name in
+            ("nose", "right_elbow", "right_wrist", "left_elbow", "left_wrist")]  # fmt: skip
+"""Joints at the end of a limb that turns to the camera as readily as to the side: neck and arms."""
 
 
 def _mirrored(joint: int) -> int:
@@ -51,12 +53,14 @@ def _body_lengths(keypoints: np.ndarray) -> np.ndarray:
 def rescale_pose(pose: np.ndarray, source: np.ndarray) -> np.ndarray:
     """Give `pose` (18, 2) the proportions of `source` (18, 2), and leave its size and its place.
 
-    Both must have the same undistorted aspect. All directions stay. Neck, torso, arms and legs are
-    made longer or shorter by the ratio of the source's to the pose's, relative to the median of
-    these ratios; each is the longer one of the body's two sides. Widths (shoulders, eyes, ears),
-    which depend on the view, and limbs that either lacks on both sides stay as they are. So does
-    the place of the neck (in a part that is not connected to it, of the first joint), until all is
-    moved up or down to where the lower ankle stood. Missing joints stay missing.
+    Both must have the same undistorted aspect. All directions stay. A limb grows by the ratio of
+    the source's length to the pose's, relative to the median of these ratios; each length is the
+    longer one of the body's two sides. Neck and arms go half of that way, as the square root: about
+    half of what they differ by is how they are turned. Widths (shoulders, eyes, ears), which depend
+    on the view even more, and limbs that either lacks on both sides do not grow. Then all is scaled
+    to be as large as it was, above the same ground: the longer side of the joints' box, the height
+    of the lowest joint and the neck's x (without a neck, another joint's) are what they were.
+    Missing joints stay missing.
 
     Raises ValueError if the two skeletons have no limb in common.
     """
@@ -64,16 +68,19 @@ def rescale_pose(pose: np.ndarray, source: np.ndarray) -> np.ndarray:
     ratios = _body_lengths(np.asarray(source, np.float64)) / _body_lengths(pose)
     if np.isnan(ratios).all():
         raise ValueError("source and pose have no limb in common to compare their proportions by")
-    ratios = np.nan_to_num(ratios / np.nanmedian(ratios), nan=1.0)
-    absent = missing(pose)
+    ratios /= np.nanmedian(ratios)
+    ratios[SWINGING] **= 0.5
+    ratios = np.nan_to_num(ratios, nan=1.0)
+    there = ~missing(pose)
     scaled = pose.copy()
     for joint in ORDER:
         anchor, ratio = PARENTS.get(joint), ratios[joint]
-        while anchor is not None and absent[anchor]:
+        while anchor is not None and not there[anchor]:
             anchor, ratio = PARENTS.get(anchor), 1.0
-        if not absent[joint] and anchor is not None:
+        if there[joint] and anchor is not None:
             scaled[joint] = scaled[anchor] + (pose[joint] - pose[anchor]) * ratio
-    ankles = [joint for joint in ANKLES if not absent[joint]]
-    if ankles:
-        scaled[~absent, 1] += pose[ankles, 1].max() - scaled[ankles, 1].max()
+    root = next(joint for joint in ORDER if there[joint])
+    size = np.ptp(pose[there], axis=0).max() / np.ptp(scaled[there], axis=0).max()
+    old, new = (np.array([points[root, 0], points[there, 1].max()]) for points in (pose, scaled))
+    scaled[there] = (scaled[there] - new) * size + old
     return scaled
