@@ -397,7 +397,8 @@ def test_in_a_real_browser(address, photo, tmp_path, monkeypatch):
         browser.wait("[...document.querySelectorAll('#pictures img')].every(i => i.naturalWidth)")
         browser.value("scrollTo(0, 0)")
         browser.screenshot(tmp_path / "page.png")
-    [pose] = poses
+    looked, pose = poses
+    np.testing.assert_array_equal(looked, pose, "what is shown as seen is what is drawn")
     np.testing.assert_allclose(pose[wrist], goal, atol=4)
     np.testing.assert_allclose(pose[0], start[0] + [20, -10])
     others = ~np.isin(np.arange(18), (0, wrist))
