@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.commands import both, xmdpt
 from helpers.networks import make_pipeline
-from helpers.people import SIZE, NoFinder, body, write_people_and_poses
+from helpers.people import SIZE, NoFinder, body, long_legged, write_people_and_poses
 from PIL import Image
 
 from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How
@@ -178,9 +178,46 @@ def test_the_command_draws_everybody_and_goes_on(folder, files, monkeypatch, cap
     assert "p9.txt" in streams.err.splitlines()[-1]
 
 
+def test_one_person_with_joints_in_many_poses(folder, pipe, files, monkeypatch, capsys):
+    """Nothing is detected, and the animation too shows the person's proportions."""
+    monkeypatch.chdir(files)
+    np.savetxt("me.txt", long_legged(0.15, (13, 4)))
+    for number in (1, 2):
+        np.savetxt(f"poses/p{number}.txt", body() + np.eye(18)[:, [7]] * [20 * number, -40])
+    words = ["generate", "--source", "me.png", "--source-keypoints", "me.txt", "--pose", "poses",
+             "--rescale-pose", "--out", "out", "--weights", folder, "--steps", 2, "--no-mark",
+             "--gif"]  # fmt: skip
+    assert xmdpt(monkeypatch, *words) == 0
+    with Image.open("out/me.gif") as movie:
+        assert movie.n_frames == 3
+    person, pose = Subject(files / "me.png", files / "me.txt"), Subject(files / "poses/p1.txt")
+    prepared = prepare(person, pose, NoFinder(), rescale=True, say=str)
+    [alone] = draw(pipe, prepared, num_inference_steps=2).pictures
+    wrong = np.asarray(Image.open("out/me_p1.png")).astype(int) - np.asarray(alone)
+    assert np.abs(wrong).max() <= 3
+    np.savetxt("me.txt", body(0.15, (13, 4)))
+    capsys.readouterr()
+    for drawn in (3, 0):
+        assert xmdpt(monkeypatch, *words) == 0
+        assert f"drew {drawn}, found {3 - drawn} already" in capsys.readouterr().out
+
+
+def test_the_caption_of_an_animation_names_its_seeds_by_size(files, pipe, monkeypatch):
+    said = []
+    monkeypatch.setattr("xmdpt.album.animate", lambda pictures, caption, path: said.append(caption))
+    (files / "t.csv").write_text(
+        "source,pose,seed\nme.png,poses/p0.txt,10\nme.png,poses/p1.txt,2\n"
+    )
+    made, lines = album(files, pipe), read_table(files / "t.csv")
+    made.draw(lines, list)
+    made.write_gifs(lines)
+    assert said == ["each drawn alone, seed 2, 10"]
+
+
 @pytest.mark.parametrize("change, said", [
     (["--table", "t.csv"], "--table names sources and poses"),
-    (["--person", 1], "--person works with one person and one pose only, and this asks for more"),
+    (["--person", 1], "--person works with one person only, and this asks for more"),
+    (["--pose-person", 1], "works with one person and one pose only, and this asks for more"),
     (["--out", "out.png"], "out.png: many pictures go into a folder"),
     (["--pose", "none.txt"], "none.txt: no such key point file (2 of 4 pictures were not drawn)"),
 ])  # fmt: skip

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from helpers.commands import both, xmdpt
 from helpers.networks import make_pipeline
-from helpers.people import SIZE, NoFinder, body, draw_person
+from helpers.people import SIZE, NoFinder, body, draw_person, long_legged
 from PIL import Image
 
-from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton
+from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton, missing
 from xmdpt.generate import closeness, contact_sheet, draw, prepare
 from xmdpt.photos.marking import MARK
 from xmdpt.photos.retarget import limb_lengths
@@ -47,16 +47,35 @@ def test_a_framed_photo_and_annotations_are_read_as_the_data_sets_are(person):
 
 def test_a_pose_in_the_sources_proportions(tmp_path):
     Image.radial_gradient("L").resize((750, 1101)).save(tmp_path / "me.png")
-    np.savetxt(tmp_path / "me.txt", body(2.0, (200, 200)))
+    np.savetxt(tmp_path / "me.txt", long_legged(2.0, (200, 100), longer=1.2))
     np.savetxt(tmp_path / "pose.txt", body(3.0))
-    source = Subject(tmp_path / "me.png", tmp_path / "me.txt")
-    prepared = prepare(source, Subject(tmp_path / "pose.txt"), NoFinder(), rescale=True)
-    lengths = limb_lengths(prepared.keypoints)
-    np.testing.assert_allclose(
-        lengths[[0, *range(2, 18)]],
-        limb_lengths(body(2.0))[[0, *range(2, 18)]],
-        rtol=1e-3,  # frames are whole pixels
+    source, pose = Subject(tmp_path / "me.png", tmp_path / "me.txt"), Subject(tmp_path / "pose.txt")
+    plain, made = (
+        prepare(source, pose, NoFinder(), rescale=rescale).keypoints for rescale in (False, True)
     )
+    ratios = np.full(18, 286 / (286 + 0.2 * 140))  # as high as before, with longer legs
+    ratios[[9, 10, 12, 13]] *= 1.2
+    ratios[1] = np.nan  # the neck ends no limb
+    np.testing.assert_allclose(
+        limb_lengths(made), limb_lengths(plain) * ratios, rtol=2e-3
+    )  # frames are whole pixels
+    assert made[[10, 13], 1].max() == pytest.approx(plain[[10, 13], 1].max())
+
+
+def test_what_leaves_the_picture_in_other_proportions_is_named(tmp_path):
+    Image.radial_gradient("L").resize((750, 1101)).save(tmp_path / "me.png")
+    long_armed, pose = body(), body(0.8, (88, 2))
+    for elbow in (3, 6):
+        long_armed[elbow + 1] = body()[elbow] + 3 * (body()[elbow + 1] - body()[elbow])
+    pose[[6, 7]] = (180, 52), (212, 60)  # the frame ends at 216
+    np.savetxt(tmp_path / "me.txt", long_armed * 2 + (200, 100))
+    np.savetxt(tmp_path / "pose.txt", pose)
+    said: list[str] = []
+    source = Subject(tmp_path / "me.png", tmp_path / "me.txt")
+    file = Subject(tmp_path / "pose.txt", units="annotation")
+    prepared = prepare(source, file, NoFinder(), rescale=True, say=said.append)
+    assert said[-1] == f"{file.path}: outside the picture in the source's proportions: left wrist"
+    assert np.flatnonzero(missing(prepared.keypoints)).tolist() == [7]
 
 
 def test_seeds_make_pictures_that_do_not_depend_on_each_other(pipe, person):

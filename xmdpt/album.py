@@ -47,7 +47,10 @@ SHEET = "sheet.jpg"
 
 @dataclass(frozen=True)
 class How:
-    """How all pictures are drawn; `xmdpt.generate.generate` and `Subject` explain each."""
+    """How all pictures are drawn; `xmdpt.generate.generate` and `Subject` explain each.
+
+    source_keypoints and person: of the one source that all pictures have.
+    """
 
     seed: int = 0
     num: int = 1
@@ -62,6 +65,8 @@ class How:
     pose_units: Units | None = None
     mark: bool = True
     any_source: bool = False
+    source_keypoints: Path | None = None
+    person: int | None = None
 
 
 class Readings:
@@ -84,7 +89,9 @@ class Readings:
         how = self._how
 
         def read() -> Framed:
-            subject = Subject(path, units=how.source_units, crop=how.crop)
+            subject = Subject(
+                path, how.source_keypoints, how.source_units, how.person, how.crop, "--person"
+            )
             asked = (how.rescale, how.remove_background, how.any_source)
             return read_source(subject, self._finder, *asked)
 
@@ -104,7 +111,8 @@ class Readings:
     def both(self, line: Line) -> Prepared:
         person, target = self.source(line.source), self.pose(line.pose)
         others = [self.source(path) for path in self._more]
-        return combine(person, target, self._pose(line.pose), self._how.rescale, others)
+        pose = self._pose(line.pose)
+        return combine(person, target, pose, self._how.rescale, others, self._say)
 
     def _pose(self, path: Path) -> Subject:
         return Subject(path, units=self._how.pose_units, crop=self._how.crop)
@@ -173,7 +181,8 @@ class Album:
 
     def _made_by(self, line: Line) -> str:
         """A digest of all that a picture depends on."""
-        files = [self._digest(path) for path in (line.source, line.pose, *self.more)]
+        joints = filter(None, [self.how.source_keypoints])
+        files = [self._digest(path) for path in (line.source, line.pose, *joints, *self.more)]
         how = replace(self.how, seed=self._seed(line))
         drawn_by = (self._weights, dict(self.pipe.scheduler.config), self.pipe.best_preset)
         return fingerprint(files, str(how), *drawn_by, self.pipe.config["fast_timesteps"])
@@ -290,7 +299,9 @@ class Album:
         written = []
         for person in dict.fromkeys(line.source for line in lines):
             names = [line.name for line in lines if line.source == person]
-            seeds = ", ".join(sorted({self._records[name]["seed"] for name in names}))
+            seeds = ", ".join(
+                map(str, sorted({int(self._records[name]["seed"]) for name in names}))
+            )
             path = self.folder / f"{person.stem}.gif"
             pictures = [Image.open(self.folder / name) for name in names]
             animate(pictures, f"each drawn alone, seed {seeds}", path)

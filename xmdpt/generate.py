@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from xmdpt.config import ConfigError
-from xmdpt.data.keypoints import draw_skeleton
+from xmdpt.data.keypoints import draw_skeleton, joint_names, missing
 from xmdpt.metrics.perceptual import STLPIPS
 from xmdpt.photos.framing import CANVAS, drop_outside, squash, unsquash
 from xmdpt.photos.joints import check_keypoints
@@ -141,9 +141,9 @@ def prepare(
     for framed in (person, *others, target):
         for remark in framed.remarks:
             say(f"note: {remark}")
-    prepared = combine(person, target, pose, rescale, others)
-    report_missing(prepared.keypoints, str(pose.path), say)
-    return prepared
+    assert target.keypoints is not None, "they were asked for"
+    report_missing(target.keypoints, str(pose.path), say)
+    return combine(person, target, pose, rescale, others, say)
 
 
 def read_source(
@@ -171,21 +171,31 @@ def read_pose(pose: Subject, finder: PeopleFinder) -> Framed:
 
 
 def combine(
-    person: Framed, target: Framed, pose: Subject, rescale: bool, others: Sequence[Framed] = ()
+    person: Framed,
+    target: Framed,
+    pose: Subject,
+    rescale: bool,
+    others: Sequence[Framed] = (),
+    say: Callable[[str], None] = print,
 ) -> Prepared:
     """Set what `read_source` and `read_pose` have read beside each other; raises PhotoError.
 
-    `others` are read from more photos of the same person.
+    `others` are read from more photos of the same person. `say` is told which joints leave the
+    picture in the source's proportions.
     """
     points = target.keypoints
     assert person.picture is not None and points is not None, "both were asked for"
     if rescale:
         assert person.keypoints is not None, "they were asked for"
         try:
-            points = rescale_pose(points, person.keypoints)
+            fitted = drop_outside(rescale_pose(points, person.keypoints), CANVAS)
         except ValueError as error:
             raise PhotoError(f"{pose.path}: {error}") from None
-        points = check_keypoints(drop_outside(points, CANVAS), pose.path)
+        lost = missing(fitted) & ~missing(points)
+        if lost.any():
+            names = joint_names(lost)
+            say(f"{pose.path}: outside the picture in the source's proportions: {names}")
+        points = check_keypoints(fitted, pose.path)
     more = tuple(other.picture for other in others if other.picture is not None)
     return Prepared(person.picture, points, more)
 

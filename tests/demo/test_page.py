@@ -1,5 +1,6 @@
 """The page of `xmdpt demo`, by requests to the running server and in a real browser."""
 
+import base64
 import io
 import itertools
 import json
@@ -23,13 +24,15 @@ pytest.importorskip("gradio", reason="the extra `demo` is not installed")
 
 import httpx
 
-from xmdpt.data.keypoints import JOINTS, missing
+from xmdpt.data.keypoints import JOINTS, draw_skeleton, missing
 from xmdpt.demo import page
 from xmdpt.demo.page import serve
 from xmdpt.demo.poses import parse_pose, pose_pictures, stored_poses
+from xmdpt.photos.framing import unsquash
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK
 from xmdpt.photos.people import PeopleFinder
+from xmdpt.photos.subjects import squash_points
 
 SECRET = "nobody reads this over the network"
 
@@ -151,6 +154,45 @@ def test_a_person_is_drawn_and_the_pictures_are_marked(client, photo):
             assert picture.size == (SIZE, round(SIZE * 1101 / 750))
     done, output = draw(client, pose, "draw", count=1, seed=None)  # a field that was emptied
     assert done and output["data"][0][0]["caption"] == "seed 0"
+
+
+def test_what_the_model_sees_is_shown(client, photo):
+    """The person at the model's size, and the same below the skeleton that it is given."""
+    pose = json.dumps(next(iter(stored_poses().values())))
+    done, output = call(client, "look", [None, pose], "look")
+    assert not done and "choose a photo" in output["error"]
+    take_source(client, upload(client, "me.png", photo.read_bytes()), "look")
+    done, output = call(client, "look", [None, pose], "look")
+    assert done, output
+    crop = np.asarray(Image.open(photo).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+    skeleton = draw_skeleton(squash_points(parse_pose(pose), SIZE), (SIZE, SIZE))
+    mixed = (0.3 * crop + 0.7 * skeleton).astype(np.uint8)
+    over = np.where(skeleton.any(axis=2, keepdims=True), mixed, crop)
+    for item, expected in zip(output["data"][0], (crop, over), strict=True):
+        content = client.get(urlsplit(item["image"]["url"]).path).content
+        shown = Image.open(io.BytesIO(content)).convert("RGB")
+        np.testing.assert_array_equal(shown, unsquash(Image.fromarray(expected)))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_photo_that_is_traced_changes_with_the_person(client, photo, tmp_path, wanted):
+    """If none is traced, the photo of a pose stays."""
+    session = f"trace {wanted}"
+    shown = []
+    for color in ((200, 30, 30), (30, 30, 200)):
+        draw_person(tmp_path / "me.png", tmp_path / "me.txt", color, 0)
+        file = upload(client, "me.png", (tmp_path / "me.png").read_bytes())
+        assert take_source(client, file, session)[0]
+        done, output = call(client, "retraced", [wanted, None], session)
+        assert done, output
+        shown.append(output["data"][0].get("props", {}).get("photo"))
+    if not wanted:
+        assert shown == [None, None]
+        return
+    for address, red in zip(shown, (True, False), strict=True):
+        content = base64.b64decode(address.removeprefix("data:image/jpeg;base64,"))
+        red_level, _, blue = np.asarray(Image.open(io.BytesIO(content)))[25, 22]
+        assert (red_level > blue) == red
 
 
 @pytest.mark.slow
@@ -385,11 +427,13 @@ def test_in_a_real_browser(address, photo, tmp_path, monkeypatch):
 
         browser.value("document.querySelectorAll('input[type=range]')[0].scrollIntoView()")
         browser.value("document.querySelector('#draw').click()")
+        browser.wait("document.querySelectorAll('#seen img').length == 2")
         browser.wait("document.querySelectorAll('#pictures img').length >= 2", 300)
         browser.wait("[...document.querySelectorAll('#pictures img')].every(i => i.naturalWidth)")
         browser.value("scrollTo(0, 0)")
         browser.screenshot(tmp_path / "page.png")
-    [pose] = poses
+    looked, pose = poses
+    np.testing.assert_array_equal(looked, pose, "what is shown as seen is what is drawn")
     np.testing.assert_allclose(pose[wrist], goal, atol=4)
     np.testing.assert_allclose(pose[0], start[0] + [20, -10])
     others = ~np.isin(np.arange(18), (0, wrist))
@@ -456,6 +500,8 @@ def test_the_editor_undoes_mirrors_saves_and_traces(address, photo, tmp_path):
         browser.upload("input[type=file]", photo)
         browser.wait("document.querySelector('#person img')?.naturalWidth")
         browser.value("document.querySelector('input[type=checkbox]').click()")
-        browser.wait(f"({NOW}) !== {json.dumps(first)}")
+        traced = browser.wait(f"({NOW}) !== {json.dumps(first)} && ({NOW})")
+        browser.value("document.querySelector('#render').click()")
+        browser.wait(f"({NOW}) !== {json.dumps(traced)}")  # another person is below the joints
         browser.screenshot(tmp_path / "phone.png")
     assert browser.problems == []

@@ -45,6 +45,14 @@ def body(scale=1.0, shift=(0.0, 0.0)) -> np.ndarray:
     return np.array(points, float) * scale + shift
 
 
+def long_legged(scale=1.0, shift=(0.0, 0.0), longer=1.5) -> np.ndarray:
+    """`body` with thighs and shins that are `longer` times as long."""
+    points = body()
+    for hip in (8, 11):
+        points[hip + 1 : hip + 3] = points[hip] + longer * (points[hip + 1 : hip + 3] - points[hip])
+    return points * scale + shift
+
+
 def points_out(frame, keypoints, size) -> np.ndarray:
     """The inverse of the frame's `points_in`."""
     scale = np.array([frame.width / size[1], frame.height / size[0]])

@@ -19,6 +19,13 @@ def test_a_folder_stands_for_the_files_in_it(tmp_path):
         files_in([tmp_path / "empty"])
 
 
+def test_the_frames_of_a_sequence_are_in_the_order_of_their_numbers(tmp_path):
+    names = ["a.txt", "step2.txt", "step10.txt", "step010b.txt", "²step.txt"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert [path.name for path in files_in([tmp_path], poses=True)] == names
+
+
 def test_every_person_in_every_pose(tmp_path):
     lines = every_pair([tmp_path / "me.jpg", tmp_path / "you.jpg"], [tmp_path / "sit.json"])
     assert [line.name for line in lines] == ["me_sit.png", "you_sit.png"]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from xmdpt.photos.people import PeopleFinder
 
 Units = Literal["pixels", "annotation"]
-ALONE = "works with one person and one pose only, and this asks for more"
+OF_THE_SOURCE = ("--source-keypoints", "--person")
+"""Options that are of one photo of a person, in however many poses."""
 
 
 def generate(
@@ -79,7 +80,11 @@ def generate(
         typer.Option("--remove-background", help="Paint white around the person of the source."),
     ] = False,
     rescale_pose: Annotated[
-        bool, typer.Option("--rescale-pose", help="Give the pose the source's limb lengths.")
+        bool,
+        typer.Option(
+            "--rescale-pose",
+            help="Give the pose the proportions of the source's body; its size and place stay.",
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32, help="Seed of the first picture.")] = 0,
     num: Annotated[
@@ -136,6 +141,7 @@ def generate(
     xmdpt generate --source me.jpg --pose dancer.jpg --out out.png --num 4 --sheet sheet.png,
     xmdpt generate --source me.jpg --source-keypoints me.json --pose dancer.json --out out.png,
     xmdpt generate --source me.jpg --source you.jpg --pose poses/ --out album,
+    xmdpt generate --source me.jpg --pose steps/ --rescale-pose --gif --out dance,
     xmdpt generate --source me.jpg --source back.jpg --same-person --pose dancer.json --out out.png,
     xmdpt generate --table pictures.csv --out album --json.
     """
@@ -146,7 +152,7 @@ def generate(
 
     how = How(
         seed, num, ranking, rescale_pose, remove_background, preset, steps, guidance_scale, crop,
-        source_units, pose_units, mark, any_source,
+        source_units, pose_units, mark, any_source, source_keypoints, person,
     )  # fmt: skip
     place = pick_device(device)
     alone = {
@@ -162,9 +168,8 @@ def generate(
             if gif:
                 raise BadInput("--gif needs several poses; this asks for one picture")
             _draw_one([*source, *more], pose[0], alone, out, how, weights, finder, answer)
-        elif given := [flag for flag, value in alone.items() if value is not None]:
-            raise BadInput(f"{given[0]} {ALONE}")
         else:
+            _refuse_alone([flag for flag, value in alone.items() if value is not None], source)
             _draw_many(source, more, pose, table, out, how, weights, finder, gif, answer)
 
 
@@ -179,6 +184,16 @@ def _one_person(source: Sequence[Path], alone: dict[str, Any]) -> tuple[list[Pat
     if len(photos) < 2:
         raise BadInput("--same-person takes two photos or more: --source again, or a folder")
     return photos[:1], photos[1:]
+
+
+def _refuse_alone(given: Sequence[str], source: Sequence[Path]) -> None:
+    """Raise BadInput for options that are of one picture, where many are asked for."""
+    one_photo = len(source) == 1 and not source[0].is_dir()
+    for flag in given:
+        of_source = flag in OF_THE_SOURCE
+        if not (of_source and one_photo):
+            what = "one person" if of_source else "one person and one pose"
+            raise BadInput(f"{flag} works with {what} only, and this asks for more")
 
 
 def _is_one(source: Sequence[Path], pose: Sequence[Path], table: Path | None) -> bool:

@@ -4,6 +4,7 @@ import base64
 import json
 from importlib.resources import files
 from io import BytesIO
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -34,6 +35,19 @@ def as_address(picture: Image.Image | None) -> str:
     content = BytesIO()
     picture.convert("RGB").save(content, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def traced(wanted: bool, source: Image.Image | None) -> gr.HTML:
+    """The editor with the person's photo below the joints, or without."""
+    return gr.HTML(photo=as_address(source) if wanted else "")
+
+
+def retraced(wanted: bool, source: Image.Image | None) -> gr.HTML | dict[str, Any]:
+    """The editor when the person has changed: another photo, if it is the person's that is traced.
+
+    If not, a photo that the pose was taken from stays.
+    """
+    return traced(wanted, source) if wanted else gr.skip()
 
 
 def pose_editor(joints: list[list[int]]) -> gr.HTML:

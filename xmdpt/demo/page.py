@@ -21,11 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmdpt.config import MIN_STEPS, ConfigError
 from xmdpt.data.pairs import SUFFIXES as PICTURES
-from xmdpt.demo.editor import as_address, pose_editor
+from xmdpt.demo.editor import as_address, pose_editor, retraced, traced
 from xmdpt.demo.poses import parse_pose, pose_pictures, stored_poses
 from xmdpt.generate import Prepared, draw
 from xmdpt.people.dataset import identity, render_person
-from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH, squash
+from xmdpt.photos.check import skeleton_over
+from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH, squash, unsquash
 from xmdpt.photos.joints import SUFFIXES
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import save_picture
@@ -135,6 +136,13 @@ def _errors_shown() -> Iterator[None]:
         raise gr.Error(message, duration=None, print_exception=False) from None
 
 
+def _prepared(source: Image.Image | None, pose: str) -> Prepared:
+    """The person and the pose of the page; raises PhotoError where one cannot be used."""
+    if source is None:
+        raise PhotoError("choose a photo of the person first")
+    return Prepared(source, parse_pose(pose))
+
+
 def _without_folders(message: str) -> str:
     folders = re.escape(os.environ["GRADIO_TEMP_DIR"]) + r"/(\w+/)?"
     return re.sub(folders, "", message)
@@ -191,6 +199,14 @@ class Studio:
         joints = json.dumps(np.rint(framed.keypoints).astype(int).tolist())
         return gr.HTML(joints, photo=as_address(framed.picture))
 
+    def look(self, source: Image.Image | None, pose: str) -> list[tuple[Image.Image, str]]:
+        """What the model sees at its size: the person, and the pose, here drawn over them."""
+        with _errors_shown():
+            prepared = _prepared(source, pose)
+        crop, joints = prepared.source_at(self.pipe.size), prepared.keypoints_at(self.pipe.size)
+        seen = {"the person": crop, "the pose over the person": skeleton_over(crop, joints)}
+        return [(unsquash(Image.fromarray(one)), name) for name, one in seen.items()]
+
     def draw(
         self,
         source: Image.Image | None,
@@ -204,8 +220,7 @@ class Studio:
     ) -> tuple[list[tuple[str, str]], str]:
         """Draw; returns the gallery, best first, and the best picture's file. All are marked."""
         with _errors_shown():
-            if source is None:
-                raise PhotoError("choose a photo of the person first")
+            prepared = _prepared(source, pose)
             count, steps = int(count), int(steps)
             allowed = (0, *range(MIN_STEPS, MAX_STEPS + 1))
             if not (1 <= count <= MAX_PICTURES and steps in allowed):
@@ -218,7 +233,7 @@ class Studio:
             total = plan(preset, self.pipe.scheduler, steps or None, learned).steps
             drawn = draw(
                 self.pipe,
-                Prepared(source, parse_pose(pose)),
+                prepared,
                 range(first, first + count),
                 preset=preset,
                 num_inference_steps=steps or None,
@@ -269,11 +284,6 @@ def _person_column(studio: Studio) -> gr.State:
     return source
 
 
-def _traced(wanted: bool, source: Image.Image | None) -> gr.HTML:
-    """The editor with the person's photo below the joints, or without."""
-    return gr.HTML(photo=as_address(source) if wanted else "")
-
-
 def _pose_column(studio: Studio, source: gr.State) -> gr.HTML:
     """Stored poses, upload of a pose, and the editor, which is returned."""
     poses = stored_poses()
@@ -298,7 +308,8 @@ def _pose_column(studio: Studio, source: gr.State) -> gr.HTML:
         return gr.HTML(json.dumps(poses[names[picked.index]]))
 
     chosen.select(start_from, None, editor, **PRIVATE)
-    trace.input(_traced, [trace, source], editor, **PRIVATE)
+    trace.input(traced, [trace, source], editor, **PRIVATE)
+    source.change(retraced, [trace, source], editor, **PRIVATE)
     given = [upload.upload, person.submit]
     gr.on(given, studio.take_pose, [upload, person], editor, api_name="pose")
     return editor
@@ -322,10 +333,15 @@ def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML) -> None:
             buttons=["download"], elem_id="pictures", interactive=False,
         )  # fmt: skip
         file = gr.File(label="Download", interactive=False, height=80)
+        seen = gr.Gallery(
+            label="What the model sees", columns=2, height=260, object_fit="contain",
+            allow_preview=False, interactive=False, buttons=[], format="png", elem_id="seen",
+        )  # fmt: skip
         gr.Markdown("Every picture is marked as generated. Ask people before you draw them.")
     inputs = [source, editor, seed, count, preset, steps, guidance]
     one: dict[str, Any] = {"concurrency_limit": 1, "api_name": "draw"}
-    button.click(studio.draw, inputs, [gallery, file], **one)
+    looked = button.click(studio.look, [source, editor], seen, **PRIVATE)
+    looked.success(studio.draw, inputs, [gallery, file], **one)
 
 
 @contextmanager

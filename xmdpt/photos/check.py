@@ -100,12 +100,12 @@ def check_pose(subject: Subject, finder: PeopleFinder) -> Checked:
     pixels = points * scale + [framed.frame.left, framed.frame.top]
     pixels[missing(points)] = -1
     width = max(round(photo.width * SIDE / photo.height), 1)
-    left = _over(
+    left = skeleton_over(
         np.array(photo.resize((width, SIDE), Image.Resampling.BICUBIC)),
         whole.points_in(pixels, (SIDE, width)),
     )
     square = squash(framed.picture or photo, SIDE)
-    right = _over(square, squash_points(points, SIDE))
+    right = skeleton_over(square, squash_points(points, SIDE))
     there = pixels[~missing(pixels)]
     (x0, y0), (x1, y1) = there.min(axis=0).tolist(), there.max(axis=0).tolist()
     return Checked(
@@ -133,7 +133,8 @@ def check_poses(
     return found, bad
 
 
-def _over(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+def skeleton_over(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The pose, joints (18, 2), drawn over a picture, both uint8 (H, W, 3)."""
     skeleton = draw_skeleton(points, picture.shape[:2])
     mixed = (SHOWN * picture + (1 - SHOWN) * skeleton).astype(np.uint8)
     over: np.ndarray = np.where(skeleton.any(axis=2, keepdims=True), mixed, picture)

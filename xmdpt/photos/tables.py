@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Line(BaseModel):
 def files_in(paths: Sequence[Path], poses: bool = False) -> list[Path]:
     """Each path, and in place of a folder the pictures in it, with `poses` key points too.
 
+    Files of a folder are sorted by name, and numbers in names by their size.
     Raises PhotoError for a folder without any.
     """
     endings = (*SUFFIXES, *(joints.SUFFIXES if poses else ()))
@@ -41,11 +43,17 @@ def files_in(paths: Sequence[Path], poses: bool = False) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(one for one in path.glob("[!.]*") if one.suffix.lower() in endings)
+        inside = [one for one in path.glob("[!.]*") if one.suffix.lower() in endings]
         if not inside:
             raise PhotoError(f"{path}: holds no {', '.join(endings)}")
-        found += inside
+        found += sorted(inside, key=_by_number)
     return found
+
+
+def _by_number(path: Path) -> tuple[list[str | int], str]:
+    """A key that puts frame2 before frame10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], path.name
 
 
 def every_pair(sources: Sequence[Path], poses: Sequence[Path]) -> list[Line]:
