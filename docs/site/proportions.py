@@ -2,7 +2,7 @@
 
     python docs/site/proportions.py
 
-writes docs/pictures/proportions.jpg with the weights that ship: minutes on one core.
+writes docs/pictures/proportions.jpg with the bundled weights: minutes on one core.
 """
 
 from dataclasses import replace
