@@ -199,13 +199,13 @@ class Studio:
         joints = json.dumps(np.rint(framed.keypoints).astype(int).tolist())
         return gr.HTML(joints, photo=as_address(framed.picture))
 
-    def look(self, source: Image.Image | None, pose: str) -> list[tuple[Image.Image, str]]:
-        """What the model sees at its size: the person, and the pose, here drawn over them."""
+    def look(self, source: Image.Image | None, pose: str) -> Image.Image:
+        """What the model sees at its size: the person and, here over the person, the pose."""
         with _errors_shown():
             prepared = _prepared(source, pose)
         crop, joints = prepared.source_at(self.pipe.size), prepared.keypoints_at(self.pipe.size)
-        seen = {"the person": crop, "the pose over the person": skeleton_over(crop, joints)}
-        return [(unsquash(Image.fromarray(one)), name) for name, one in seen.items()]
+        both = [unsquash(Image.fromarray(one)) for one in (crop, skeleton_over(crop, joints))]
+        return Image.fromarray(np.hstack(both))
 
     def draw(
         self,
@@ -333,9 +333,9 @@ def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML) -> None:
             buttons=["download"], elem_id="pictures", interactive=False,
         )  # fmt: skip
         file = gr.File(label="Download", interactive=False, height=80)
-        seen = gr.Gallery(
-            label="What the model sees", columns=2, height=260, object_fit="contain",
-            allow_preview=False, interactive=False, buttons=[], format="png", elem_id="seen",
+        seen = gr.Image(
+            label="What the model sees", height=280,
+            interactive=False, buttons=[], format="png", elem_id="seen",
         )  # fmt: skip
         gr.Markdown("Every picture is marked as generated. Ask people before you draw them.")
     inputs = [source, editor, seed, count, preset, steps, guidance]

@@ -17,7 +17,7 @@ from xmdpt.config import ConfigError
 from xmdpt.support.network import answers, shown
 
 Loaded = TypeVar("Loaded")
-UNREADABLE = (OSError, SafetensorError, UnpicklingError, RuntimeError, ValueError, KeyError)
+LOADING_ERRORS = (OSError, SafetensorError, UnpicklingError, RuntimeError, ValueError, KeyError)
 """What libraries make of weights that are missing, damaged, or more than weights."""
 
 
@@ -62,7 +62,7 @@ def load_pretrained(load: Callable[[str], Loaded], name: str, setting: str) -> L
         return load(name)
     except ConfigError:
         raise
-    except UNREADABLE as error:
+    except LOADING_ERRORS as error:
         if local:
             raise ConfigError(
                 f"{setting}: {name} holds no readable weights ({reason(error)}); copy it again"
