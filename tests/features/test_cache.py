@@ -227,11 +227,11 @@ def test_an_error_of_a_process_says_what_it_says_alone(data, names, encoders, tm
 def test_a_process_that_is_killed_is_said_and_the_next_call_goes_on(
     data, names, encoders, tmp_path, folder
 ):
-    target, two = tmp_path / "features", {"shard_size": 4, "processes": 2}
+    target, write = tmp_path / "features", partial(cache_features, shard_size=4)
     with pytest.raises(DataError, match=r"was killed \(.*SIGKILL.*\), .* goes on from"):
-        cache_features(target, names, data, encoders, SETTINGS, die_in_the_second, **two)
+        write(target, names, data, encoders, SETTINGS, die_in_the_second, processes=2)
     assert not target.exists()
-    cache_features(target, names, data, encoders, SETTINGS, iter, **two)
+    write(target, names, data, encoders, SETTINGS, iter)
     assert files(target) == files(folder)
 
 
