@@ -173,7 +173,7 @@ def _remount(place: Path, options: str) -> None:
 
 def full(stage: str, world: Path, place: Path, wanted: Reference, rng: random.Random) -> Trial:
     """The disk is full at a random size; with more space the same call goes on."""
-    needed = sum((world / "wanted" / stage / "out" / name).stat().st_size for name in wanted.files)
+    needed = sum((world / "wanted" / stage / name).stat().st_size for name in wanted.files)
     needed /= 2**20
     with small_disk(place, max(0.05, rng.uniform(0.05, 0.9) * needed)):
         first = carry_out(stage, world, place)
