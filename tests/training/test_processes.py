@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -131,20 +132,26 @@ def ended(project: Path, kind: str, step: int) -> tuple[str, float]:
     return done.stderr, seconds
 
 
+ENDS = {
+    "kill": ("Signal 9 (SIGKILL) received", 60),
+    # The others end after 20 s; torchrun gives what is frozen 30 more before it kills it.
+    "stop": ("error: process 1 has not been heard of for", 90),
+    "sleep": ("error: process 1 hangs: the others have waited", 60),
+}
+"""How process 1 ends or hangs -> what is said of it, and in how many seconds all must end."""
+
+
+@pytest.fixture(scope="module")
+def ends(project):
+    """What came of each kind, all at once, since most of it is waiting."""
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(ENDS, pool.map(lambda kind: ended(project, kind, 20), ENDS), strict=True))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "named", "most"),
-    [
-        ("kill", "Signal 9 (SIGKILL) received", 60),
-        # The others end after 20 s; torchrun gives what is frozen 30 more before it kills it.
-        ("stop", "error: process 1 has not been heard of for", 90),
-        ("sleep", "error: process 1 hangs: the others have waited", 60),
-    ],
-)
-def test_a_process_that_is_gone_or_hangs_ends_the_others_within_a_minute(
-    project, one, kind, named, most
-):
-    said, seconds = ended(project, kind, 20)
+@pytest.mark.parametrize("kind", ENDS)
+def test_a_process_that_is_gone_or_hangs_ends_the_others_within_a_minute(project, one, ends, kind):
+    (said, seconds), (named, most) = ends[kind], ENDS[kind]
     assert named in said
     assert seconds < most
     train(project, f"of_{kind}", 2)
