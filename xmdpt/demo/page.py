@@ -204,7 +204,10 @@ class Studio:
         with _errors_shown():
             prepared = _prepared(source, pose)
         crop, joints = prepared.source_at(self.pipe.size), prepared.keypoints_at(self.pipe.size)
-        both = [unsquash(Image.fromarray(one)) for one in (crop, skeleton_over(crop, joints))]
+        both = [
+            np.asarray(unsquash(Image.fromarray(one)))
+            for one in (crop, skeleton_over(crop, joints))
+        ]
         return Image.fromarray(np.hstack(both))
 
     def draw(
