@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from xmdpt.metrics.contrasts import contrast, holm, jackknife_values
+from xmdpt.metrics.contrasts import contrast, holm, jackknife_values, seed_interval
 
 ROWS, PEOPLE = 8, 60
 
@@ -60,6 +60,16 @@ def test_a_detectable_difference_is_detected_four_times_in_five():
     effects = [0, size, *[0] * (ROWS - 2)]
     found = [contrast(made(rng, 3, effects), 1, 0).interval()[0] > 0 for _ in range(600)]
     assert np.mean(found) == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_further_seed_falls_into_its_interval():
+    rng = np.random.default_rng(3)
+    inside = []
+    for _ in range(800):
+        scores = made(rng, 5, np.zeros(ROWS))
+        low, high = seed_interval(scores[:, :4], 3)
+        inside.append(low <= scores[3, 4].mean() <= high)
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.025)
 
 
 def test_without_spread_over_seeds_it_is_the_paired_t_test():

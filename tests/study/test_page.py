@@ -12,6 +12,7 @@ from xmdpt.study.design import load_design
 from xmdpt.study.figures import draw_figures
 from xmdpt.study.findings import (
     find,
+    foretold,
     gain_so_far,
     papers_gain,
     relative,
@@ -112,6 +113,25 @@ def test_before_all_seeds_are_there_gains_are_of_those_that_both_rows_have(found
     ssim = DESIGN.claims["longer_ssim"]
     assert gain_so_far(found, ssim, [0]) == pytest.approx(0, abs=4), "the larger is better"
     assert shared_seeds(found, DESIGN.claims["size_l_b"]) == [*DESIGN.seeds[:-1]]
+
+
+def test_a_further_seed_stands_beside_its_interval_and_decides_nothing(folder, found, tmp_path):
+    assert not foretold(found) and "not in the study" not in page(found, ())
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    scores = made("base_b", 7, np.random.default_rng(7))
+    scores["means"]["ssim"] = [*(0.5 * np.array(scores["means"]["ssim"]))]  # far from all others
+    write_scores(tmp_path / "runs/base_b-7.json", {"commit": "c" * 40, "samples": 1} | scores)
+    further = find(DESIGN, tmp_path / "runs")
+    by_metric = {one.metric: one for one in foretold(further)}
+    assert {one.row for one in by_metric.values()} == {"base_b"} and len(by_metric) == len(BEST)
+    assert not by_metric["ssim"].inside and by_metric["ssim"].value < 0.5
+    low, high = by_metric["st_lpips"].interval
+    assert by_metric["st_lpips"].inside and low < 0.1 < high
+    text = page(further, ())
+    assert "6 of 7 scores lie" in text and f"**{by_metric['ssim'].value:.3f}**" in text
+    assert verdict_rows(further) == verdict_rows(found), "the claims are judged as before"
+    before, _, _ = text.partition("## Seeds that were not in the study")
+    assert before.strip() == page(found, ()).strip()
 
 
 def test_trends_compare_maskings_where_all_rows_are_there(found):

@@ -89,6 +89,25 @@ def contrast(scores: np.ndarray, first: int, second: int) -> Contrast:
     )
 
 
+def seed_interval(scores: np.ndarray, row: int, level: float = 0.95) -> tuple[float, float]:
+    """Return where the mean of a further seed of a row of scores (R, S, U) should fall.
+
+    This prediction interval is for the same people, and wider than the interval of the mean.
+    """
+    from scipy import stats
+
+    rows, seeds, _ = scores.shape
+    means = scores.mean(axis=2)
+    square, freedom = _seed_square(scores)
+    shared = rows * float(means.mean(axis=0).var(ddof=1))  # the mean square of the seeds
+    parts = ((shared / rows, seeds - 1), ((rows - 1) / rows * square, freedom))
+    variance = sum(value for value, _ in parts)
+    effective = variance**2 / sum(value**2 / count for value, count in parts) if variance else 1.0
+    reach = float(stats.t.ppf((1 + level) / 2, effective)) * np.sqrt(variance * (1 + 1 / seeds))
+    middle = float(means[row].mean())
+    return middle - reach, middle + reach
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for their number (Holm, 1979).
 

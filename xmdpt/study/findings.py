@@ -7,10 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from xmdpt.metrics.contrasts import seed_interval
 from xmdpt.metrics.labels import METRICS
 from xmdpt.study.design import Claim, Design
 from xmdpt.study.scores import Drawings, read_drawings, scores_of
-from xmdpt.study.verdicts import BASE, JUDGED_BY, PERFECT, Scores, Verdict, gain_of, judge
+from xmdpt.study.verdicts import (
+    BASE,
+    JUDGED_BY,
+    PERFECT,
+    Scores,
+    Verdict,
+    gain_of,
+    judge,
+    own_weights,
+)
 
 SHOWN = ("st_lpips", "fd_effnet", "kd_effnet", "silhouette_iou", "ssim", "psnr", "sharpness")
 """The metrics of the table of rows."""
@@ -18,19 +28,31 @@ SHOWN = ("st_lpips", "fd_effnet", "kd_effnet", "silhouette_iou", "ssim", "psnr",
 
 @dataclass(frozen=True)
 class Findings:
-    """All that the page says: verdicts by claim, scores by metric, and the drawings' records."""
+    """All that the page says: verdicts by claim, scores by metric, and the drawings' records.
+
+    `further` has, by seed, the scores of drawings with seeds that are not of the design. They
+    decide nothing, and `records` lacks them.
+    """
 
     design: Design
     scores: Mapping[str, Scores]
     verdicts: Mapping[str, Verdict]
     records: Drawings
+    further: Mapping[int, Mapping[str, Scores]]
 
 
 def find(design: Design, runs: Path) -> Findings:
     """Read all scores in `runs`, and judge."""
-    records = read_drawings(runs)
+    drawings = read_drawings(runs)
+    seeds = {seed for own in drawings.values() for seed in own} - {*design.seeds}
+    further = {seed: scores_of(drawings, runs, SHOWN, [seed]) for seed in sorted(seeds)}
+    records = {
+        row: known
+        for row, own in drawings.items()
+        if (known := {seed: one for seed, one in own.items() if seed in design.seeds})
+    }
     scores = scores_of(records, runs, SHOWN, design.seeds)
-    return Findings(design, scores, judge(design, scores), records)
+    return Findings(design, scores, judge(design, scores), records, further)
 
 
 def relative(value: float, scores: Scores, metric: str) -> float:
@@ -76,6 +98,39 @@ def gain_so_far(found: Findings, claim: Claim, seeds: Sequence[int]) -> float:
     )
     gain = better - worse if METRICS[metric].higher else worse - better
     return 100 * gain / abs(base - PERFECT[metric])
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """A metric of a row with a further seed, and where the seeds of the design predict it."""
+
+    row: str
+    seed: int
+    metric: str
+    value: float
+    interval: tuple[float, float]
+
+    @property
+    def inside(self) -> bool:
+        """Whether the value is in its interval."""
+        low, high = self.interval
+        return low <= self.value <= high
+
+
+def foretold(found: Findings) -> list[Foretold]:
+    """Further seeds against their 95 % prediction intervals, for finished rows with own weights."""
+    tried = []
+    for seed, by_metric in found.further.items():
+        for metric, further in by_metric.items():
+            known = found.scores[metric]
+            rows = own_weights(found.design, known)
+            values = known.values[[known.rows.index(row) for row in rows]]
+            tried += [
+                Foretold(row, seed, metric, further.mean(row), seed_interval(values, index))
+                for index, row in enumerate(rows)
+                if row in further.rows
+            ]
+    return tried
 
 
 def trend_rows(found: Findings) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from xmdpt.study.findings import (
     SHOWN,
     Findings,
     find,
+    foretold,
     gain_so_far,
     mean_over_seeds,
     papers_gain,
@@ -126,6 +127,30 @@ def score_rows(found: Findings) -> list[dict[str, str]]:
     return rows
 
 
+def foretold_rows(found: Findings) -> list[dict[str, str]]:
+    """The table of further seeds: each metric with its interval, in bold where it lies outside."""
+    rows: dict[tuple[str, int], dict[str, str]] = {}
+    for one in foretold(found):
+        value, low, high = (_shown(one.metric, number) for number in (one.value, *one.interval))
+        value = value if one.inside else f"**{value}**"
+        row = rows.setdefault((one.row, one.seed), {"row": f"`{one.row}`", "seed": str(one.seed)})
+        row[METRICS[one.metric].label] = f"{value} ({low} to {high})"
+    return [*rows.values()]
+
+
+def _further(found: Findings) -> list[str]:
+    """The section on seeds that are not of the design; nothing where there are none."""
+    if not (rows := foretold_rows(found)):
+        return []
+    inside = [one.inside for one in foretold(found)]
+    return [
+        "## Seeds that were not in the study",
+        f"{sum(inside)} of {len(inside)} scores lie in the 95 % prediction interval that the "
+        "study's seeds give for one more seed (in brackets; bold: outside). They decide nothing.",
+        _table(rows),
+    ]
+
+
 def _without(row: Mapping[str, str], *names: str) -> dict[str, str]:
     return {name: value for name, value in row.items() if name not in names}
 
@@ -186,6 +211,7 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
         "Means over seeds, ± the standard deviation between seeds. Core-minutes are of the longest "
         "training of a row: one that was interrupted may count only what came after.",
         _table(score_rows(found)),
+        *_further(found),
     ]
     return "\n\n".join(parts) + "\n"
 

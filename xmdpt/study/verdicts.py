@@ -52,6 +52,11 @@ class Verdict:
     reason: str = ""
 
 
+def own_weights(design: Design, scores: Scores) -> list[str]:
+    """The rows whose weights were trained for them: not those that base_b's weights draw too."""
+    return [row for row in scores.rows if row not in design.same_weights]
+
+
 def gain_of(
     design: Design, scores: Mapping[str, Scores], better: str, worse: str, metric: str
 ) -> Contrast:
@@ -65,7 +70,7 @@ def gain_of(
     if {better, worse} <= one_network:
         family = [row for row in of_metric.rows if row in one_network]
     else:
-        family = [row for row in of_metric.rows if row not in design.same_weights]
+        family = own_weights(design, of_metric)
     values = of_metric.values[[of_metric.rows.index(row) for row in family]]
     sides = (family.index(better), family.index(worse))
     first, second = sides if METRICS[metric].higher else sides[::-1]
