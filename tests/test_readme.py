@@ -89,10 +89,13 @@ def test_the_page_opens(clone):
     pytest.importorskip("gradio")
     [words] = [words for words in commands() if words == ["xmdpt", "demo"]]
     page = subprocess.Popen(
-        [sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True, cwd=clone
-    )
+        [sys.executable, "-X", "faulthandler", "-m", *words],
+        stdout=subprocess.PIPE, text=True, cwd=clone,
+    )  # fmt: skip
     try:
         assert page.stdout.readline().startswith("open http://127.0.0.1:")
-    finally:
         page.send_signal(signal.SIGINT)
         assert page.wait(60) == 0
+    finally:
+        if page.poll() is None:
+            page.send_signal(signal.SIGABRT)  # says what every thread is doing

@@ -27,8 +27,7 @@ def demo(
     Example: xmdpt demo --port 8000.
     """
     import signal
-    import threading
-    from contextlib import suppress
+    from queue import SimpleQueue
 
     try:
         with without_collecting():
@@ -45,12 +44,15 @@ def demo(
     with one_line(DataError):
         finder = PeopleFinder(detector, pose_estimator, device=place, person_score=person_score)
         pipe = load_pipeline(weights, place)
-    for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # so that nothing is left behind
-        signal.signal(getattr(signal, name), signal.default_int_handler)
+    # Not KeyboardInterrupt: raised while an object is being deleted it is lost, and the page stays.
+    # So that nothing is left behind, the other ways to end it do the same.
+    notices: SimpleQueue[int] = SimpleQueue()
+    for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), lambda number, _: notices.put(number))
     try:
-        with suppress(KeyboardInterrupt), serve(pipe, finder, host, port) as address:
+        with serve(pipe, finder, host, port) as address:
             print(f"open {address} (Ctrl-C stops it)", flush=True)
-            threading.Event().wait()
+            notices.get()
     except OSError as error:
         reason = str(error).partition(". ")[0]
         raise BadInput(f"{reason}; choose another --host or --port") from None
