@@ -222,15 +222,19 @@ def _draw_one(
     from xmdpt.photos.marking import check_writable, save_picture
     from xmdpt.photos.subjects import Subject
 
-    source_keypoints, pose_keypoints, person, pose_person, sheet = alone.values()
-    given = [path for path in (*photos, pose, source_keypoints, pose_keypoints) if path]
+    pose_keypoints, sheet = alone["--pose-keypoints"], alone["--sheet"]
+    given = [path for path in (*photos, pose, how.source_keypoints, pose_keypoints) if path]
     for path in [out] if sheet is None else [out, sheet]:
         check_writable(path, given)
         check_file(path)
         given.append(path)
     drawn = generate(
-        Subject(photos[0], source_keypoints, how.source_units, person, how.crop, "--person"),
-        Subject(pose, pose_keypoints, how.pose_units, pose_person, how.crop, "--pose-person"),
+        Subject(
+            photos[0], how.source_keypoints, how.source_units, how.person, how.crop, "--person"
+        ),
+        Subject(
+            pose, pose_keypoints, how.pose_units, alone["--pose-person"], how.crop, "--pose-person"
+        ),
         weights=weights,
         seeds=range(how.seed, how.seed + how.num),
         ranking=how.ranking,
