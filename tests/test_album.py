@@ -202,6 +202,19 @@ def test_one_person_with_joints_in_many_poses(folder, pipe, files, monkeypatch, 
         assert f"drew {drawn}, found {3 - drawn} already" in capsys.readouterr().out
 
 
+def test_poses_in_one_frame_are_drawn_anew_when_one_is_added(files, pipe):
+    def drawn():
+        lines = every_pair([files / "me.png"], files_in([files / "poses"], True))
+        return album(files, pipe, one_frame=True).draw(lines, list).drawn
+
+    assert (drawn(), drawn()) == (3, 0)
+    first = (files / "out/me_p0.png").read_bytes()
+    np.savetxt(files / "poses/p3.txt", body(2, (500, 0)))
+    (files / "poses/p9.txt").write_text("nonsense")
+    assert drawn() == 4, "the frame is wider"
+    assert (files / "out/me_p0.png").read_bytes() != first
+
+
 def test_the_caption_of_an_animation_names_its_seeds_by_size(files, pipe, monkeypatch):
     said = []
     monkeypatch.setattr("xmdpt.album.animate", lambda pictures, caption, path: said.append(caption))
@@ -236,3 +249,5 @@ def test_a_missing_flag_is_named(files, monkeypatch, capsys):
     assert "--pose is missing" in capsys.readouterr().err
     assert xmdpt(monkeypatch, *words, "--pose", files / "poses/p0.txt", "--gif") == 2
     assert "--gif needs several poses" in capsys.readouterr().err
+    assert xmdpt(monkeypatch, *words, "--pose", files / "poses/p0.txt", "--one-frame") == 2
+    assert "--one-frame needs several poses" in capsys.readouterr().err

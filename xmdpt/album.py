@@ -9,8 +9,8 @@
 """
 
 import csv
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -34,11 +34,12 @@ from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import save_picture
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.sheets import Cell, animate, grid
-from xmdpt.photos.subjects import Framed, Subject, report_missing
+from xmdpt.photos.subjects import Framed, Subject, in_one_frame, report_missing
 from xmdpt.photos.tables import Line
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.presets import Preset
 from xmdpt.support.files import atomic_path, file_digest, fingerprint
+from xmdpt.support.hub import weights_key
 
 TABLE = "pictures.csv"
 COLUMNS = ("source", "pose", "out", "seed", "closeness", "made_by")
@@ -67,6 +68,8 @@ class How:
     any_source: bool = False
     source_keypoints: Path | None = None
     person: int | None = None
+    one_frame: bool = False
+    """All poses are of one camera; see `in_one_frame`."""
 
 
 class Readings:
@@ -107,6 +110,14 @@ class Readings:
             return framed
 
         return self._once(self._poses, path, read)
+
+    def in_one_frame(self, paths: Iterable[Path]) -> None:
+        """Frame these poses together, but for those that cannot be used."""
+        for path in paths:
+            with suppress(PhotoError):
+                self.pose(path)
+        usable = {path: one for path, one in self._poses.items() if isinstance(one, Framed)}
+        self._poses |= in_one_frame(usable)
 
     def both(self, line: Line) -> Prepared:
         person, target = self.source(line.source), self.pose(line.pose)
@@ -166,15 +177,12 @@ class Album:
         self.folder, self.pipe, self.how, self.more = folder, pipe, how, more
         self._digest = cache(file_digest)  # a file stands in many lines
         self._readings = Readings(how, finder, say, more)
+        self._together: tuple[Path, ...] = ()
         self._records = {row["out"]: row for row in _read_records(folder / TABLE)}
 
     @cached_property
     def _weights(self) -> str:
-        digest = hashlib.sha256()
-        for network in (self.pipe.transformer, self.pipe.vae):
-            for tensor in network.state_dict().values():
-                digest.update(tensor.float().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        return weights_key((self.pipe.transformer, self.pipe.vae))
 
     def _seed(self, line: Line) -> int:
         return self.how.seed if line.seed is None else line.seed
@@ -182,7 +190,8 @@ class Album:
     def _made_by(self, line: Line) -> str:
         """A digest of all that a picture depends on."""
         joints = filter(None, [self.how.source_keypoints])
-        files = [self._digest(path) for path in (line.source, line.pose, *joints, *self.more)]
+        named = (line.source, line.pose, *joints, *self.more, *self._together)
+        files = [self._digest(path) for path in named]
         how = replace(self.how, seed=self._seed(line))
         drawn_by = (self._weights, dict(self.pipe.scheduler.config), self.pipe.best_preset)
         return fingerprint(files, str(how), *drawn_by, self.pipe.config["fast_timesteps"])
@@ -212,6 +221,10 @@ class Album:
         `progress` is given the batches and passes them on. Raises PhotoError before anything is
         drawn where another file has the name of a picture.
         """
+        if self.how.one_frame:
+            poses = dict.fromkeys(line.pose for line in lines)
+            self._together = tuple(path for path in poses if path.is_file())
+            self._readings.in_one_frame(self._together)
         result = Result()
         waiting: list[Line] = []
         for line in lines:

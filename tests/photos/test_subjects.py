@@ -1,5 +1,7 @@
 """From a file to a framed person: crops, several people, backgrounds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.people import SIZE, NoFinder, body, points_out
@@ -7,7 +9,14 @@ from PIL import Image
 
 from xmdpt.photos.framing import CANVAS, whole_frame
 from xmdpt.photos.loading import PhotoError
-from xmdpt.photos.subjects import Subject, find_pose, read_photo_subject, squash_points
+from xmdpt.photos.subjects import (
+    Subject,
+    find_pose,
+    in_one_frame,
+    read_keypoints_subject,
+    read_photo_subject,
+    squash_points,
+)
 
 
 class TwoPeople(NoFinder):
@@ -35,6 +44,26 @@ def test_a_large_photo_is_cut_to_the_person(tmp_path):
     framed = read_photo_subject(whole, NoFinder(), want_keypoints=True)
     assert framed.frame == whole_frame((1000, 600))
     np.testing.assert_allclose(points_out(framed.frame, framed.keypoints, CANVAS), points)
+
+
+def test_poses_of_one_camera_keep_their_place_and_size_in_one_frame(tmp_path):
+    standing, jumping = body(1, (400, 200)), body(1, (460, 120))
+    jumping[[4, 7], 1] -= 200  # both hands go up
+    jumping[10] = -1
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for path, points in zip(paths, (standing, jumping), strict=True):
+        np.savetxt(path, points)
+    own = {path: read_keypoints_subject(Subject(path)) for path in paths}
+    assert len({np.ptp(one.keypoints[[0, 13]], axis=0)[1] for one in own.values()}) == 2
+    first, second = in_one_frame(own).values()
+    assert first.frame == second.frame
+    for one, points in ((first, standing), (second, jumping)):
+        np.testing.assert_allclose(points_out(one.frame, one.keypoints, CANVAS), points)
+        seen = one.keypoints[one.keypoints[:, 0] >= 0]
+        assert (seen >= 0).all() and (seen < CANVAS[::-1]).all()
+    assert (second.keypoints[10] == -1).all()
+    whole = {path: replace(one, frame=whole_frame((750, 1101))) for path, one in own.items()}
+    assert in_one_frame(whole) == whole, "framed alike already"
 
 
 def test_of_several_people_on_a_framed_photo_one_is_taken(tmp_path):

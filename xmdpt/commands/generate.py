@@ -98,6 +98,13 @@ def generate(
     gif: Annotated[
         bool, typer.Option("--gif", help="With many pictures: an animation of each person.")
     ] = False,
+    one_frame: Annotated[
+        bool,
+        typer.Option(
+            "--one-frame",
+            help="With many poses: they are of one camera, so one crop holds all of them.",
+        ),
+    ] = False,
     weights: Weights = None,
     preset: Annotated[
         Literal["exact", "fast"] | None,
@@ -141,7 +148,7 @@ def generate(
     xmdpt generate --source me.jpg --pose dancer.jpg --out out.png --num 4 --sheet sheet.png,
     xmdpt generate --source me.jpg --source-keypoints me.json --pose dancer.json --out out.png,
     xmdpt generate --source me.jpg --source you.jpg --pose poses/ --out album,
-    xmdpt generate --source me.jpg --pose steps/ --rescale-pose --gif --out dance,
+    xmdpt generate --source me.jpg --pose steps/ --one-frame --rescale-pose --gif --out dance,
     xmdpt generate --source me.jpg --source back.jpg --same-person --pose dancer.json --out out.png,
     xmdpt generate --table pictures.csv --out album --json.
     """
@@ -152,7 +159,7 @@ def generate(
 
     how = How(
         seed, num, ranking, rescale_pose, remove_background, preset, steps, guidance_scale, crop,
-        source_units, pose_units, mark, any_source, source_keypoints, person,
+        source_units, pose_units, mark, any_source, source_keypoints, person, one_frame,
     )  # fmt: skip
     place = pick_device(device)
     alone = {
@@ -165,8 +172,8 @@ def generate(
         if same_person:
             source, more = _one_person(source, alone)
         if _is_one(source, pose, table):
-            if gif:
-                raise BadInput("--gif needs several poses; this asks for one picture")
+            for flag in ["--gif"] * gif + ["--one-frame"] * one_frame:
+                raise BadInput(f"{flag} needs several poses; this asks for one picture")
             _draw_one([*source, *more], pose[0], alone, out, how, weights, finder, answer)
         else:
             _refuse_alone([flag for flag, value in alone.items() if value is not None], source)

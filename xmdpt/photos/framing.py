@@ -41,6 +41,14 @@ class Frame:
         inside[missing(keypoints)] = -1
         return inside
 
+    def points_on_photo(self, keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The way back from what `points_in` returns."""
+        height, width = size
+        scale = np.array([self.width / width, self.height / height])
+        back: np.ndarray = np.asarray(keypoints, np.float64) * scale + [self.left, self.top]
+        back[missing(keypoints)] = -1
+        return back
+
 
 def squash(picture: Image.Image, size: int) -> np.ndarray:
     """The picture resized to a square, uint8 (size, size, 3), by PIL's bicubic filter."""

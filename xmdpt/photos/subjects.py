@@ -1,7 +1,7 @@
 """From a file to a framed person: the cropped picture and the joints in its pixels."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +177,24 @@ def remarks_on(
 def _on_canvas(points: np.ndarray, frame: Frame, subject: Subject) -> np.ndarray:
     inside = drop_outside(frame.points_in(points, CANVAS), CANVAS)
     return joints.check_keypoints(inside, subject.keypoints or subject.path)
+
+
+def in_one_frame(poses: Mapping[Path, Framed]) -> dict[Path, Framed]:
+    """Poses on photos of one camera, in one frame that holds all of them.
+
+    So a person moves within the picture, and stays as tall when both arms go up.
+    """
+    if len({pose.frame for pose in poses.values()}) < 2:
+        return dict(poses)
+    points = {}
+    for path, pose in poses.items():
+        assert pose.keypoints is not None, "poses have joints"
+        points[path] = pose.frame.points_on_photo(pose.keypoints, CANVAS)
+    frame = person_frame(keypoints_box(np.concatenate([*points.values()])))
+    return {
+        path: replace(pose, picture=None, frame=frame, keypoints=frame.points_in(own, CANVAS))
+        for (path, pose), own in zip(poses.items(), points.values(), strict=True)
+    }
 
 
 def squash_points(points: np.ndarray, size: int) -> np.ndarray:
