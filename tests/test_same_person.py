@@ -128,7 +128,7 @@ def test_the_command_draws_one_person_of_several_photos(
         (["--source", "front.png", "--source", "none.png"], "none.png: no such picture"),
         (
             ["--source", "front.png", "--source", "back.png", "--source-keypoints", "poses/p0.txt"],
-            "--source-keypoints is of one photo",
+            "--source-keypoints needs a single photo",
         ),
         (["--source", "front.png", "--source", "back.png", "--out", "back.png"], "files you gave"),
     ],

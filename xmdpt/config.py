@@ -66,7 +66,7 @@ class DataConfig(Section):
     rendered: RenderedConfig | None = None
     """Null means the data set in `raw`."""
     low_resolution: bool = False
-    """Take pictures of 256x256 with white sides, which are else refused as too small a version."""
+    """Take DeepFashion's 256x256 version, with white sides, which is refused otherwise."""
 
     @model_validator(mode="after")
     def _check(self) -> "DataConfig":
@@ -102,7 +102,7 @@ class TrainerConfig(Section):
     batch_size: PositiveInt
     """Pictures, or pairs of them, in a step, of all processes together."""
     learning_rate: float = Field(gt=0)
-    """Step size of AdamW."""
+    """Step size of the optimizer."""
     decay_steps: int = Field(ge=0)
     """Over this many last steps the learning rate falls linearly to 0; the paper has 0."""
     ema_decay: float = Field(ge=0, lt=1)

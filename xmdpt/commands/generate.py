@@ -62,7 +62,9 @@ def generate(
             "default: pixels, with a note if the frame fits better."
         ),
     ] = None,
-    pose_units: Annotated[Units | None, typer.Option(help="Units of the pose's joints.")] = None,
+    pose_units: Annotated[
+        Units | None, typer.Option(help="The same, of the pose's joints.")
+    ] = None,
     person: Annotated[
         int | None, typer.Option(help="Which person on the source, if there are several.")
     ] = None,
@@ -186,7 +188,7 @@ def _one_person(source: Sequence[Path], alone: dict[str, Any]) -> tuple[list[Pat
 
     for flag in ("--source-keypoints", "--person"):
         if alone[flag] is not None:
-            raise BadInput(f"{flag} is of one photo; --same-person takes several")
+            raise BadInput(f"{flag} needs a single photo; --same-person takes several")
     photos = files_in(source)
     if len(photos) < 2:
         raise BadInput("--same-person takes two photos or more: --source again, or a folder")

@@ -23,7 +23,7 @@ INVARIANT = 0.9999
 """Figure 5: the cosine between views of one person that the paper reports."""
 MAY_DIFFER_IN_TRAINING = {
     "seed", "init", "resume", "checkpoints",
-    "save_every", "log_every", "compile", "gradient_checkpointing",
+    "save_every", "log_every", "compile", "gradient_checkpointing", "accumulation", "processes",
 }  # fmt: skip
 """Settings of `train` that may differ in a fair comparison, or that `_doubts` checks one by one."""
 MAY_DIFFER_IN_SAMPLING = {"checkpoints", "batch_size"}

@@ -35,7 +35,7 @@ class Subject:
     """A file that shows a person or a pose, and what to take from it.
 
     Args:
-        path: a photo, or key points alone (.txt, .csv, .json).
+        path: a photo, or key points alone (.txt, .csv, .json, .npy).
         keypoints: file with the joints on the photo; if there is none, they are detected.
         units: of that file, see `Units`; by default pixels, with a remark if annotations would fit
             better.

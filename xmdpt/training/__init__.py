@@ -7,5 +7,5 @@ the autoencoder, `pretrain` the small bundled weights, `released` takes publishe
 the condition vector along the way, `fixed` the loss on the same test pairs and noise. Beyond the
 paper: `alignment` (a loss on early tokens), `equivariance` (of the autoencoder), `muon` (an
 optimizer) and `timesteps` (of few steps). May import `metrics`, `pipeline` and the floors below.
-Explained in docs/reproduce/machines.md and docs/results/recipe.md.
+Explained in docs/reproduce/reliability.md and docs/results/recipe.md.
 """
