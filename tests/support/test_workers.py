@@ -8,6 +8,8 @@ import threading
 import time
 from functools import partial
 
+import pytest
+import torch
 from helpers.jobs import note_process
 from helpers.repository import ROOT
 
@@ -44,6 +46,20 @@ def test_gpus_are_taken_in_turn_and_cores_one_each(monkeypatch):
         (0, None, 1), (1, None, 1), (0, None, 1),
     ]  # fmt: skip
     assert workers._places(2)[0].threads == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, "1"), ("2,3", "3"), ("GPU-5f, GPU-a1", "GPU-a1")],
+    ids=["all", "by number", "by name"],
+)
+def test_a_worker_takes_one_of_the_gpus_that_its_parent_was_given(given, expected, monkeypatch):
+    monkeypatch.setenv(workers.VISIBLE, given or "")
+    if given is None:
+        monkeypatch.delenv(workers.VISIBLE)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    Place(gpu=1).take()
+    assert os.environ[workers.VISIBLE] == expected
 
 
 def test_a_notice_goes_to_the_jobs_and_no_more_begin(tmp_path):

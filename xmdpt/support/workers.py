@@ -15,6 +15,8 @@ from xmdpt.support.notices import Stopped, notices
 from xmdpt.support.precision import gpu_count
 
 J = TypeVar("J")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""Names the GPUs that a process may use, and by their order there it numbers them."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Place:
         if self.core is not None:
             os.sched_setaffinity(0, {self.core})
         if self.gpu is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
+            given = os.environ.get(VISIBLE)  # which is also how GPUs were counted
+            os.environ[VISIBLE] = given.split(",")[self.gpu].strip() if given else str(self.gpu)
 
 
 def _places(workers: int) -> list[Place]:
