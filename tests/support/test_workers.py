@@ -62,6 +62,15 @@ def test_a_worker_takes_one_of_the_gpus_that_its_parent_was_given(given, expecte
     assert os.environ[workers.VISIBLE] == expected
 
 
+def test_where_no_process_can_be_started_the_next_job_does_not_wait_for_its_place(tmp_path):
+    """Such as where memory is short; here what the first job holds cannot be handed over."""
+    jobs = [threading.Lock(), "a"]
+    done = side_by_side(partial(note_process, folder=tmp_path), jobs, 1)
+    with pytest.raises(TypeError, match="pickle"):
+        [*done]
+    assert (tmp_path / "a").is_file()
+
+
 def test_a_notice_goes_to_the_jobs_and_no_more_begin(tmp_path):
     """The first two save and end; the third never begins."""
     code = f"""

@@ -86,14 +86,16 @@ def side_by_side(
             if asked():
                 return job, False
             place = places.get()
-            process = get_context("spawn").Process(target=_at, args=(work, job, place))
-            process.start()
-            running.add(process)
-            if asked():  # since the last look
-                process.terminate()
-            process.join()
-            running.discard(process)
-            places.put(place)
+            try:
+                process = get_context("spawn").Process(target=_at, args=(work, job, place))
+                process.start()
+                running.add(process)
+                if asked():  # since the last look
+                    process.terminate()
+                process.join()
+                running.discard(process)
+            finally:  # also where no process could be started: others wait for the place
+                places.put(place)
             return job, process.exitcode == 0
 
         for future in as_completed([pool.submit(in_process, job) for job in jobs]):
