@@ -1,6 +1,7 @@
 """Many people in many poses."""
 
 import csv
+from copy import copy
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How
 from xmdpt.generate import draw, prepare
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK, save_picture
+from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.subjects import Subject
 from xmdpt.photos.tables import every_pair, files_in, read_table
 
@@ -80,6 +82,21 @@ def test_the_next_call_draws_what_is_missing_or_changed(files, pipe):
     changed = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert changed == {"me_p1.png", "me_p2.png", "you_p2.png"}
     assert album(files, pipe, seed=1).draw(lines, list).drawn == 6
+
+
+def test_another_detector_or_encoder_draws_everything_anew(files, pipe):
+    [line] = lines_of(files)[:1]
+    how, finder = How(num_inference_steps=2), PeopleFinder()
+    assert Album(files / "out", pipe, finder, how, str).draw([line], list).drawn == 1
+    other = copy(pipe)
+    other.register_to_config(imagenet_normalization=True)
+    for by, expected in (
+        ((pipe, PeopleFinder()), True),
+        ((pipe, PeopleFinder(pose_estimator="other")), False),
+        ((pipe, PeopleFinder(person_score=0.9)), False),
+        ((other, finder), False),
+    ):
+        assert Album(files / "out", *by, how, str)._is_drawn(line) == expected
 
 
 def test_a_call_that_is_killed_between_two_pictures_goes_on(files, pipe, monkeypatch):

@@ -35,14 +35,18 @@ from xmdpt.photos.marking import save_picture
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.sheets import Cell, animate, grid
 from xmdpt.photos.subjects import Framed, Subject, report_missing
-from xmdpt.photos.tables import Line
+from xmdpt.photos.tables import SHEET, Line
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.presets import Preset
 from xmdpt.support.files import atomic_path, file_digest, fingerprint
 
 TABLE = "pictures.csv"
 COLUMNS = ("source", "pose", "out", "seed", "closeness", "made_by")
-SHEET = "sheet.jpg"
+DRAWN_BY = (
+    *("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision"),
+    "fast_timesteps",
+)
+"""Settings of the pipeline that pictures depend on."""
 
 
 @dataclass(frozen=True)
@@ -164,17 +168,22 @@ class Album:
         `more` are other photos of the one person whom all lines draw.
         """
         self.folder, self.pipe, self.how, self.more = folder, pipe, how, more
+        self._finder = finder
         self._digest = cache(file_digest)  # a file stands in many lines
         self._readings = Readings(how, finder, say, more)
         self._records = {row["out"]: row for row in _read_records(folder / TABLE)}
 
     @cached_property
-    def _weights(self) -> str:
-        digest = hashlib.sha256()
-        for network in (self.pipe.transformer, self.pipe.vae):
+    def _drawn_by(self) -> str:
+        """A digest of the weights, of how they are used, and of the detectors."""
+        pipe, digest = self.pipe, hashlib.sha256()
+        for network in (pipe.transformer, pipe.vae):
             for tensor in network.state_dict().values():
                 digest.update(tensor.float().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        settings = [pipe.config[name] for name in DRAWN_BY]
+        sampler = (dict(pipe.scheduler.config), pipe.best_preset)
+        scale = pipe.vae.config["scaling_factor"]
+        return fingerprint(digest.hexdigest(), settings, sampler, scale, self._finder.settings)
 
     def _seed(self, line: Line) -> int:
         return self.how.seed if line.seed is None else line.seed
@@ -184,8 +193,7 @@ class Album:
         joints = filter(None, [self.how.source_keypoints])
         files = [self._digest(path) for path in (line.source, line.pose, *joints, *self.more)]
         how = replace(self.how, seed=self._seed(line))
-        drawn_by = (self._weights, dict(self.pipe.scheduler.config), self.pipe.best_preset)
-        return fingerprint(files, str(how), *drawn_by, self.pipe.config["fast_timesteps"])
+        return fingerprint(files, str(how), self._drawn_by)
 
     def _is_drawn(self, line: Line) -> bool:
         """Whether the picture is there, and as these settings draw it.
