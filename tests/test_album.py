@@ -1,6 +1,8 @@
 """Many people in many poses."""
 
 import csv
+import os
+import sys
 from copy import copy
 
 import numpy as np
@@ -217,6 +219,31 @@ def test_one_person_with_joints_in_many_poses(folder, pipe, files, monkeypatch, 
     for drawn in (3, 0):
         assert xmdpt(monkeypatch, *words) == 0
         assert f"drew {drawn}, found {3 - drawn} already" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_an_album_has_more_pictures_than_files_may_be_open(files, pipe):
+    """1,024 on many systems, 256 on a Mac."""
+    import resource
+
+    poses = [files / "poses/p0.txt", *(files / f"poses/q{number}.txt" for number in range(40))]
+    for pose in poses[1:]:
+        pose.symlink_to(poses[0])
+    made, lines = album(files, pipe), every_pair([files / "me.png"], poses)
+    made.draw(lines[:1], list)
+    for line in lines[1:]:  # as if drawn
+        (files / "out" / line.name).symlink_to(files / "out/me_p0.png")
+        made._records[line.name] = made._records["me_p0.png"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(map(int, os.listdir("/dev/fd"))) + 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        made.write_sheet(lines)
+        [movie] = made.write_gifs(lines)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with Image.open(movie) as opened:
+        assert opened.format == "GIF"
 
 
 def test_the_caption_of_an_animation_names_its_seeds_by_size(files, pipe, monkeypatch):

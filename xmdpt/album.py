@@ -284,11 +284,16 @@ class Album:
         rows: list[list[Cell | None]] = [[None, *map(self._pose_cell, poses)]]
         for person in people:
             names = [drawn.get((person, pose)) for pose in poses]
-            cells = [name and Cell(Image.open(self.folder / name)) for name in names]
+            cells = [name and Cell(self._picture(name)) for name in names]
             rows.append([self._person_cell(person), *(cell or None for cell in cells)])
         path = self.folder / SHEET
         save_picture(grid(rows), path, self.how.mark)
         return path
+
+    def _picture(self, name: str) -> Image.Image:
+        """A picture of the folder; its file is closed, since an album has more than may be open."""
+        with Image.open(self.folder / name) as picture:
+            return picture.convert("RGB")
 
     def _person_cell(self, path: Path) -> Cell:
         framed = self._readings.source(path)
@@ -311,7 +316,7 @@ class Album:
                 map(str, sorted({int(self._records[name]["seed"]) for name in names}))
             )
             path = self.folder / f"{person.stem}.gif"
-            pictures = [Image.open(self.folder / name) for name in names]
+            pictures = [self._picture(name) for name in names]
             animate(pictures, f"each drawn alone, seed {seeds}", path)
             written.append(path)
         return written
