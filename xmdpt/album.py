@@ -35,7 +35,7 @@ from xmdpt.photos.marking import save_picture
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.sheets import Cell, animate, grid
 from xmdpt.photos.subjects import Framed, Subject, report_missing
-from xmdpt.photos.tables import SHEET, Line
+from xmdpt.photos.tables import SHEET, Line, gif_names
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.presets import Preset
 from xmdpt.support.files import atomic_path, file_digest, fingerprint
@@ -310,12 +310,12 @@ class Album:
     def write_gifs(self, lines: Sequence[Line]) -> list[Path]:
         """Write the pictures of each person one after another, in the order of the lines."""
         written = []
-        for person in dict.fromkeys(line.source for line in lines):
+        for person, gif in gif_names(lines).items():
             names = [line.name for line in lines if line.source == person]
             seeds = ", ".join(
                 map(str, sorted({int(self._records[name]["seed"]) for name in names}))
             )
-            path = self.folder / f"{person.stem}.gif"
+            path = self.folder / gif
             pictures = [self._picture(name) for name in names]
             animate(pictures, f"each drawn alone, seed {seeds}", path)
             written.append(path)
