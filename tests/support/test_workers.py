@@ -62,13 +62,27 @@ def test_a_worker_takes_one_of_the_gpus_that_its_parent_was_given(given, expecte
     assert os.environ[workers.VISIBLE] == expected
 
 
+def test_whoever_asks_for_no_more_waits_for_the_jobs_at_work_alone(tmp_path):
+    """So it is at Ctrl-C, which ends the loop over the jobs."""
+    done = side_by_side(partial(note_process, folder=tmp_path), ["a", "b", "c", "d"], 1)
+    assert next(done) == ("a", True)
+    done.close()  # by now the next may have begun
+    assert not {"c", "d"} & {path.name for path in tmp_path.iterdir()}
+
+
 def test_where_no_process_can_be_started_the_next_job_does_not_wait_for_its_place(tmp_path):
     """Such as where memory is short; here what the first job holds cannot be handed over."""
-    jobs = [threading.Lock(), "a"]
-    done = side_by_side(partial(note_process, folder=tmp_path), jobs, 1)
-    with pytest.raises(TypeError, match="pickle"):
-        [*done]
-    assert (tmp_path / "a").is_file()
+    jobs, ended = [threading.Lock(), "a"], []
+
+    def carry_out():
+        with pytest.raises(TypeError, match="pickle"):
+            dict(side_by_side(partial(note_process, folder=tmp_path), jobs, 1))
+        ended.append(True)
+
+    waiting = threading.Thread(target=carry_out, daemon=True)
+    waiting.start()
+    waiting.join(300)
+    assert ended, "it waits for ever"
 
 
 def test_a_notice_goes_to_the_jobs_and_no_more_begin(tmp_path):

@@ -98,8 +98,12 @@ def side_by_side(
                 places.put(place)
             return job, process.exitcode == 0
 
-        for future in as_completed([pool.submit(in_process, job) for job in jobs]):
-            if not asked():
-                yield future.result()
+        waiting = [pool.submit(in_process, job) for job in jobs]
+        try:
+            for future in as_completed(waiting):
+                if not asked():
+                    yield future.result()
+        finally:  # after Ctrl-C too, at which the jobs at work end, no more may begin
+            pool.shutdown(cancel_futures=True)
     if asked():
         raise Stopped("the jobs at work have ended, and what they saved is kept")
