@@ -12,7 +12,8 @@ from helpers.networks import make_pipeline
 from helpers.people import SIZE, NoFinder, body, long_legged, write_people_and_poses
 from PIL import Image
 
-from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How
+from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How, Readings
+from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.generate import draw, prepare
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK, save_picture
@@ -219,6 +220,13 @@ def test_one_person_with_joints_in_many_poses(folder, pipe, files, monkeypatch, 
     for drawn in (3, 0):
         assert xmdpt(monkeypatch, *words) == 0
         assert f"drew {drawn}, found {3 - drawn} already" in capsys.readouterr().out
+
+
+def test_of_the_photos_of_poses_an_album_keeps_the_joints_alone(files):
+    photo = files / "photo.png"  # a drawn skeleton, whose joints nobody has to find
+    Image.fromarray(draw_skeleton(body(2.0, (200, 100)), (1101, 750))).save(photo)
+    framed = Readings(How(), NoFinder(), str).pose(photo)
+    assert framed.picture is None and framed.keypoints.shape == (18, 2)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")

@@ -108,7 +108,7 @@ class Readings:
             framed = read_pose(self._pose(path), self._finder)
             assert framed.keypoints is not None, "they were asked for"
             report_missing(framed.keypoints, str(path), self._say)
-            return framed
+            return replace(framed, picture=None)  # many photos would not fit into memory
 
         return self._once(self._poses, path, read)
 
