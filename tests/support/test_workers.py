@@ -9,7 +9,7 @@ import time
 from functools import partial
 
 import pytest
-import torch
+from helpers.gpu_job import note_gpus
 from helpers.jobs import note_process
 from helpers.repository import ROOT
 
@@ -48,18 +48,20 @@ def test_gpus_are_taken_in_turn_and_cores_one_each(monkeypatch):
     assert workers._places(2)[0].threads == 2
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [(None, "1"), ("2,3", "3"), ("GPU-5f, GPU-a1", "GPU-a1")],
-    ids=["all", "by number", "by name"],
-)
-def test_a_worker_takes_one_of_the_gpus_that_its_parent_was_given(given, expected, monkeypatch):
+@pytest.mark.parametrize("given", [None, "4,6", "GPU-5f, GPU-a1"])
+def test_a_job_finds_its_gpu_alone_even_when_it_is_imported(tmp_path, monkeypatch, given):
+    """Later is too late: CUDA keeps the GPUs that were visible when it was first asked for any."""
+    monkeypatch.setattr(workers, "gpu_count", lambda: 2)
     monkeypatch.setenv(workers.VISIBLE, given or "")
     if given is None:
         monkeypatch.delenv(workers.VISIBLE)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    Place(gpu=1).take()
-    assert os.environ[workers.VISIBLE] == expected
+    assert dict(side_by_side(partial(note_gpus, folder=tmp_path), "ab", 2)) == {
+        "a": True,
+        "b": True,
+    }
+    seen = {(tmp_path / job).read_text() for job in "ab"}
+    assert seen == {name.strip() for name in (given or "0,1").split(",")}
+    assert os.environ.get(workers.VISIBLE) == given, "it is ours again"
 
 
 def test_whoever_asks_for_no_more_waits_for_the_jobs_at_work_alone(tmp_path):
