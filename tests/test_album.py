@@ -198,6 +198,18 @@ def test_the_command_draws_everybody_and_goes_on(folder, files, monkeypatch, cap
     assert "p9.txt" in streams.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("name", [SHEET, "me.gif"])
+def test_a_file_of_somebody_else_is_not_written_over(folder, files, monkeypatch, capsys, name):
+    monkeypatch.chdir(files)
+    (files / "out").mkdir()
+    (files / "out" / name).write_text("mine")
+    words = ["generate", "--source", "me.png", "--pose", "poses", "--out", "out", "--gif",
+             "--weights", folder, "--steps", 2]  # fmt: skip
+    assert xmdpt(monkeypatch, *words) == 2
+    assert f"{name}: is in the way" in capsys.readouterr().err
+    assert [path.read_text() for path in (files / "out").iterdir()] == ["mine"]
+
+
 def test_one_person_with_joints_in_many_poses(folder, pipe, files, monkeypatch, capsys):
     """Nothing is detected, and the animation too shows the person's proportions."""
     monkeypatch.chdir(files)

@@ -204,11 +204,20 @@ class Album:
         if not path.exists():
             return False
         if line.name not in self._records:
-            raise PhotoError(
-                f"{path}: is in the way, and {TABLE} beside it does not know it; move it, or "
-                "choose another --out"
-            )
+            raise self._in_the_way(line.name)
         return self._records[line.name]["made_by"] == self._made_by(line)
+
+    def _in_the_way(self, name: str) -> PhotoError:
+        return PhotoError(
+            f"{self.folder / name}: is in the way, and {TABLE} beside it does not know it; move "
+            "it, or choose another --out"
+        )
+
+    def claim(self, names: Iterable[str]) -> None:
+        """Raise PhotoError where a new album would write over files of these names."""
+        for name in names:
+            if not self._records and (self.folder / name).exists():
+                raise self._in_the_way(name)
 
     def draw(
         self,
