@@ -132,7 +132,7 @@ def test_weights_of_other_features_are_not_drawn_with(project, tmp_path, monkeyp
     for key in (own["key"], "another", own["key"]):
         index.write_text(json.dumps(own | {"key": key}))
         with pytest.raises(Stopped):
-            carry_out("params.yaml", "plain", 0, "again")
+            carry_out("params.yaml", "plain", 0, "again", "other_features")
     first, other, again = folders
     assert first == again != other
 
