@@ -1,6 +1,9 @@
 """Many people in many poses."""
 
 import csv
+import os
+import sys
+from copy import copy
 
 import numpy as np
 import pytest
@@ -9,10 +12,12 @@ from helpers.networks import make_pipeline
 from helpers.people import SIZE, NoFinder, body, long_legged, write_people_and_poses
 from PIL import Image
 
-from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How
+from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How, Readings
+from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.generate import draw, prepare
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK, save_picture
+from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.subjects import Subject
 from xmdpt.photos.tables import every_pair, files_in, read_table
 
@@ -80,6 +85,21 @@ def test_the_next_call_draws_what_is_missing_or_changed(files, pipe):
     changed = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert changed == {"me_p1.png", "me_p2.png", "you_p2.png"}
     assert album(files, pipe, seed=1).draw(lines, list).drawn == 6
+
+
+def test_another_detector_or_encoder_draws_everything_anew(files, pipe):
+    [line] = lines_of(files)[:1]
+    how, finder = How(num_inference_steps=2), PeopleFinder()
+    assert Album(files / "out", pipe, finder, how, str).draw([line], list).drawn == 1
+    other = copy(pipe)
+    other.register_to_config(imagenet_normalization=True)
+    for by, expected in (
+        ((pipe, PeopleFinder()), True),
+        ((pipe, PeopleFinder(pose_estimator="other")), False),
+        ((pipe, PeopleFinder(person_score=0.9)), False),
+        ((other, finder), False),
+    ):
+        assert Album(files / "out", *by, how, str)._is_drawn(line) == expected
 
 
 def test_a_call_that_is_killed_between_two_pictures_goes_on(files, pipe, monkeypatch):
@@ -178,6 +198,18 @@ def test_the_command_draws_everybody_and_goes_on(folder, files, monkeypatch, cap
     assert "p9.txt" in streams.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("name", [SHEET, "me.gif"])
+def test_a_file_of_somebody_else_is_not_written_over(folder, files, monkeypatch, capsys, name):
+    monkeypatch.chdir(files)
+    (files / "out").mkdir()
+    (files / "out" / name).write_text("mine")
+    words = ["generate", "--source", "me.png", "--pose", "poses", "--out", "out", "--gif",
+             "--weights", folder, "--steps", 2]  # fmt: skip
+    assert xmdpt(monkeypatch, *words) == 2
+    assert f"{name}: is in the way" in capsys.readouterr().err
+    assert [path.read_text() for path in (files / "out").iterdir()] == ["mine"]
+
+
 def test_one_person_with_joints_in_many_poses(folder, pipe, files, monkeypatch, capsys):
     """Nothing is detected, and the animation too shows the person's proportions."""
     monkeypatch.chdir(files)
@@ -213,6 +245,38 @@ def test_poses_in_one_frame_are_drawn_anew_when_one_is_added(files, pipe):
     (files / "poses/p9.txt").write_text("nonsense")
     assert drawn() == 4, "the frame is wider"
     assert (files / "out/me_p0.png").read_bytes() != first
+
+
+def test_of_the_photos_of_poses_an_album_keeps_the_joints_alone(files):
+    photo = files / "photo.png"  # a drawn skeleton, whose joints nobody has to find
+    Image.fromarray(draw_skeleton(body(2.0, (200, 100)), (1101, 750))).save(photo)
+    framed = Readings(How(), NoFinder(), str).pose(photo)
+    assert framed.picture is None and framed.keypoints.shape == (18, 2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_an_album_has_more_pictures_than_files_may_be_open(files, pipe):
+    """1,024 on many systems, 256 on a Mac."""
+    import resource
+
+    poses = [files / "poses/p0.txt", *(files / f"poses/q{number}.txt" for number in range(40))]
+    for pose in poses[1:]:
+        pose.symlink_to(poses[0])
+    made, lines = album(files, pipe), every_pair([files / "me.png"], poses)
+    made.draw(lines[:1], list)
+    for line in lines[1:]:  # as if drawn
+        (files / "out" / line.name).symlink_to(files / "out/me_p0.png")
+        made._records[line.name] = made._records["me_p0.png"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(map(int, os.listdir("/dev/fd"))) + 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        made.write_sheet(lines)
+        [movie] = made.write_gifs(lines)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with Image.open(movie) as opened:
+        assert opened.format == "GIF"
 
 
 def test_the_caption_of_an_animation_names_its_seeds_by_size(files, pipe, monkeypatch):

@@ -99,6 +99,15 @@ def test_what_the_disk_refuses_is_one_line(folder, monkeypatch, capsys):
     assert "reports" in error and error.startswith("error: ") and len(error.splitlines()) == 1
 
 
+def test_a_training_replaces_no_folder_that_is_there(folder, monkeypatch, capsys):
+    """Above all not one that holds the weights of other runs."""
+    monkeypatch.chdir(folder)
+    (folder / "weights/a").mkdir(parents=True)
+    assert xmdpt(monkeypatch, "train", "base_b", "--out", "weights") == 2
+    assert "weights: already exists; choose another name" in capsys.readouterr().err
+    assert (folder / "weights/a").is_dir()
+
+
 def test_a_full_disk_is_one_line(folder, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

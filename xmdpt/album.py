@@ -35,7 +35,7 @@ from xmdpt.photos.marking import save_picture
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.sheets import Cell, animate, grid
 from xmdpt.photos.subjects import Framed, Subject, in_one_frame, report_missing
-from xmdpt.photos.tables import Line
+from xmdpt.photos.tables import SHEET, Line, gif_names
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.presets import Preset
 from xmdpt.support.files import atomic_path, file_digest, fingerprint
@@ -43,7 +43,11 @@ from xmdpt.support.hub import weights_key
 
 TABLE = "pictures.csv"
 COLUMNS = ("source", "pose", "out", "seed", "closeness", "made_by")
-SHEET = "sheet.jpg"
+DRAWN_BY = (
+    *("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision"),
+    "fast_timesteps",
+)
+"""Settings of the pipeline that pictures depend on."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class Readings:
             framed = read_pose(self._pose(path), self._finder)
             assert framed.keypoints is not None, "they were asked for"
             report_missing(framed.keypoints, str(path), self._say)
-            return framed
+            return replace(framed, picture=None)  # many photos would not fit into memory
 
         return self._once(self._poses, path, read)
 
@@ -175,14 +179,21 @@ class Album:
         `more` are other photos of the one person whom all lines draw.
         """
         self.folder, self.pipe, self.how, self.more = folder, pipe, how, more
+        self._finder = finder
         self._digest = cache(file_digest)  # a file stands in many lines
         self._readings = Readings(how, finder, say, more)
         self._together: tuple[Path, ...] = ()
         self._records = {row["out"]: row for row in _read_records(folder / TABLE)}
 
     @cached_property
-    def _weights(self) -> str:
-        return weights_key((self.pipe.transformer, self.pipe.vae))
+    def _drawn_by(self) -> str:
+        """A digest of the weights, of how they are used, and of the detectors."""
+        pipe = self.pipe
+        weights = weights_key((pipe.transformer, pipe.vae))
+        settings = [pipe.config[name] for name in DRAWN_BY]
+        sampler = (dict(pipe.scheduler.config), pipe.best_preset)
+        scale = pipe.vae.config["scaling_factor"]
+        return fingerprint(weights, settings, sampler, scale, self._finder.settings)
 
     def _seed(self, line: Line) -> int:
         return self.how.seed if line.seed is None else line.seed
@@ -193,8 +204,7 @@ class Album:
         named = (line.source, line.pose, *joints, *self.more, *self._together)
         files = [self._digest(path) for path in named]
         how = replace(self.how, seed=self._seed(line))
-        drawn_by = (self._weights, dict(self.pipe.scheduler.config), self.pipe.best_preset)
-        return fingerprint(files, str(how), *drawn_by, self.pipe.config["fast_timesteps"])
+        return fingerprint(files, str(how), self._drawn_by)
 
     def _is_drawn(self, line: Line) -> bool:
         """Whether the picture is there, and as these settings draw it.
@@ -205,11 +215,20 @@ class Album:
         if not path.exists():
             return False
         if line.name not in self._records:
-            raise PhotoError(
-                f"{path}: is in the way, and {TABLE} beside it does not know it; move it, or "
-                "choose another --out"
-            )
+            raise self._in_the_way(line.name)
         return self._records[line.name]["made_by"] == self._made_by(line)
+
+    def _in_the_way(self, name: str) -> PhotoError:
+        return PhotoError(
+            f"{self.folder / name}: is in the way, and {TABLE} beside it does not know it; move "
+            "it, or choose another --out"
+        )
+
+    def claim(self, names: Iterable[str]) -> None:
+        """Raise PhotoError where a new album would write over files of these names."""
+        for name in names:
+            if not self._records and (self.folder / name).exists():
+                raise self._in_the_way(name)
 
     def draw(
         self,
@@ -289,11 +308,16 @@ class Album:
         rows: list[list[Cell | None]] = [[None, *map(self._pose_cell, poses)]]
         for person in people:
             names = [drawn.get((person, pose)) for pose in poses]
-            cells = [name and Cell(Image.open(self.folder / name)) for name in names]
+            cells = [name and Cell(self._picture(name)) for name in names]
             rows.append([self._person_cell(person), *(cell or None for cell in cells)])
         path = self.folder / SHEET
         save_picture(grid(rows), path, self.how.mark)
         return path
+
+    def _picture(self, name: str) -> Image.Image:
+        """A picture of the folder; its file is closed, since an album has more than may be open."""
+        with Image.open(self.folder / name) as picture:
+            return picture.convert("RGB")
 
     def _person_cell(self, path: Path) -> Cell:
         framed = self._readings.source(path)
@@ -310,13 +334,13 @@ class Album:
     def write_gifs(self, lines: Sequence[Line]) -> list[Path]:
         """Write the pictures of each person one after another, in the order of the lines."""
         written = []
-        for person in dict.fromkeys(line.source for line in lines):
+        for person, gif in gif_names(lines).items():
             names = [line.name for line in lines if line.source == person]
             seeds = ", ".join(
                 map(str, sorted({int(self._records[name]["seed"]) for name in names}))
             )
-            path = self.folder / f"{person.stem}.gif"
-            pictures = [Image.open(self.folder / name) for name in names]
+            path = self.folder / gif
+            pictures = [self._picture(name) for name in names]
             animate(pictures, f"each drawn alone, seed {seeds}", path)
             written.append(path)
         return written

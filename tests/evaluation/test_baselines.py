@@ -75,6 +75,14 @@ def test_scores_are_read_back_for_their_own_pairs_alone(data, summary, tmp_path)
         base.read_scores(tmp_path, others)
 
 
+def test_a_name_that_pandas_takes_for_nothing_is_read_back(tmp_path):
+    row = {"result": "NA_2_null_vis.png", "person": "None", "source": "NA", "target": "null"}
+    table = pd.DataFrame([row | {"ssim": 0.5, "psnr": np.inf, "lpips": np.nan, "row": "truth"}])
+    base.write_scores(tmp_path, {name: {} for name in (*BASELINES, *LIMITS)}, table, 1)
+    _, read = base.read_scores(tmp_path, [("img/NA.jpg", "img/null.jpg")])
+    pd.testing.assert_frame_equal(read, table, check_dtype=False)
+
+
 def test_the_pairs_are_those_that_the_last_checkpoint_draws(data):
     config, pairs = load_config("profiles/smoke.yaml"), data.pairs("test")
     sample = config.sample.model_copy(update={"checkpoints": {"main": 3, "ablation": None}})

@@ -17,11 +17,12 @@ from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.data.prepare import make_index
 from xmdpt.data.survey import survey
-from xmdpt.evaluation import evaluate
+from xmdpt.evaluation import evaluate, features, shards
 from xmdpt.evaluation.compare import Comparison, compare, named
 from xmdpt.evaluation.evaluate import training_statistics
 from xmdpt.evaluation.protocols import PIDM
 from xmdpt.features.encoders import EfficientNetTokens
+from xmdpt.support.files import code_key
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +200,14 @@ def test_training_statistics_are_kept_by_content(people, tmp_path, monkeypatch):
     count, other = made(tmp_path / "moved")
     assert count == 12 and len(list(cache.iterdir())) == 2
     assert other.within != first.within
+    monkeypatch.setattr("xmdpt.evaluation.features.code_key", lambda *patterns: "another")
+    assert made(tmp_path / "moved")[0] == 12 and len(list(cache.iterdir())) == 3
+
+
+def test_the_code_that_keys_name_is_there():
+    package = Path(features.__file__).parents[1]
+    assert all([*package.glob(pattern)] for pattern in (*features.CODE, *shards.CODE))
+    assert code_key(*features.CODE) == code_key(*features.CODE[::-1]) != code_key(*shards.CODE)
 
 
 # What is refused

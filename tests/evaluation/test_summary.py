@@ -77,3 +77,5 @@ def test_paired_gains_see_what_intervals_of_rows_do_not():
     assert gains["copy_source"]["st_lpips"] == pytest.approx((-0.01, -0.01)), "lower is better"
     low, high = gains["mean_picture"]["ssim"]
     assert low < 0 < high and "psnr" not in gains["copy_source"]
+    alone = paired_gains(table[table["person"] == "0"], "main", ["copy_source"], seed=0)
+    assert alone == {"copy_source": {}}, "one person has no interval"

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from xmdpt.features import make as writing
 from xmdpt.features.cache import FeatureCache, sample_latent
 from xmdpt.features.encoders import make_encoder
 from xmdpt.features.make import Encoders, cache_bytes, cache_features
+from xmdpt.support.shards import Shard
 
 SETTINGS = load_config("profiles/smoke.yaml").features.model_copy(update={"batch_size": 4})
 
@@ -203,6 +206,32 @@ def test_finished_features_are_taken_over_only_as_they_were_written(
     write(copy, data, names, encoders, note)
     assert seen == [0, 1, 2] and files(copy) == files(folder)
     assert f"{copy}: damaged since it was written; made again" in capsys.readouterr().err
+
+
+def test_what_another_factor_scales_or_other_code_has_begun_is_not_taken_over(
+    data, names, encoders, copy, tmp_path, monkeypatch
+):
+    seen = []
+
+    def note(shards):
+        seen.extend(shards)
+        return shards
+
+    vae = deepcopy(encoders.vae)
+    vae.register_to_config(scaling_factor=2.5)
+    write(copy, data, names, replace(encoders, vae=vae), note)
+    assert seen == [0, 1, 2] and FeatureCache(copy).scaling_factor == 2.5
+    seen.clear()
+    begun = partial(cache_features, shard_size=4, shard=Shard(0, 2))
+    begun(tmp_path / "begun", names, data, encoders, SETTINGS, iter)
+    monkeypatch.setattr(writing, "code_key", lambda *patterns: "another")
+    write(tmp_path / "begun", data, names, encoders, note)
+    assert seen == [0, 1, 2]
+
+
+def test_the_code_that_features_come_from_is_there():
+    package = Path(writing.__file__).parents[1]
+    assert all((package / name).is_file() for name in writing.CODE)
 
 
 def test_processes_share_out_the_shards(data, names, encoders, tmp_path, folder):

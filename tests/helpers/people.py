@@ -64,6 +64,8 @@ def points_out(frame, keypoints, size) -> np.ndarray:
 class NoFinder:
     """Stands where detectors would be loaded, and must not be asked."""
 
+    settings = ()
+
     def __getattr__(self, name):
         raise AssertionError(f"a detector was asked for its {name}")
 

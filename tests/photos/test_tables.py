@@ -1,11 +1,12 @@
 """Which pictures to draw."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from xmdpt.photos.loading import PhotoError
-from xmdpt.photos.tables import Line, every_pair, files_in, read_table
+from xmdpt.photos.tables import Line, every_pair, files_in, gif_names, read_table
 
 
 def test_a_folder_stands_for_the_files_in_it(tmp_path):
@@ -33,6 +34,15 @@ def test_every_person_in_every_pose(tmp_path):
         every_pair([tmp_path / "me.jpg", tmp_path / "Me.png"], [tmp_path / "sit.json"])
 
 
+def test_two_people_have_no_animation_of_one_name():
+    poses = [Path("sit.json"), Path("run.json")]
+    lines = every_pair([Path("a/me.jpg"), Path("a/you.jpg")], poses)
+    names = {"a/me.jpg": "me.gif", "a/you.jpg": "you.gif"}
+    assert gif_names(lines) == {Path(person): name for person, name in names.items()}
+    with pytest.raises(PhotoError, match=r"Me\.gif would be written twice, of a/me\.jpg and of b/"):
+        gif_names([*lines, Line(source=Path("b/Me.jpg"), pose=poses[0], out="other.png")])
+
+
 @pytest.mark.parametrize("ending", ["csv", "json"])
 def test_a_table_names_files_beside_it(tmp_path, ending):
     table = tmp_path / f"table.{ending}"
@@ -57,6 +67,7 @@ def test_a_table_names_files_beside_it(tmp_path, ending):
     ("source,pose,seed\na.jpg,b.txt,x\n", "picture 1: seed: Input should be a valid integer"),
     ("source,pose,out\na.jpg,b.txt,../c.png\n", "picture 1: out: String should match"),
     ("source,pose,out\na.jpg,b.txt,c.bmp\n", "out 'c.bmp': pictures are written as .png"),
+    ("source,pose,out\na.jpg,b.txt,Sheet.jpg\n", "out 'Sheet.jpg': is the sheet's name"),
     ("source,pose\na.jpg,b.txt\nc/a.png,b.json\n", "a_b.png would be written twice"),
 ])  # fmt: skip
 def test_a_table_that_cannot_be_used_is_named_with_its_line(tmp_path, text, said):

@@ -134,6 +134,17 @@ def test_a_further_seed_stands_beside_its_interval_and_decides_nothing(folder, f
     assert before.strip() == page(found, ()).strip()
 
 
+def test_a_further_seed_of_the_only_finished_row_says_nothing_yet(folder, tmp_path):
+    """The spread between seeds is pooled over rows, and of one row little is known."""
+    (tmp_path / "runs").mkdir()
+    for path in (folder / "runs").glob("*.json"):
+        if path.name.startswith(("base_b-", "copy_source-")):
+            shutil.copy(path, tmp_path / "runs")
+    shutil.copy(folder / "runs/base_b-0.json", tmp_path / "runs/base_b-7.json")
+    found = find(DESIGN, tmp_path / "runs")
+    assert "base_b" in found.further[7]["ssim"].rows and foretold(found) == []
+
+
 def test_trends_compare_maskings_where_all_rows_are_there(found):
     rows = {(row["trend"], row["over"], row["metric"]): row for row in trend_rows(found)}
     assert len(rows) == 4 * len(DESIGN.trends)

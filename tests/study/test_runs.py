@@ -1,6 +1,7 @@
 """A run of the study at tiny size: what it leaves, and that nothing finished is made again."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -114,6 +115,26 @@ def test_the_minutes_before_an_interruption_count(project, monkeypatch):
     made.unlink()
     [again] = carry_out("params.yaml", "plain", 1, "interrupted", "interrupted_work")
     assert json.loads(again.read_text())["minutes"] == 3.0, "of finished weights too"
+
+
+def test_weights_of_other_features_are_not_drawn_with(project, tmp_path, monkeypatch):
+    """As after another autoencoder, or of other people, with the same settings of the training."""
+    place, folders = shutil.copytree(project, tmp_path / "project"), []
+
+    def train(config, features, folder, on_log):
+        folders.append(folder.name)
+        raise Stopped
+
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(runs, "train_run", train)
+    index = place / "data/cache/features/index.json"
+    own = json.loads(index.read_text())
+    for key in (own["key"], "another", own["key"]):
+        index.write_text(json.dumps(own | {"key": key}))
+        with pytest.raises(Stopped):
+            carry_out("params.yaml", "plain", 0, "again", "other_features")
+    first, other, again = folders
+    assert first == again != other
 
 
 def stops(*_):

@@ -8,6 +8,8 @@ import threading
 import time
 from functools import partial
 
+import pytest
+from helpers.gpu_job import note_gpus
 from helpers.jobs import note_process
 from helpers.repository import ROOT
 
@@ -44,6 +46,45 @@ def test_gpus_are_taken_in_turn_and_cores_one_each(monkeypatch):
         (0, None, 1), (1, None, 1), (0, None, 1),
     ]  # fmt: skip
     assert workers._places(2)[0].threads == 2
+
+
+@pytest.mark.parametrize("given", [None, "4,6", "GPU-5f, GPU-a1"])
+def test_a_job_finds_its_gpu_alone_even_when_it_is_imported(tmp_path, monkeypatch, given):
+    """Later is too late: CUDA keeps the GPUs that were visible when it was first asked for any."""
+    monkeypatch.setattr(workers, "gpu_count", lambda: 2)
+    monkeypatch.setenv(workers.VISIBLE, given or "")
+    if given is None:
+        monkeypatch.delenv(workers.VISIBLE)
+    assert dict(side_by_side(partial(note_gpus, folder=tmp_path), "ab", 2)) == {
+        "a": True,
+        "b": True,
+    }
+    seen = {(tmp_path / job).read_text() for job in "ab"}
+    assert seen == {name.strip() for name in (given or "0,1").split(",")}
+    assert os.environ.get(workers.VISIBLE) == given, "it is ours again"
+
+
+def test_whoever_asks_for_no_more_waits_for_the_jobs_at_work_alone(tmp_path):
+    """So it is at Ctrl-C, which ends the loop over the jobs."""
+    done = side_by_side(partial(note_process, folder=tmp_path), ["a", "b", "c", "d"], 1)
+    assert next(done) == ("a", True)
+    done.close()  # by now the next may have begun
+    assert not {"c", "d"} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_where_no_process_can_be_started_the_next_job_does_not_wait_for_its_place(tmp_path):
+    """Such as where memory is short; here what the first job holds cannot be handed over."""
+    jobs, ended = [threading.Lock(), "a"], []
+
+    def carry_out():
+        with pytest.raises(TypeError, match="pickle"):
+            dict(side_by_side(partial(note_process, folder=tmp_path), jobs, 1))
+        ended.append(True)
+
+    waiting = threading.Thread(target=carry_out, daemon=True)
+    waiting.start()
+    waiting.join(300)
+    assert ended, "it waits for ever"
 
 
 def test_a_notice_goes_to_the_jobs_and_no_more_begin(tmp_path):

@@ -286,17 +286,19 @@ def _draw_many(
     from tqdm import tqdm
 
     from xmdpt.album import TABLE, Album
-    from xmdpt.photos.tables import every_pair, files_in, read_table
+    from xmdpt.photos.tables import SHEET, every_pair, files_in, gif_names, read_table
     from xmdpt.weights.load import load_pipeline
 
     if out.suffix or out.is_file():
         raise BadInput(f"{out}: many pictures go into a folder; name one")
     check_place(out / TABLE)
     lines = read_table(table) if table else every_pair(files_in(source), files_in(pose, True))
+    gifs = gif_names(lines).values() if gif else ()
     pipe = load_pipeline(weights, finder.device)
     # One bar is enough.
     pipe.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
     album = Album(out, pipe, finder, how, tqdm.write, more)
+    album.claim([SHEET, *gifs])
     result = album.draw(lines, partial(tqdm, desc=out.name, unit="batch", disable=None))
     written: list[Path] = []
     if result.lines:

@@ -8,7 +8,7 @@ import typer
 
 from xmdpt.commands.answers import AsJson, answers
 from xmdpt.commands.options import profile_names, run_names
-from xmdpt.support.arguments import BadInput, check_clone
+from xmdpt.support.arguments import BadInput, check_clone, check_new
 
 
 def info(as_json: AsJson = False) -> None:
@@ -81,7 +81,8 @@ def train(
         typer.Argument(help="A run of params.yaml; default: all.", autocompletion=run_names),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for its weights; needed with RUN.")
+        Path | None,
+        typer.Option(help="Folder for its weights; needed with RUN. It must not exist."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -123,6 +124,7 @@ def train(
 def _train_one(run: str, out: Path | None, settings: list[str]) -> None:
     if out is None:
         raise BadInput("--out: name a folder for the weights of RUN")
+    check_new(out)  # what is there would be replaced, whatever it is
     from xmdpt.stages.alone import train_alone
     from xmdpt.support.arguments import one_line
     from xmdpt.training.errors import TrainingError

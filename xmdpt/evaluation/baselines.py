@@ -17,7 +17,7 @@ from xmdpt.data.keypoints import missing
 from xmdpt.data.pairs import mangle, result_name, spread
 from xmdpt.evaluation.results import batches
 from xmdpt.evaluation.summary import Scores
-from xmdpt.metrics.labels import BASELINES, LIMITS, TEXT
+from xmdpt.metrics.labels import AS_WRITTEN, BASELINES, LIMITS
 from xmdpt.support.files import atomic_path, read_json, write_json
 
 BATCH = 16  # pictures through the autoencoder at a time
@@ -133,7 +133,7 @@ def read_scores(
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the stage `baselines`")
     scores = read_json(path, "run the stage `baselines` again")
-    table = pd.read_csv(path.with_suffix(".tsv"), sep="\t", dtype=TEXT)
+    table = pd.read_csv(path.with_suffix(".tsv"), **AS_WRITTEN)
     asked = {(mangle(source), mangle(target)) for source, target in pairs}
     if set(zip(table["source"], table["target"], strict=True)) != asked:
         raise DataError(f"{path}: holds scores of other pairs; run the stage `baselines` again")

@@ -17,13 +17,19 @@ from tqdm import tqdm
 from xmdpt.evaluation.networks import FeatureNetwork
 from xmdpt.evaluation.preparation import follows_results, prepare
 from xmdpt.evaluation.protocols import Frechet, Size, Step
-from xmdpt.evaluation.results import THREADS, Picture, batches
+from xmdpt.evaluation.results import READING, THREADS, Picture, batches
 from xmdpt.metrics.frechet import Moments, kernel_within, moments
-from xmdpt.support.files import atomic_path, fingerprint
+from xmdpt.support.files import atomic_path, code_key, fingerprint
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.place import own_cache
 from xmdpt.support.precision import full_float32
+
+CODE = (
+    *("evaluation/features.py", "evaluation/networks.py", "evaluation/preparation.py"),
+    *("features/encoders.py", "metrics/frechet.py", *READING),
+)
+"""The code between stored pictures and their statistics."""
 
 
 def default_cache() -> Path:
@@ -92,11 +98,11 @@ def pooled_features(
 
 
 def _key(pictures: Sequence[Picture], network: FeatureNetwork, rules: Frechet, own: Size) -> str:
-    """Return a key for exactly these statistics: the pictures' bytes, the weights, the rules."""
+    """Return a key for exactly these statistics: pictures' bytes, weights, rules and code."""
     size = own if follows_results(rules.steps) else None
     with ThreadPoolExecutor(THREADS) as pool:
         digests = list(pool.map(Picture.digest, pictures))
-    return fingerprint(digests, weights_key([network]), asdict(rules), size)
+    return fingerprint(digests, weights_key([network]), asdict(rules), size, code_key(*CODE))
 
 
 def _digest(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -119,8 +125,8 @@ def picture_statistics(
 ) -> Statistics:
     """Return the statistics of training pictures, cached in `cache_dir` if one is given.
 
-    The key is made of the pictures' bytes, the network's weights and the rules, so a cached file
-    is never mistaken for another. A damaged file is replaced.
+    The key is made of the pictures' bytes, the network's weights, the rules and our code, so a
+    cached file is never mistaken for another. A damaged file is replaced.
     """
     path = None
     if cache_dir is not None:

@@ -30,6 +30,8 @@ from xmdpt.support.cores import usable_cores
 
 THREADS = min(8, len(usable_cores()))
 T = TypeVar("T")
+READING = ("data/images.py", "data/stores.py", "support/pictures.py")
+"""Files of the package by which a stored picture becomes numbers: part of keys, see `code_key`."""
 Pair = tuple[str, str]
 """The mangled names of (source, target)."""
 SCHEME = "<source>_2_<target>_vis.png, where a name is fashionWOMENDressesid0000713204_4full"

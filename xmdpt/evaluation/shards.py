@@ -5,19 +5,20 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
-from xmdpt.evaluation.results import Match
+from xmdpt.evaluation.results import READING, Match
 from xmdpt.support.arguments import BadInput
 from xmdpt.support.disk import disk_errors
-from xmdpt.support.files import atomic_path, file_digest, fingerprint
+from xmdpt.support.files import atomic_path, code_key, fingerprint
 from xmdpt.support.owner import sole_owner
 from xmdpt.support.shards import Shard, note_done, pieces_left
 
 Score = Callable[[Sequence[Match]], pd.DataFrame]
+CODE = ("evaluation/*.py", "metrics/*.py", *READING)
+"""The code that scores, whose older rows must not be taken for its own."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,6 @@ def row_store(run: str, shard: Shard | None = None) -> RowStore:
     return RowStore(Path("data/cache/scores") / run, shard)
 
 
-@cache
-def _code() -> str:
-    """A key for the code that scores, whose older rows must not be taken for its own."""
-    package = Path(__file__).parents[1]
-    sources = [*package.glob("evaluation/*.py"), *package.glob("metrics/*.py")]
-    return fingerprint([file_digest(path) for path in sorted(sources)])
-
-
 def _path(work: Path, number: int) -> Path:
     return work / f"rows-{number:05d}.json"
 
@@ -70,7 +63,7 @@ def score_batches(
     """
     if store is None:
         return [score(batch) for batch in batches]
-    work = store.folder / fingerprint(key, _code())
+    work = store.folder / fingerprint(key, code_key(*CODE))
     with disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)
     for number, batch in pieces_left(work, batches, store.shard).items():

@@ -236,8 +236,8 @@ def paired_gains(
         for key in (key for key in METRICS if key in pairs):
             gain = both[key] - both[f"{key}_other"]
             gain = gain if METRICS[key].higher else -gain
-            if np.isfinite(gain).any():  # two perfect pictures have infinite PSNR, no difference
-                low, high = bootstrap_interval(gain.tolist(), seed, both["person"].tolist())
+            low, high = bootstrap_interval(gain.tolist(), seed, both["person"].tolist())
+            if np.isfinite(low):  # one person has none, nor have pictures that are all perfect
                 ends[key] = rounded(low), rounded(high)
         gains[other] = ends
     return gains

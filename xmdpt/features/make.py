@@ -30,7 +30,7 @@ from xmdpt.config import ConfigError, FeaturesConfig, Precision
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.cache import FeatureCache, shard_name
 from xmdpt.features.encoders import Kind, TokenEncoder, make_encoder
-from xmdpt.support.files import atomic_path, fingerprint, resumable_dir, write_json
+from xmdpt.support.files import atomic_path, code_key, fingerprint, resumable_dir, write_json
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import full_float32, gpu_count
@@ -47,6 +47,11 @@ STORAGE = {
     "bf16": torch.bfloat16,
     "fp8": torch.float8_e4m3fn,
 }
+CODE = (
+    *("data/images.py", "data/keypoints.py", "data/stores.py", "features/encoders.py"),
+    *("features/make.py", "support/pictures.py"),
+)
+"""The code between a data set and its features: what other code has begun is begun anew."""
 Shapes = Mapping[str, tuple[int, ...]]
 Progress = Callable[[Iterable[int]], Iterable[int]]
 """Passes on the shards' numbers and shows how far they are, as tqdm does."""
@@ -310,13 +315,16 @@ def _key(
     return fingerprint(files, data.size, encoders.key, settings.model_dump(exclude={"pictures"}))
 
 
-def _is_there(folder: Path, key: str) -> bool:
-    """Whether `folder` holds the finished features that `key` identifies, as they were written."""
+def _is_there(folder: Path, key: str, scaling_factor: float) -> bool:
+    """Whether `folder` holds the finished features that `key` identifies, as they were written.
+
+    The factor by which their readers scale latents is not part of the key.
+    """
     try:
         cache = FeatureCache(folder)
     except DataError:
         return False
-    if cache.key != key:
+    if (cache.key, cache.scaling_factor) != (key, scaling_factor):
         return False
     try:
         cache.verify()
@@ -356,7 +364,8 @@ def cache_features(
     shapes = encoders.shapes(data.size)
     sizes = cache_bytes(shapes, settings, len(names))
     key = _key(names, data, encoders, settings)
-    if _is_there(Path(folder), key):
+    scaling_factor = encoders.vae.config["scaling_factor"]
+    if _is_there(Path(folder), key, scaling_factor):
         return
     listed = ", ".join(f"{name} {_readable(size)}" for name, size in sizes.items())
     print(f"features of {len(names)} pictures: {listed}; {_readable(sum(sizes.values()))} in all")
@@ -369,7 +378,7 @@ def cache_features(
             count = processes or gpu_count() or 1
             _launch(min(count, len(missing)), work, missing, data, encoders, settings, progress)
 
-    key_of_work = fingerprint(key, shard_size)
+    key_of_work = fingerprint(key, shard_size, code_key(*CODE))
     if shard is not None:
         with shared_dir(folder, key_of_work, shard) as work:
             write_missing(work)
@@ -379,7 +388,7 @@ def cache_features(
         index = {
             "names": list(names),
             "key": key,
-            "scaling_factor": encoders.vae.config["scaling_factor"],
+            "scaling_factor": scaling_factor,
             "stored": {name: str(dtype) for name, dtype in stored_types(settings).items()},
             "nbytes": sizes,
             "shapes": shapes,

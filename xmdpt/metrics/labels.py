@@ -16,8 +16,13 @@ class Metric(NamedTuple):
 
 LABELS = ("result", "person", "source", "target")
 """The columns of a table of pairs that hold text, not metrics."""
-TEXT = dict.fromkeys((*LABELS, "row"), str)
-"""The types of these columns for pandas, as names may look like numbers."""
+AS_WRITTEN: dict[str, Any] = {
+    "sep": "\t",
+    "dtype": dict.fromkeys((*LABELS, "row"), str),
+    "keep_default_na": False,
+    "na_values": [""],
+}
+"""How pandas reads such a table: a name may look like a number, or be NA or None."""
 
 _DISTANCE = "Fréchet distance between the results and all training pictures"
 _KERNEL = "Kernel distance (unbiased squared MMD, cubic kernel) between the same features"

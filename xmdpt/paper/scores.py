@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from xmdpt.config import Checkpoint, Config, Objective, load_config
-from xmdpt.metrics.labels import FEW, FEW_ABOUT, METRICS, TEXT
+from xmdpt.metrics.labels import AS_WRITTEN, FEW, FEW_ABOUT, METRICS
 from xmdpt.paper.published import Score, scores
 from xmdpt.support.files import read_json
 
@@ -88,7 +88,7 @@ class Results:
         path = self._report(run, f"scores/{run}.tsv")
         if path is None:
             return None
-        table = pd.read_csv(path, sep="\t", dtype=TEXT)
+        table = pd.read_csv(path, **AS_WRITTEN)
         table = table[table["row"] == checkpoint]
         return table.set_index(["source", "target"]) if len(table) else None
 

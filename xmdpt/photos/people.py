@@ -64,6 +64,11 @@ class PeopleFinder:
         self.device = torch.device(device)
         self.person_score = person_score
 
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What decides who is found, and where."""
+        return self.names, self.person_score
+
     def _load(self, load: "Callable[..., PreTrainedModel]", option: str) -> "Loaded":
         """The processor and the model that `option` names; `load` is a `from_pretrained`."""
         from transformers import AutoConfig, AutoImageProcessor, VitPoseConfig

@@ -15,6 +15,9 @@ from xmdpt.photos import joints, marking
 from xmdpt.photos.loading import PhotoError
 from xmdpt.support.files import decode_text
 
+SHEET = "sheet.jpg"
+"""The sheet of all pictures, which lies beside them."""
+
 
 class Line(BaseModel):
     """A picture to draw: a line of a table."""
@@ -97,6 +100,19 @@ def _line(row: dict[str, Any], number: int, table: Path) -> Line:
     return line.model_copy(update=here)
 
 
+def gif_names(lines: Sequence[Line]) -> dict[Path, str]:
+    """The name of each person's animation; raises PhotoError where two would have one name."""
+    people: dict[str, Path] = {}
+    for person in (line.source for line in lines):
+        name = f"{person.stem}.gif"
+        if (other := people.setdefault(name.lower(), person)) != person:
+            raise PhotoError(
+                f"{name} would be written twice, of {other} and of {person}; rename a file, or "
+                "leave the animations out"
+            )
+    return {person: f"{person.stem}.gif" for person in people.values()}
+
+
 def _checked(lines: list[Line], table: Path | None = None) -> list[Line]:
     """The same lines; raises PhotoError where there are none, or two write one picture."""
     before = f"{table}: " if table else ""
@@ -107,6 +123,8 @@ def _checked(lines: list[Line], table: Path | None = None) -> list[Line]:
         if Path(line.name).suffix.lower() not in marking.SUFFIXES:
             wanted = ", ".join(marking.SUFFIXES)
             raise PhotoError(f"{before}out '{line.name}': pictures are written as {wanted}")
+        if line.name.lower() == SHEET:
+            raise PhotoError(f"{before}out '{line.name}': is the sheet's name; choose another")
         other = names.setdefault(line.name.lower(), line)  # one file where case does not count
         if other is not line:
             raise PhotoError(

@@ -124,6 +124,8 @@ def foretold(found: Findings) -> list[Foretold]:
         for metric, further in by_metric.items():
             known = found.scores[metric]
             rows = own_weights(found.design, known)
+            if len(rows) < 2:  # over which the spread between seeds is pooled
+                continue
             values = known.values[[known.rows.index(row) for row in rows]]
             tried += [
                 Foretold(row, seed, metric, further.mean(row), seed_interval(values, index))

@@ -31,13 +31,14 @@ from xmdpt.data.pairs import result_name, spread
 from xmdpt.evaluation.baselines import write_baselines, write_limits
 from xmdpt.evaluation.evaluate import training_statistics
 from xmdpt.evaluation.features import Statistics
+from xmdpt.features.cache import FeatureCache
 from xmdpt.features.rows import features_of
 from xmdpt.metrics.labels import BASELINES, LIMITS
 from xmdpt.study.scores import file_name, score_drawing, write_scores
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 from xmdpt.support.git import commit_of
-from xmdpt.support.hub import load_pretrained
-from xmdpt.training.run import settings_key, train_run, weights_digest
+from xmdpt.support.hub import load_pretrained, weights_key
+from xmdpt.training.run import run_key, train_run
 from xmdpt.training.vae import reconstruct
 from xmdpt.weights.runs import load_run, sample_pairs
 
@@ -121,7 +122,7 @@ def _draw(
     settings = SampleConfig.model_validate(config.sample.model_dump() | dict(drawing.sample))
     noise = seed + OTHER_NOISE if drawing.other_noise else seed
     bar = partial(tqdm, desc=folder.name, unit="batch", disable=None)
-    key = fingerprint(weights.name, settings.model_dump(), noise)
+    key = fingerprint(weights.name, weights_key([pipeline.vae]), settings.model_dump(), noise)
     with resumable_dir(folder, key) as unfinished:
         sample_pairs(pipeline, data, _pairs(config, data), unfinished, settings, noise, bar)
 
@@ -153,9 +154,10 @@ def carry_out(
     if not missing:
         return []
     config = _settings(params, row, seed)
-    key = settings_key(config, weights_digest(config.train.init))
+    data, features = DeepFashion(config.data.root, config.data.size), features_of(row, params)
+    key = run_key(config, FeatureCache(features), data.targets("train"))
     weights = work / "weights" / f"{row}-{seed}-{key}"
-    minutes = _train(config, weights, features_of(row, params))
+    minutes = _train(config, weights, features)
     about = {
         "commit": code_commit(),
         "minutes": round(minutes, 1),  # of a core
@@ -165,7 +167,6 @@ def carry_out(
         "samples": config.train.steps * config.train.batch_size,
         "torch": torch.__version__,
     }
-    data = DeepFashion(config.data.root, config.data.size)
     with atomic_path(names[row].with_suffix(".tsv")) as partial_path:
         shutil.copyfile(weights / "history.tsv", partial_path)
     for drawn, path in missing.items():

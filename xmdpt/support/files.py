@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +29,14 @@ def file_digest(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def code_key(*patterns: str) -> str:
+    """A key for those source files of this package: what other code made is out of date."""
+    package = Path(__file__).parents[1]
+    found = {path for pattern in patterns for path in package.glob(pattern)}
+    return fingerprint([file_digest(path) for path in sorted(found)])
 
 
 def decode_text(content: bytes) -> str:

@@ -1,8 +1,10 @@
 """Jobs side by side, each in a process of its own, and on a core or a GPU of its own."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -15,6 +17,9 @@ from xmdpt.support.notices import Stopped, notices
 from xmdpt.support.precision import gpu_count
 
 J = TypeVar("J")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""Names the GPUs that a process may use, and by their order there it numbers them."""
+_starting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,12 @@ class Place:
     threads: int = 1
 
     def take(self) -> None:
-        """Put this process there; nothing may have used a GPU before."""
+        """Put this process there, which was started with its GPU."""
         import torch
 
         torch.set_num_threads(self.threads)
         if self.core is not None:
             os.sched_setaffinity(0, {self.core})
-        if self.gpu is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
 
 
 def _places(workers: int) -> list[Place]:
@@ -50,6 +53,28 @@ def _places(workers: int) -> list[Place]:
 def default_workers() -> int:
     """As many as there are GPUs, or else as `workers_on_cores` says."""
     return gpu_count() or workers_on_cores()
+
+
+@contextmanager
+def _visible(gpu: int | None) -> Iterator[None]:
+    """Let a process that is started in the block see this GPU alone, from its first import on.
+
+    It could not choose by itself: what it imports asks for GPUs, and CUDA stays with those that
+    were visible then.
+    """
+    if gpu is None:
+        yield
+        return
+    with _starting:
+        given = os.environ.get(VISIBLE)  # by which GPUs were counted, too
+        os.environ[VISIBLE] = given.split(",")[gpu].strip() if given else str(gpu)
+        try:
+            yield
+        finally:
+            if given is None:
+                del os.environ[VISIBLE]
+            else:
+                os.environ[VISIBLE] = given
 
 
 def _at(work: Callable[[J], object], job: J, place: Place) -> None:
@@ -83,18 +108,25 @@ def side_by_side(
             if asked():
                 return job, False
             place = places.get()
-            process = get_context("spawn").Process(target=_at, args=(work, job, place))
-            process.start()
-            running.add(process)
-            if asked():  # since the last look
-                process.terminate()
-            process.join()
-            running.discard(process)
-            places.put(place)
+            try:
+                process = get_context("spawn").Process(target=_at, args=(work, job, place))
+                with _visible(place.gpu):
+                    process.start()
+                running.add(process)
+                if asked():  # since the last look
+                    process.terminate()
+                process.join()
+                running.discard(process)
+            finally:  # also where no process could be started: others wait for the place
+                places.put(place)
             return job, process.exitcode == 0
 
-        for future in as_completed([pool.submit(in_process, job) for job in jobs]):
-            if not asked():
-                yield future.result()
+        waiting = [pool.submit(in_process, job) for job in jobs]
+        try:
+            for future in as_completed(waiting):
+                if not asked():
+                    yield future.result()
+        finally:  # after Ctrl-C too, at which the jobs at work end, no more may begin
+            pool.shutdown(cancel_futures=True)
     if asked():
         raise Stopped("the jobs at work have ended, and what they saved is kept")

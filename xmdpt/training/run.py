@@ -1,7 +1,7 @@
 """One run, from settings and cached features to checkpoints and a history."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
 from torch.nn.utils import get_total_norm
 
 from xmdpt.config import Checkpoint, Config, ConfigError
+from xmdpt.data.annotations import Target
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import views_of_people
 from xmdpt.extensions.context import ContextTransformer2DModel
@@ -169,6 +170,12 @@ def settings_key(config: Config, start: str | None) -> str:
     )
 
 
+def run_key(config: Config, cache: FeatureCache, targets: Sequence[Target]) -> str:
+    """Return a key for all that a run's weights depend on: settings, start, features and pairs."""
+    key = settings_key(config, weights_digest(config.train.init))
+    return fingerprint(key, cache.key, targets)
+
+
 def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:
     with trainer.watch.busy(), atomic_files(folder) as partial_folder:
         trainer.ema.model.save_pretrained(partial_folder)
@@ -299,8 +306,7 @@ def train_run(
     encoder = make_encoder(**cache.source_encoder) if on_the_fly else None
     trainer = Trainer(model, batches, config.train, encoder)
     watch = _watch(trainer, cache, data)
-    key = settings_key(config, weights_digest(config.train.init))
-    key = fingerprint(key, cache.key, targets)
+    key = run_key(config, cache, targets)
     with _working_folder(trainer, Path(out), key, keep) as work:
         history = pd.DataFrame(_train(trainer, watch, config, work, on_log, on_found))
         if trainer.accelerator.is_main_process:
