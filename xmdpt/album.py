@@ -182,7 +182,8 @@ class Album:
 
     @cached_property
     def _weights(self) -> str:
-        return weights_key((self.pipe.transformer, self.pipe.vae))
+        pipe = self.pipe
+        return weights_key(filter(None, (pipe.transformer, pipe.turbo, pipe.vae)))
 
     def _seed(self, line: Line) -> int:
         return self.how.seed if line.seed is None else line.seed
@@ -194,7 +195,7 @@ class Album:
         files = [self._digest(path) for path in named]
         how = replace(self.how, seed=self._seed(line))
         drawn_by = (self._weights, dict(self.pipe.scheduler.config), self.pipe.best_preset)
-        return fingerprint(files, str(how), *drawn_by, self.pipe.config["fast_timesteps"])
+        return fingerprint(files, str(how), *drawn_by, str(self.pipe.learned))
 
     def _is_drawn(self, line: Line) -> bool:
         """Whether the picture is there, and as these settings draw it.
