@@ -91,6 +91,7 @@ class XMDPTPipeline(DiffusionPipeline):
             turbo_scale=turbo_scale,
         )
         self._encoders: dict[str, torch.nn.Module] = {}
+        self.denoiser: torch.nn.Module | None = None  # while one takes the place of `transformer`
         self._interrupt = False
         self._guidance_scale = 1.0
         self._num_timesteps = 0
@@ -234,7 +235,8 @@ class XMDPTPipeline(DiffusionPipeline):
         if scale != 1:
             scaled = torch.cat([scaled, scaled])
             condition = torch.cat([condition, torch.zeros_like(condition)])
-        output: Tensor = self.transformer(scaled, t, condition).sample.to(latents.dtype)
+        network = self.denoiser or self.transformer
+        output: Tensor = network(scaled, t, condition).sample.to(latents.dtype)
         if scale == 1:
             return output
         conditional, unconditional = output.chunk(2)

@@ -120,16 +120,16 @@ def _turbo(scheduler: Any, steps: int | None, learned: Learned, scale: float) ->
 
 @contextmanager
 def planned(pipe: Any, preset: Preset, steps: int | None, scale: float) -> Iterator[Plan]:
-    """Put the preset's scheduler and network in the place of an `XMDPTPipeline`'s own."""
-    scheduler, network = pipe.scheduler, pipe.transformer
-    chosen = plan(preset, scheduler, steps, pipe.learned, scale)
+    """Let an `XMDPTPipeline` draw by the preset's scheduler and network."""
+    own = pipe.scheduler
+    chosen = plan(preset, own, steps, pipe.learned, scale)
     pipe.scheduler = chosen.scheduler
     if not chosen.guided:
-        pipe.transformer = pipe.turbo
+        pipe.denoiser = pipe.turbo  # the condition stays that of `transformer`, as it was learned
     try:
         yield chosen
     finally:
-        pipe.scheduler, pipe.transformer = scheduler, network
+        pipe.scheduler, pipe.denoiser = own, None
 
 
 def best_preset(scheduler: Any, learned: Learned) -> Preset:
