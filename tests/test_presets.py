@@ -9,7 +9,7 @@ from helpers.people import SIZE, body
 from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.flow import make_flow_scheduler
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.presets import make_solver, plan
+from xmdpt.presets import Learned, make_solver, plan
 
 LEARNED = [999, 700, 400, 90]
 
@@ -65,7 +65,7 @@ def test_fast_takes_the_learned_timesteps_and_leaves_the_pipeline_as_it_was(pipe
 def test_steps_of_ones_own_override_the_presets(pipe, asked):
     draw(pipe, asked, preset="fast", num_inference_steps=6)
     assert pipe.num_timesteps == 6
-    chosen = plan("fast", pipe.scheduler, 6, LEARNED)
+    chosen = plan("fast", pipe.scheduler, 6, Learned(LEARNED))
     assert (chosen.steps, chosen.timesteps) == (6, None)
 
 
@@ -77,7 +77,7 @@ def test_few_solver_steps_are_nearer_to_many_than_few_of_the_papers(pipe, asked)
 
 
 def test_what_weights_do_not_have_is_said_with_the_cure(pipe, asked):
-    with pytest.raises(ValueError, match="preset 'slow' is not one of exact, fast"):
+    with pytest.raises(ValueError, match="preset 'slow' is not one of exact, fast, turbo"):
         draw(pipe, asked, preset="slow")
     assert pipe.best_preset == "fast"
     pipe.register_to_config(fast_timesteps=None)

@@ -43,10 +43,7 @@ from xmdpt.support.hub import weights_key
 
 TABLE = "pictures.csv"
 COLUMNS = ("source", "pose", "out", "seed", "closeness", "made_by")
-DRAWN_BY = (
-    *("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision"),
-    "fast_timesteps",
-)
+DRAWN_BY = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
 """Settings of the pipeline that pictures depend on."""
 
 
@@ -189,9 +186,9 @@ class Album:
     def _drawn_by(self) -> str:
         """A digest of the weights, of how they are used, and of the detectors."""
         pipe = self.pipe
-        weights = weights_key((pipe.transformer, pipe.vae))
+        weights = weights_key(filter(None, (pipe.transformer, pipe.turbo, pipe.vae)))
         settings = [pipe.config[name] for name in DRAWN_BY]
-        sampler = (dict(pipe.scheduler.config), pipe.best_preset)
+        sampler = (dict(pipe.scheduler.config), pipe.best_preset, str(pipe.learned))
         scale = pipe.vae.config["scaling_factor"]
         return fingerprint(weights, settings, sampler, scale, self._finder.settings)
 

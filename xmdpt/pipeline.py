@@ -1,8 +1,7 @@
 """`XMDPTPipeline`: a photo and poses become pictures of that person in those poses."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,21 +17,19 @@ from torch import Tensor
 
 import xmdpt.extensions.context  # from_pretrained finds classes only in imported modules
 import xmdpt.model
-from xmdpt.config import MIN_STEPS, ConfigError, Objective
+from xmdpt.config import MIN_STEPS, ConfigError
 from xmdpt.diffusion import (
     check_scheduler,
     guidance_weight,
     guide,
     learns_variance,
-    make_scheduler,
     step_arguments,
 )
 from xmdpt.features.cache import sample_latent
 from xmdpt.features.encoders import Kind, make_encoder
-from xmdpt.flow import make_flow_scheduler
 from xmdpt.photos.poses import Picture, Pose, PoseFinder, as_list, draw_pose, read_picture
 from xmdpt.photos.sources import check_source
-from xmdpt.presets import Plan, Preset, best_preset, plan
+from xmdpt.presets import Learned, Preset, best_preset, planned
 from xmdpt.support.pictures import to_signed, to_uint8
 
 Source = Picture | tuple[Picture, ...]
@@ -40,11 +37,6 @@ Generators = torch.Generator | list[torch.Generator] | None
 Images = Tensor | np.ndarray | list[Image.Image]
 Callback = Callable[["XMDPTPipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
-
-
-def scheduler_for(objective: Objective) -> Any:
-    """Return the sampler of a network that was trained with this objective."""
-    return make_flow_scheduler() if objective == "flow" else make_scheduler()
 
 
 class XMDPTPipeline(DiffusionPipeline):
@@ -58,13 +50,17 @@ class XMDPTPipeline(DiffusionPipeline):
         imagenet_normalization, encoder_precision: as for the features that the model was trained
             on; "auto" is bf16 on a device where that is faster (`xmdpt.support.precision`).
         fast_timesteps: those learned for these weights, from high to low (`xmdpt.presets`).
+        turbo, turbo_timesteps, turbo_scale: a network that has learned guidance of this scale, and
+            its timesteps.
     """
 
-    model_cpu_offload_seq = "transformer->vae"  # type: ignore[assignment]  # declared None
+    model_cpu_offload_seq = "transformer->turbo->vae"  # type: ignore[assignment]  # declared None
+    _optional_components: ClassVar[list[str]] = ["turbo"]
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "condition"]
     config: Any  # settings are both keys and attributes
     vae: AutoencoderKL
     transformer: "xmdpt.model.XMDPTTransformer2DModel"
+    turbo: "xmdpt.model.XMDPTTransformer2DModel | None"
     scheduler: Any  # diffusers' schedulers share no base class that declares what they do
 
     def __init__(
@@ -77,10 +73,13 @@ class XMDPTPipeline(DiffusionPipeline):
         imagenet_normalization: bool = False,
         encoder_precision: str = "fp32",  # a Precision; diffusers warns of other annotations
         fast_timesteps: list[int] | None = None,
+        turbo: ModelMixin | None = None,
+        turbo_timesteps: list[int] | None = None,
+        turbo_scale: float | None = None,
     ):
         super().__init__()
         self.register_modules(  # type: ignore[no-untyped-call]
-            vae=vae, transformer=transformer, scheduler=scheduler
+            vae=vae, transformer=transformer, scheduler=scheduler, turbo=turbo
         )
         self.register_to_config(  # type: ignore[no-untyped-call]
             source_encoder=source_encoder,
@@ -88,8 +87,11 @@ class XMDPTPipeline(DiffusionPipeline):
             imagenet_normalization=imagenet_normalization,
             encoder_precision=encoder_precision,
             fast_timesteps=fast_timesteps,
+            turbo_timesteps=turbo_timesteps,
+            turbo_scale=turbo_scale,
         )
         self._encoders: dict[str, torch.nn.Module] = {}
+        self.denoiser: torch.nn.Module | None = None  # while one takes the place of `transformer`
         self._interrupt = False
         self._guidance_scale = 1.0
         self._num_timesteps = 0
@@ -98,8 +100,10 @@ class XMDPTPipeline(DiffusionPipeline):
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> "XMDPTPipeline":
         """A pipeline with the components and settings of another, see `DiffusionPipeline`."""
         # diffusers passes on only components of exactly the annotated type, here a base class.
-        kwargs = {"transformer": pipeline.transformer} | kwargs
-        made: XMDPTPipeline = super().from_pipe(pipeline, **kwargs)  # type: ignore[no-untyped-call]
+        networks = {"transformer": pipeline.transformer, "turbo": getattr(pipeline, "turbo", None)}
+        made: XMDPTPipeline = super().from_pipe(  # type: ignore[no-untyped-call]
+            pipeline, **networks | kwargs
+        )
         return made
 
     @property
@@ -119,9 +123,15 @@ class XMDPTPipeline(DiffusionPipeline):
         return self._guidance_scale
 
     @property
+    def learned(self) -> Learned:
+        """What these weights have for the presets beyond `exact`."""
+        scale = None if self.turbo is None else self.config["turbo_scale"]
+        return Learned(self.config["fast_timesteps"], self.config["turbo_timesteps"], scale)
+
+    @property
     def best_preset(self) -> Preset:
         """The fastest preset that draws as well as `exact`, of those that these weights have."""
-        return best_preset(self.scheduler, self.config["fast_timesteps"])
+        return best_preset(self.scheduler, self.learned)
 
     @property
     def num_timesteps(self) -> int:
@@ -225,7 +235,8 @@ class XMDPTPipeline(DiffusionPipeline):
         if scale != 1:
             scaled = torch.cat([scaled, scaled])
             condition = torch.cat([condition, torch.zeros_like(condition)])
-        output: Tensor = self.transformer(scaled, t, condition).sample.to(latents.dtype)
+        network = self.denoiser or self.transformer
+        output: Tensor = network(scaled, t, condition).sample.to(latents.dtype)
         if scale == 1:
             return output
         conditional, unconditional = output.chunk(2)
@@ -283,17 +294,6 @@ class XMDPTPipeline(DiffusionPipeline):
             pictures: Tensor = self.vae.decode(scaled).sample
         return pictures
 
-    @contextmanager
-    def _planned(self, preset: Preset, steps: int | None) -> Iterator[Plan]:
-        """Put the preset's scheduler in the place of the pipeline's own."""
-        own = self.scheduler
-        chosen = plan(preset, own, steps, self.config["fast_timesteps"])
-        self.scheduler = chosen.scheduler
-        try:
-            yield chosen
-        finally:
-            self.scheduler = own
-
     def _check(self, steps: int, images: int, output_type: str, names: Sequence[str]) -> None:
         if steps < MIN_STEPS:
             raise ValueError(f"num_inference_steps must be {MIN_STEPS} or more, not {steps}")
@@ -338,10 +338,11 @@ class XMDPTPipeline(DiffusionPipeline):
             generator: one for all, or one for each picture, which makes a picture independent of
                 the others in its batch.
             guidance_scale, guidance_power: w(t) of Eq. 6; a scale of 1 switches guidance off.
+                `turbo` has learned the scale 2.
             eta: of DDIM. latents: noise (B, C, H, W) to start from.
             output_type: "pil"; "np" (B, H, W, 3) or "pt" (B, 3, H, W) in [0, 1]; or "latent".
             num_inference_steps: by default the preset's.
-            preset: "exact", the paper's 50 steps, or "fast", see `xmdpt.presets`.
+            preset: "exact", the paper's 50 steps, "fast" or "turbo", see `xmdpt.presets`.
             pose_finder: finds the joints if poses are photos, see `photos.subjects.find_pose`.
             any_source: takes sources of one colour, and drawn skeletons, which are else refused.
 
@@ -352,7 +353,7 @@ class XMDPTPipeline(DiffusionPipeline):
             names = callback_on_step_end.tensor_inputs
         if not (math.isfinite(guidance_scale) and math.isfinite(guidance_power)):
             raise ValueError("guidance_scale and guidance_power must be finite numbers")
-        with self._planned(preset, num_inference_steps) as chosen:
+        with planned(self, preset, num_inference_steps, guidance_scale) as chosen:
             self._check(chosen.steps, num_images_per_prompt, output_type, names)
             condition = self.encode_condition(
                 source, pose, generator, num_images_per_prompt, pose_finder, any_source
@@ -361,7 +362,7 @@ class XMDPTPipeline(DiffusionPipeline):
                 condition,
                 self._start(condition, latents, generator),
                 chosen.steps,
-                guidance_scale,
+                guidance_scale if chosen.guided else 1.0,
                 guidance_power,
                 callback_on_step_end,
                 names,

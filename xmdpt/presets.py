@@ -4,15 +4,18 @@
 * `fast`: the same weights by DPM-Solver++ (Lu et al., 2022) at a few timesteps that were learned
   for them (after LD3, Tong et al., ICLR 2025), and which the pipeline keeps:
   `xmdpt distill timesteps`.
+* `turbo`: a network of its own, which has learned guidance and then to take 4 steps:
+  `xmdpt distill guidance`, `xmdpt distill steps`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
-Preset = Literal["exact", "fast"]
+Preset = Literal["exact", "fast", "turbo"]
 EXACT_STEPS = 50
 
 
@@ -21,30 +24,52 @@ class PresetError(ValueError):
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What a pipeline has for the presets beyond `exact`.
+
+    fast, turbo: timesteps from high to low. scale: of the guidance that the network for `turbo` has
+    learned; None where there is no such network.
+    """
+
+    fast: Sequence[int] | None = None
+    turbo: Sequence[int] | None = None
+    scale: float | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A scheduler, and its number of steps or its timesteps, from high to low."""
+    """A scheduler, and its number of steps or its timesteps, from high to low.
+
+    guided: whether each step needs two passes; if not, the network for `turbo` draws.
+    """
 
     scheduler: Any
     steps: int
     timesteps: tuple[int, ...] | None = None
+    guided: bool = True
 
 
-def make_solver(scheduler: Any) -> DPMSolverMultistepScheduler:
-    """Return DPM-Solver++ of second order for a network that predicts noise.
+def make_solver(scheduler: Any, order: int = 2) -> DPMSolverMultistepScheduler:
+    """Return DPM-Solver++ for a network that predicts noise; of first order it is DDIM.
 
     The schedule of the noise is that of `scheduler`; the last of few steps is of first order.
     """
     solver: DPMSolverMultistepScheduler = DPMSolverMultistepScheduler.from_config(
-        scheduler.config, algorithm_type="dpmsolver++", solver_order=2, timestep_spacing="trailing"
+        scheduler.config,
+        algorithm_type="dpmsolver++",
+        solver_order=order,
+        timestep_spacing="trailing",
     )
     return solver
 
 
-def plan(preset: Preset, scheduler: Any, steps: int | None, learned: Sequence[int] | None) -> Plan:
-    """Return how `preset` draws with a pipeline's own scheduler and learned timesteps.
+def plan(
+    preset: Preset, scheduler: Any, steps: int | None, learned: Learned, scale: float = 2.0
+) -> Plan:
+    """Return how `preset` draws with a pipeline's own scheduler and what was learned for it.
 
     `steps` given by the user override a preset's. Raises PresetError for a preset that is unknown,
-    or that these weights do not have.
+    or that these weights do not have, and for a guidance `scale` that `turbo` has not learned.
     """
     if preset not in get_args(Preset):
         known = ", ".join(get_args(Preset))
@@ -53,19 +78,61 @@ def plan(preset: Preset, scheduler: Any, steps: int | None, learned: Sequence[in
         return Plan(scheduler, EXACT_STEPS if steps is None else steps)
     if scheduler.config.get("prediction_type") != "epsilon":
         raise PresetError(
-            "preset 'fast': needs a network that predicts noise, and this one predicts a velocity; "
-            "use preset 'exact', for which num_inference_steps=20 is enough"
+            f"preset '{preset}': needs a network that predicts noise, and this one predicts a "
+            "velocity; use preset 'exact', for which num_inference_steps=20 is enough"
         )
+    if preset == "fast":
+        return _fast(scheduler, steps, learned)
+    return _turbo(scheduler, steps, learned, scale)
+
+
+def _fast(scheduler: Any, steps: int | None, learned: Learned) -> Plan:
     if steps is not None:
         return Plan(make_solver(scheduler), steps)
-    if not learned:
+    if not learned.fast:
         raise PresetError(
             "preset 'fast': these weights have no learned timesteps; `xmdpt distill timesteps` "
             "learns them in minutes; or give num_inference_steps, or use preset 'exact'"
         )
-    return Plan(make_solver(scheduler), len(learned), tuple(learned))
+    return Plan(make_solver(scheduler), len(learned.fast), tuple(learned.fast))
 
 
-def best_preset(scheduler: Any, learned: Sequence[int] | None) -> Preset:
+def _turbo(scheduler: Any, steps: int | None, learned: Learned, scale: float) -> Plan:
+    if learned.scale is None:
+        raise PresetError(
+            "preset 'turbo': these weights have no network that draws without guidance; `xmdpt "
+            "distill guidance` and `xmdpt distill steps` make one; or use another preset"
+        )
+    if scale != learned.scale:
+        raise PresetError(
+            f"preset 'turbo': its network has learned a guidance scale of {learned.scale:g}, not "
+            f"{scale:g}; leave the scale out, or use another preset"
+        )
+    if steps is not None:
+        return Plan(make_solver(scheduler), steps, guided=False)
+    if not learned.turbo:
+        raise PresetError(
+            "preset 'turbo': its network takes no few steps yet; `xmdpt distill steps` teaches "
+            "them; or give num_inference_steps"
+        )
+    return Plan(make_solver(scheduler, 1), len(learned.turbo), tuple(learned.turbo), guided=False)
+
+
+@contextmanager
+def planned(pipe: Any, preset: Preset, steps: int | None, scale: float) -> Iterator[Plan]:
+    """Let an `XMDPTPipeline` draw by the preset's scheduler and network."""
+    own = pipe.scheduler
+    chosen = plan(preset, own, steps, pipe.learned, scale)
+    pipe.scheduler = chosen.scheduler
+    if not chosen.guided:
+        pipe.denoiser = pipe.turbo  # the condition stays that of `transformer`, as it was learned
+    try:
+        yield chosen
+    finally:
+        pipe.scheduler, pipe.denoiser = own, None
+
+
+def best_preset(scheduler: Any, learned: Learned) -> Preset:
     """Return the fastest preset that draws as well as `exact`, of those that these weights have."""
-    return "fast" if learned and scheduler.config.get("prediction_type") == "epsilon" else "exact"
+    usable = learned.fast and scheduler.config.get("prediction_type") == "epsilon"
+    return "fast" if usable else "exact"

@@ -138,3 +138,19 @@ def test_learned_timesteps(people, tiny_vae, tmp_path, monkeypatch, capsys):
     index = json.loads((tmp_path / "out/model_index.json").read_text())
     assert value["timesteps"] == index["fast_timesteps"] and len(value["timesteps"]) == 3
     assert 0 < value["distance"] <= value["evenly_spaced"]
+
+
+@pytest.mark.slow
+def test_a_network_for_turbo(people, tiny_vae, tmp_path, monkeypatch, capsys):
+    make_pipeline(tiny_vae).save_pretrained(tmp_path / "weights")
+    data = ("--data", people, "--pairs", "64", "--updates", "2", "--json")
+    for stage, start, out in (("guidance", "weights", "half"), ("steps", "half", "turbo")):
+        words = ("distill", stage, tmp_path / out, "--weights", tmp_path / start, *data)
+        assert xmdpt(monkeypatch, *map(str, words)) == 0
+        value = json.loads(capsys.readouterr().out)
+        assert value["distance"] > 0 < value["before"]
+        files = {path.name for path in (tmp_path / out).iterdir()}
+        assert "turbo" in files and not any("state" in name for name in files)
+    index = json.loads((tmp_path / "turbo/model_index.json").read_text())
+    assert value["timesteps"] == index["turbo_timesteps"] and len(value["timesteps"]) == 4
+    assert index["turbo_scale"] == 2 and index["turbo"][1] == "XMDPTTransformer2DModel"

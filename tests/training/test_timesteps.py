@@ -9,6 +9,7 @@ from xmdpt.config import ConfigError
 from xmdpt.flow import make_flow_scheduler
 from xmdpt.presets import make_solver
 from xmdpt.training.timesteps import (
+    Guided,
     _whole,
     evenly_in_log_snr,
     half_log_snr,
@@ -30,7 +31,7 @@ def pipe(tiny_vae):
 def test_the_student_is_the_solver_that_the_preset_draws_with(pipe):
     t = [999, 810, 500, 220, 30]
     own = pipe.scheduler
-    made = integrate(pipe, CONDITION, NOISE, torch.tensor(t, dtype=torch.float64), 2.0, 0.01)
+    made = integrate(Guided(pipe), CONDITION, NOISE, torch.tensor(t, dtype=torch.float64))
     pipe.scheduler = make_solver(own)
     wanted = pipe.denoise(CONDITION, NOISE, 0, 2.0, 0.01, timesteps=t)
     pipe.scheduler = own

@@ -109,10 +109,10 @@ def generate(
     ] = False,
     weights: Weights = None,
     preset: Annotated[
-        Literal["exact", "fast"] | None,
+        Literal["exact", "fast", "turbo"] | None,
         typer.Option(
-            help="exact: the paper's 50 steps; fast: a few learned ones. Default: fast if the "
-            "weights have it."
+            help="exact: the paper's 50 steps; fast: a few learned ones; turbo: a network for "
+            "fewer. Default: fast if the weights have it."
         ),
     ] = None,
     steps: Annotated[

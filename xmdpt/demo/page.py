@@ -232,8 +232,8 @@ class Studio:
                     "0 for the preset's"
                 )
             first = int(seed or 0) % 2**31
-            learned = self.pipe.config["fast_timesteps"]
-            total = plan(preset, self.pipe.scheduler, steps or None, learned).steps
+            asked = (steps or None, self.pipe.learned, float(guidance))
+            total = plan(preset, self.pipe.scheduler, *asked).steps
             drawn = draw(
                 self.pipe,
                 prepared,
@@ -326,7 +326,10 @@ def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML) -> None:
         count = gr.Slider(1, MAX_PICTURES, value=2, step=1, label="Number of pictures (best first)")
         with gr.Accordion("More", open=False):
             best = studio.pipe.best_preset
-            presets = list(dict.fromkeys((best, "exact")))
+            presets = [
+                *dict.fromkeys((best, "exact")),
+                *["turbo"] * bool(studio.pipe.learned.turbo),
+            ]
             preset = gr.Radio(presets, value=best, label="Preset: exact is the paper's 50 steps")
             steps = gr.Slider(0, MAX_STEPS, value=0, step=1, label="Steps (0: the preset's)")
             guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")

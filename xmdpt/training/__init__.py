@@ -6,6 +6,7 @@ the autoencoder, `pretrain` the small bundled weights, `released` takes publishe
 `states` and `errors` serve both trainers, and `watch` ends processes together. `invariance` watches
 the condition vector along the way, `fixed` the loss on the same test pairs and noise. Beyond the
 paper: `alignment` (a loss on early tokens), `equivariance` (of the autoencoder), `muon` (an
-optimizer) and `timesteps` (of few steps). May import `metrics`, `pipeline` and the floors below.
-Explained in docs/reproduce/reliability.md and docs/results/recipe.md.
+optimizer), `timesteps` (of few steps) and `turbo` (a network for fewer). May import `metrics`,
+`pipeline` and the floors below. Explained in docs/reproduce/reliability.md and
+docs/results/recipe.md.
 """

@@ -6,7 +6,7 @@ teacher does. No weight changes. The result is a list for a pipeline's `fast_tim
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +42,12 @@ class Learned:
     after: float
 
 
+def check_noise(pipe: XMDPTPipeline) -> None:
+    """Raise ConfigError for a network that does not predict noise."""
+    if pipe.scheduler.config.get("prediction_type") != "epsilon":
+        raise ConfigError("only networks that predict noise can be distilled, not a velocity")
+
+
 def conditions_of(
     pipe: XMDPTPipeline, data: DeepFashion, pairs: Sequence[tuple[str, str]], seed: int
 ) -> tuple[Tensor, Tensor]:
@@ -66,26 +72,44 @@ def half_log_snr(t: Tensor, alpha_bars: Tensor) -> Tensor:
     return table[below] * (1 - share) + table[below + 1] * share
 
 
-def integrate(
-    pipe: XMDPTPipeline, condition: Tensor, noise: Tensor, t: Tensor, scale: float, power: float
-) -> Tensor:
+@dataclass(frozen=True)
+class Guided:
+    """The guided noise that a pipeline's network predicts: what a student learns from."""
+
+    pipe: XMDPTPipeline
+    scale: float = 2.0
+    power: float = 0.01
+
+    def noise(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        """Noise (B, C, H, W) in x at timesteps t, one for all or (B,), from both passes at once."""
+        both = torch.cat([condition, torch.zeros_like(condition)])
+        times = torch.cat([t, t]) if t.ndim else t
+        output = self.pipe.transformer(torch.cat([x, x]), times.float(), both).sample.float()
+        given, free = output.chunk(2, dim=1)[0].chunk(2)
+        weight = guidance_weight(t.detach(), self.scale, self.power).float()
+        return guide(given, free, weight.view(-1, 1, 1, 1))
+
+
+def levels(pipe: XMDPTPipeline, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log(alpha / sigma), alpha and sigma at timesteps t (N,) that need not be whole."""
+    logs = half_log_snr(t, pipe.scheduler.alphas_cumprod.double().to(t.device))
+    return logs, (2 * logs).sigmoid().sqrt(), (-2 * logs).sigmoid().sqrt()
+
+
+def trajectory(teacher: Guided, condition: Tensor, noise: Tensor, t: Tensor) -> Iterator[Tensor]:
     """Latents (B, C, H, W) by DPM-Solver++ (2M) at timesteps t (N,), from high to low.
 
-    What `xmdpt.presets.make_solver` computes, but t may carry a gradient and need not be whole.
-    The step to no noise at all is of first order.
+    Yields those after each step, N in all, the last without noise. What `presets.make_solver`
+    computes, but t may carry a gradient and need not be whole. The last step is of first order.
     """
-    logs = half_log_snr(t, pipe.scheduler.alphas_cumprod.double().to(t.device))
-    alphas, sigmas = (2 * logs).sigmoid().sqrt(), (-2 * logs).sigmoid().sqrt()
-    both = torch.cat([condition, torch.zeros_like(condition)])
+    logs, alphas, sigmas = levels(teacher.pipe, t)
     x, before = noise, None
     for index, now in enumerate(t):
-        output = pipe.transformer(torch.cat([x, x]), now.float(), both).sample.float()
-        weight = guidance_weight(now.detach(), scale, power).float()
-        given, free = output.chunk(2)
-        guided = guide(given, free, weight)
-        start = (x - sigmas[index].float() * guided.chunk(2, dim=1)[0]) / alphas[index].float()
+        guided = teacher.noise(x, now, condition)
+        start = (x - sigmas[index].float() * guided) / alphas[index].float()
         if index + 1 == len(t):
-            return start
+            yield start
+            return
         step = logs[index + 1] - logs[index]
         ahead = start
         if before is not None:
@@ -94,15 +118,27 @@ def integrate(
         x = (sigmas[index + 1] / sigmas[index]).float() * x
         x = x - (alphas[index + 1] * torch.expm1(-step)).float() * ahead
         before = start
-    raise ValueError("no timesteps")
+        yield x
 
 
-def evenly_in_log_snr(pipe: XMDPTPipeline, steps: int) -> Tensor:
-    """Timesteps (steps,) from the highest to 1, whose logarithms of the SNR are evenly spaced."""
+def integrate(teacher: Guided, condition: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """The end of `trajectory`."""
+    *_, end = trajectory(teacher, condition, noise, t)
+    return end
+
+
+def evenly_in_log_snr(
+    pipe: XMDPTPipeline, steps: int, first: float | None = None, last: float = 1.0
+) -> Tensor:
+    """Timesteps (steps,) from `first` to `last`, whose logarithms of the SNR are evenly spaced.
+
+    By default from the highest to 1.
+    """
     alpha_bars = pipe.scheduler.alphas_cumprod.double()
     whole = torch.arange(len(alpha_bars), dtype=torch.float64)
     table = half_log_snr(whole, alpha_bars)
-    wanted = torch.linspace(float(table[-1]), float(table[1]), steps, dtype=torch.float64)
+    ends = torch.tensor([whole[-1] if first is None else first, last], dtype=torch.float64)
+    wanted = torch.linspace(*half_log_snr(ends, alpha_bars).tolist(), steps, dtype=torch.float64)
     above = torch.searchsorted(-table, -wanted).clamp(1, len(table) - 1)
     share = (table[above - 1] - wanted) / (table[above - 1] - table[above])
     return above - 1 + share
@@ -127,21 +163,18 @@ def _whole(t: Tensor) -> tuple[int, ...]:
 class _Student:
     """Draws from fixed noise, and is measured by where the teacher ends."""
 
-    pipe: XMDPTPipeline
+    guided: Guided
     condition: Tensor
     noise: Tensor
-    scale: float
-    power: float
 
     def ends(self, t: Tensor, rows: Tensor) -> Tensor:
-        with autocast(self.pipe.device, "auto"):
-            drawn = (self.condition[rows], self.noise[rows], t, self.scale, self.power)
-            return integrate(self.pipe, *drawn)
+        with autocast(self.guided.pipe.device, "auto"):
+            return integrate(self.guided, self.condition[rows], self.noise[rows], t)
 
     @torch.no_grad()
     def teach(self, rows: Tensor) -> Tensor:
         """Where the teacher ends from the noise of `rows`."""
-        t = evenly_in_log_snr(self.pipe, TEACHER_STEPS)
+        t = evenly_in_log_snr(self.guided.pipe, TEACHER_STEPS)
         return torch.cat([self.ends(t, some) for some in rows.split(BATCH)])
 
     @torch.no_grad()
@@ -167,12 +200,11 @@ def learn_timesteps(
     Those that end nearest to the teacher on the second half are kept. Raises ConfigError for a
     network that does not predict noise, and ValueError for fewer than 3 steps or 4 pairs.
     """
-    if pipe.scheduler.config.get("prediction_type") != "epsilon":
-        raise ConfigError("timesteps are learned for networks that predict noise, not a velocity")
+    check_noise(pipe)
     if steps < 3 or len(condition) < 4:
         raise ValueError(f"{steps} steps, {len(condition)} pairs: at least 3 and 4 are needed")
     pipe.transformer.requires_grad_(False)
-    student = _Student(pipe, condition, noise, scale, power)
+    student = _Student(Guided(pipe, scale, power), condition, noise)
     ours, theirs = torch.arange(len(condition)).tensor_split(2)
     wanted, kept = student.teach(ours), student.teach(theirs)
     highest = len(pipe.scheduler.alphas_cumprod) - 1

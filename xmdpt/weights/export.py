@@ -17,7 +17,7 @@ from xmdpt import diffusion, model, pipeline
 from xmdpt.pipeline import XMDPTPipeline
 
 PIPELINE_MODULE = "pipeline_xmdpt"
-COMPONENTS = {"transformer": model, "scheduler": diffusion}
+COMPONENTS = {"transformer": model, "turbo": model, "scheduler": diffusion}
 """Modules of our own component classes; they import nothing else of the package."""
 
 HEADER = '"""{what} of X-MDPT, written by `xmdpt export`. Apache-2.0."""\n'

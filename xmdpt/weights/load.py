@@ -22,6 +22,8 @@ BUNDLED = (
     CLONE / "data/pretrained/xmdpt-synthetic" if CLONE else Path(__file__).with_name("bundled")
 )
 """The small weights: in a clone where they are kept, else where setup.py puts them in a wheel."""
+NETWORKS = ("vae", "transformer", "turbo")
+"""The folders of networks; only a pipeline with the preset `turbo` has the last."""
 OPTIONS: dict[str, Any] = {
     "dtype": torch.float32,
     "use_safetensors": True,
@@ -71,7 +73,7 @@ def load_pipeline(
 
 def _refuse_variants(folder: Path) -> None:
     """Raise PhotoError, which names them, where a network is there in variants alone."""
-    for part in ("vae", "transformer"):
+    for part in NETWORKS:
         names = [path.name for path in sorted((folder / part).glob("*.*.safetensors"))]
         if names and not (folder / part / SAFETENSORS_WEIGHTS_NAME).is_file():
             variants = ", ".join(dict.fromkeys(name.split(".")[1] for name in names))
@@ -84,8 +86,9 @@ def _refuse_variants(folder: Path) -> None:
 
 def _require_whole(pipe: XMDPTPipeline) -> None:
     """Raise ValueError if a weights file lacks tensors, which diffusers leaves on `meta`."""
-    for part in ("vae", "transformer"):
-        for name, tensor in getattr(pipe, part).named_parameters():
+    for part in NETWORKS:
+        network = getattr(pipe, part)
+        for name, tensor in [] if network is None else network.named_parameters():
             if tensor.is_meta:
                 raise ValueError(f"the weights of {part} lack {name}")
 
@@ -95,10 +98,11 @@ def _from_export(folder: Path) -> XMDPTPipeline:
     index = json.loads((folder / "model_index.json").read_text())
     kind = index["scheduler"][1]
     scheduler = XMDPTScheduler if kind == "XMDPTScheduler" else getattr(diffusers, kind)
-    networks = {
-        "vae": AutoencoderKL.from_pretrained(folder / "vae", **OPTIONS),
-        "transformer": XMDPTTransformer2DModel.from_pretrained(folder / "transformer", **OPTIONS),
-        "scheduler": scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+    kinds = dict.fromkeys(NETWORKS, XMDPTTransformer2DModel) | {"vae": AutoencoderKL}
+    parts: dict[str, Any] = {
+        name: kind.from_pretrained(folder / name, **OPTIONS) if (folder / name).is_dir() else None
+        for name, kind in kinds.items()
     }
-    settings = inspect.signature(XMDPTPipeline).parameters.keys() & index.keys() - networks.keys()
-    return XMDPTPipeline(**networks, **{name: index[name] for name in settings})
+    parts["scheduler"] = scheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+    settings = inspect.signature(XMDPTPipeline).parameters.keys() & index.keys() - parts.keys()
+    return XMDPTPipeline(**parts, **{name: index[name] for name in settings})
