@@ -55,7 +55,7 @@ class XMDPTPipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq = "transformer->turbo->vae"  # type: ignore[assignment]  # declared None
-    _optional_components: ClassVar[list[str]] = ["turbo"]
+    _optional_components: list[str] = ["turbo"]  # noqa: RUF012  # declared so by diffusers
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "condition"]
     config: Any  # settings are both keys and attributes
     vae: AutoencoderKL

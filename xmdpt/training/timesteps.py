@@ -138,8 +138,9 @@ def evenly_in_log_snr(
     whole = torch.arange(len(alpha_bars), dtype=torch.float64)
     table = half_log_snr(whole, alpha_bars)
     ends = torch.tensor([whole[-1] if first is None else first, last], dtype=torch.float64)
-    wanted = torch.linspace(*half_log_snr(ends, alpha_bars).tolist(), steps, dtype=torch.float64)
-    above = torch.searchsorted(-table, -wanted).clamp(1, len(table) - 1)
+    high, low = half_log_snr(ends, alpha_bars)
+    wanted = torch.linspace(float(high), float(low), steps, dtype=torch.float64)
+    above: Tensor = torch.searchsorted(-table, -wanted).clamp(1, len(table) - 1)
     share = (table[above - 1] - wanted) / (table[above - 1] - table[above])
     return above - 1 + share
 

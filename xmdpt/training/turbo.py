@@ -92,10 +92,10 @@ def latents_of(pipe: XMDPTPipeline, data: DeepFashion, names: list[str], seed: i
 
 
 def _copy(network: XMDPTTransformer2DModel) -> XMDPTTransformer2DModel:
-    kind: Any = type(network)
-    student: XMDPTTransformer2DModel = kind.from_config(network.config)
+    student: Any = type(network).from_config(network.config)
     student.load_state_dict(network.state_dict())
-    return student.to(network.device)
+    copied: XMDPTTransformer2DModel = student.to(network.device)
+    return copied
 
 
 def _learn(
