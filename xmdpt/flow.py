@@ -6,14 +6,10 @@ noise - x_0; the other C, the variance of the paper, are not used. Timesteps are
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor
-
-from xmdpt.config import Objective
-from xmdpt.diffusion import make_scheduler
 
 NUM_TIMESTEPS = 1000
 
@@ -50,8 +46,3 @@ def make_flow_scheduler() -> DPMSolverMultistepScheduler:
         solver_order=2,
     )
     return scheduler
-
-
-def scheduler_for(objective: Objective) -> Any:
-    """Return the sampler of a network that was trained with this objective."""
-    return make_flow_scheduler() if objective == "flow" else make_scheduler()

@@ -15,6 +15,10 @@ from typing import Any, Literal, get_args
 
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
+from xmdpt.config import Objective
+from xmdpt.diffusion import make_scheduler
+from xmdpt.flow import make_flow_scheduler
+
 Preset = Literal["exact", "fast", "turbo"]
 EXACT_STEPS = 50
 
@@ -47,6 +51,11 @@ class Plan:
     steps: int
     timesteps: tuple[int, ...] | None = None
     guided: bool = True
+
+
+def scheduler_for(objective: Objective) -> Any:
+    """Return the sampler of a network that was trained with this objective."""
+    return make_flow_scheduler() if objective == "flow" else make_scheduler()
 
 
 def make_solver(scheduler: Any, order: int = 2) -> DPMSolverMultistepScheduler:

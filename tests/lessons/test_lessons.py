@@ -14,7 +14,6 @@ from helpers.people import SIZE
 from helpers.repository import ROOT
 
 from xmdpt.data.deepfashion import DeepFashion
-from xmdpt.flow import scheduler_for
 from xmdpt.lessons import figures
 from xmdpt.lessons.people import _make_once, condition_of, encode_pairs, training_features
 from xmdpt.lessons.sampling import SOLVERS, distance, draw_latents, forward_passes, start_noise
@@ -30,6 +29,7 @@ from xmdpt.lessons.studies import (
     with_transformer,
 )
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.presets import scheduler_for
 from xmdpt.support.random import keyed_generator
 from xmdpt.training.train import TrainingModule
 

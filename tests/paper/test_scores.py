@@ -10,7 +10,6 @@ from helpers.results import results_of, with_settings, write_scores
 
 from xmdpt.config import load_config
 from xmdpt.evaluation.protocols import PROTOCOLS
-from xmdpt.flow import scheduler_for
 from xmdpt.metrics.labels import FEW, METRICS
 from xmdpt.paper.published import scores
 from xmdpt.paper.scores import (
@@ -23,6 +22,7 @@ from xmdpt.paper.scores import (
     tables_with,
     training_in_words,
 )
+from xmdpt.presets import scheduler_for
 
 # Reports
 

@@ -7,8 +7,8 @@ from helpers.networks import make_pipeline
 from helpers.people import SIZE
 from safetensors.torch import load_file, save_file
 
-from xmdpt.flow import scheduler_for
 from xmdpt.photos.loading import PhotoError
+from xmdpt.presets import scheduler_for
 from xmdpt.weights import load
 
 

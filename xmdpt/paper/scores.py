@@ -37,7 +37,7 @@ FEATURES = {
 MIPNET = {"mip_attention", "mask_ratio"}
 """Settings of `model` that affect MIPNet only."""
 SOLVERS: dict[Objective, str] = {"epsilon": "DDIM", "flow": "DPM-Solver++"}
-"""Objective -> what draws after a training with it: `flow.scheduler_for`, in words."""
+"""Objective -> what draws after a training with it: `presets.scheduler_for`, in words."""
 
 
 def tables_with(run: str) -> list[str]:

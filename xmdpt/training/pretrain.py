@@ -20,10 +20,10 @@ from tqdm import tqdm
 from xmdpt.config import Config, ConfigError, RenderedConfig, load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.features.make import Encoders, cache_features
-from xmdpt.flow import scheduler_for
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.people.dataset import render_dataset
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.presets import scheduler_for
 from xmdpt.support.files import fingerprint, read_json, resumable_dir, write_json
 from xmdpt.training.run import settings_key, train_run, weights_digest
 from xmdpt.training.states import STATES

@@ -16,9 +16,9 @@ from xmdpt.config import Config, ConfigError, SampleConfig
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name, spread
 from xmdpt.extensions.context import differences
-from xmdpt.flow import scheduler_for
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.presets import scheduler_for
 from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir
 from xmdpt.support.hub import reason
 from xmdpt.support.precision import autocast
