@@ -31,6 +31,7 @@ from xmdpt.photos.poses import Picture, Pose, PoseFinder, as_list, draw_pose, re
 from xmdpt.photos.sources import check_source
 from xmdpt.presets import Learned, Preset, best_preset, planned
 from xmdpt.support.pictures import to_signed, to_uint8
+from xmdpt.support.precision import full_float32
 
 Source = Picture | tuple[Picture, ...]
 Generators = torch.Generator | list[torch.Generator] | None
@@ -205,9 +206,9 @@ class XMDPTPipeline(DiffusionPipeline):
             )
         if isinstance(generator, list) and len(generator) != count:
             raise ValueError(f"{len(generator)} generators for {count} pictures; give 1 or as many")
-        # Without autocast, like the features that the model was trained on: the VAE in full
-        # precision, the encoders in their own.
-        with torch.autocast(device.type, enabled=False):
+        # As for the features that the model was trained on: the VAE in full precision, the encoders
+        # in their own.
+        with torch.autocast(device.type, enabled=False), full_float32():
             pixels = to_signed(photos).to(device)
             moments = self._encode_moments(pixels)
             source_tokens = self.encode_tokens("photo", pixels)

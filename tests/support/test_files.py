@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from xmdpt.support.arguments import BadInput
 from xmdpt.support.files import atomic_files, atomic_path, resumable_dir
 
 
@@ -40,6 +41,19 @@ with resumable_dir({str(out)!r}, "key") as work:
         assert [file.name for file in (work / "main").iterdir()] == ["done.png"]
         (work / "main/next.png").write_text("done")
     assert sorted(file.name for file in out.rglob("*.png")) == ["done.png", "next.png"]
+
+
+def test_a_link_is_refused_before_the_work_and_not_after_it(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/old.txt").write_text("old")
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
+    with (
+        pytest.raises(BadInput, match=r"out: is a link, which cannot be replaced; link .* instead"),
+        resumable_dir(tmp_path / "out", "key"),
+    ):
+        pytest.fail("the block began")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "out"]
+    assert (tmp_path / "out/old.txt").read_text() == "old"
 
 
 def test_hidden_files_of_libraries_do_not_reach_the_output(tmp_path):

@@ -19,13 +19,13 @@ def data(people):
 
 @pytest.fixture(scope="session")
 def cached(data, tiny_vae, tmp_path_factory):
-    """A function that caches the features of all people; settings of features can be changed."""
+    """A function that caches features, of all people by default; settings can be changed."""
     network = make_encoder("efficientnet_lite0")
     encoders = Encoders(tiny_vae, network, network)
-    names = data.pictures("train") + data.pictures("test")
+    everything = data.pictures("train") + data.pictures("test")
     base = load_config("profiles/smoke.yaml").features
 
-    def make(**changes):
+    def make(names=everything, **changes):
         folder = tmp_path_factory.mktemp("cache") / "features"
         settings = base.model_copy(update=changes)
         cache_features(folder, names, data, encoders, settings, iter, shard_size=4)

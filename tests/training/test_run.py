@@ -64,6 +64,14 @@ def test_resuming_equals_training_on(features, config, state, tmp_path):
         assert (stopped / file).read_bytes() == (whole / file).read_bytes()
 
 
+def test_a_cache_without_training_pictures_is_refused(cached, data, config, tmp_path):
+    missing, every = sorted(data.pictures("train")), len(data.pictures("train"))
+    few = cached(data.pictures("test"))
+    with pytest.raises(ConfigError, match=f"lacks {missing[0]}, {every} of {every} training"):
+        train_run(config, few, tmp_path / "run")
+    assert not [*tmp_path.iterdir()]
+
+
 def weights_of(out):
     return [(out / name / WEIGHTS).read_bytes() for name in ("ablation", "main")]
 

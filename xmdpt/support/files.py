@@ -157,10 +157,12 @@ def resumable_dir(
     that failed, or that it could not record, and the same call then finds the work finished.
     `xmdpt.stages.kept` deletes it.
 
-    Raises BadInput where another process is at work on `path`, and DiskError where it cannot be
-    written.
+    Raises BadInput where another process is at work on `path` or where that is a link, and
+    DiskError where it cannot be written.
     """
     path = Path(path)
+    if path.is_symlink():  # said at once, not when the work is finished and cannot be put there
+        raise BadInput(f"{path}: is a link, which cannot be replaced; link {path.parent} instead")
     partial = working_path(path, key)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

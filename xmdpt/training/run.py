@@ -276,6 +276,16 @@ def _working_folder(trainer: Trainer, out: Path, key: str, keep: bool) -> Iterat
     wait()
 
 
+def _check_cached(cache: FeatureCache, targets: Sequence[Target]) -> None:
+    """Raise ConfigError where features of training pictures are missing."""
+    known, wanted = {*cache.names}, {name for target, own in targets for name in (target, *own)}
+    if missing := sorted(wanted - known):
+        raise ConfigError(
+            f"{cache.folder}: lacks {missing[0]}, {len(missing):,} of {len(wanted):,} training "
+            "pictures in all; set features.pictures to all, and carry out the stage features again"
+        )
+
+
 def train_run(
     config: Config,
     features: str | Path,
@@ -297,6 +307,7 @@ def train_run(
     cache = FeatureCache(features)
     data = DeepFashion(config.data.root, config.data.size)
     targets = data.targets("train")
+    _check_cached(cache, targets)
     torch.manual_seed(config.training_seed)
     model = build_model(config, cache)
     if config.train.init is not None:
