@@ -307,6 +307,12 @@ def test_what_does_not_go_together_is_one_line(folder, files, monkeypatch, capsy
     assert said in error and error.splitlines()[-1].startswith("error: ")
 
 
+def test_a_folder_may_have_a_dot_in_its_name(folder, files, monkeypatch):
+    words = ["generate", "--source", files / "me.png", "--pose", files / "poses", "--steps", 2]
+    assert xmdpt(monkeypatch, *words, "--weights", folder, "--out", files / "album.v2") == 0
+    assert (files / "album.v2" / TABLE).is_file()
+
+
 def test_a_missing_flag_is_named(files, monkeypatch, capsys):
     words = ["generate", "--source", files / "me.png", "--out", files / "out"]
     assert xmdpt(monkeypatch, *words) == 2

@@ -286,10 +286,11 @@ def _draw_many(
     from tqdm import tqdm
 
     from xmdpt.album import TABLE, Album
+    from xmdpt.photos import marking
     from xmdpt.photos.tables import SHEET, every_pair, files_in, gif_names, read_table
     from xmdpt.weights.load import load_pipeline
 
-    if out.suffix or out.is_file():
+    if out.is_file() or out.suffix.lower() in marking.SUFFIXES:
         raise BadInput(f"{out}: many pictures go into a folder; name one")
     check_place(out / TABLE)
     lines = read_table(table) if table else every_pair(files_in(source), files_in(pose, True))
