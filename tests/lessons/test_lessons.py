@@ -16,7 +16,14 @@ from helpers.repository import ROOT
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.lessons import figures
 from xmdpt.lessons.people import _make_once, condition_of, encode_pairs, training_features
-from xmdpt.lessons.sampling import SOLVERS, distance, draw_latents, forward_passes, start_noise
+from xmdpt.lessons.sampling import (
+    SOLVERS,
+    distance,
+    draw_by_presets,
+    draw_latents,
+    forward_passes,
+    start_noise,
+)
 from xmdpt.lessons.studies import (
     Study,
     comparison,
@@ -116,6 +123,22 @@ def test_solvers_follow_one_curve(pipe, pairs):
         )
         assert many < few / 2 and many < 0.1, solver
     assert distance(reference, reference) == 0
+
+
+def test_presets_are_drawn_where_the_weights_have_them(pipe, pairs):
+    condition, passes = condition_of(pipe.transformer, pairs)[:1], []
+    assert not draw_by_presets(pipe, condition)
+    pipe.register_modules(turbo=make_model(mip_attention="none"))
+    pipe.register_to_config(
+        fast_timesteps=[999, 500, 100], turbo_timesteps=[999, 700, 300, 90], turbo_scale=2.0
+    )
+    for network in (pipe.transformer, pipe.turbo):
+        network.register_forward_hook(lambda model, given, made: passes.append(len(given[0])))
+    drawn = draw_by_presets(pipe, condition)
+    assert {name: count for name, (count, _) in drawn.items()} == {"fast": 6, "turbo": 4}
+    assert sum(passes) == 10
+    assert not torch.equal(drawn["fast"][1], drawn["turbo"][1])
+    assert [*draw_by_presets(pipe, condition, scale=3.0)] == ["fast"], "turbo has learned another"
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])

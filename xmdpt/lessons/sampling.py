@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xmdpt.diffusion import make_scheduler
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.presets import Preset, planned
 from xmdpt.support.pictures import to_uint8
 from xmdpt.support.random import keyed_generator
 
@@ -48,21 +49,42 @@ def draw_latents(
     power: float = 0.01,
     seed: int = 0,
     solver: str | None = None,
-    timesteps: Sequence[int] | None = None,
 ) -> Tensor:
     """Latents (B, C, H, W) drawn from conditions (B, D); the seed determines the noise.
 
     `solver` is one of SOLVERS, for models that predict noise; None is the pipeline's own, which it
-    keeps in any case. `timesteps`, from high to low, take the place of the solver's own.
+    keeps in any case.
     """
     own = pipe.scheduler
     if solver is not None:
         pipe.scheduler = SOLVERS[solver]()
     try:
         noise = start_noise(pipe, len(condition), seed)
-        return pipe.denoise(condition, noise, steps, scale, power, timesteps=timesteps)
+        return pipe.denoise(condition, noise, steps, scale, power)
     finally:
         pipe.scheduler = own
+
+
+def draw_by_presets(
+    pipe: XMDPTPipeline, condition: Tensor, scale: float = 2.0, power: float = 0.01, seed: int = 0
+) -> dict[str, tuple[int, Tensor]]:
+    """Forward passes per picture and latents (B, C, H, W), by preset beyond `exact`.
+
+    Of those that the pipeline has; `turbo` draws with the scale that it has learned alone.
+    """
+    learned = pipe.learned
+    turbo = learned.turbo if scale == learned.scale else None
+    has: dict[Preset, Sequence[int] | None] = {"fast": learned.fast, "turbo": turbo}
+    drawn: dict[str, tuple[int, Tensor]] = {}
+    for preset in (preset for preset, timesteps in has.items() if timesteps):
+        noise = start_noise(pipe, len(condition), seed)
+        with planned(pipe, preset, None, scale) as chosen:
+            own = scale if chosen.guided else 1.0
+            made = pipe.denoise(
+                condition, noise, chosen.steps, own, power, timesteps=chosen.timesteps
+            )
+        drawn[preset] = (forward_passes(chosen.steps, own), made)
+    return drawn
 
 
 def show(pipe: XMDPTPipeline, latents: Tensor) -> np.ndarray:
