@@ -97,6 +97,24 @@ def test_pictures_drawn_in_shards(project):
     assert kept and all(path.stat().st_mtime_ns == before[path] for path in kept)
 
 
+def test_pictures_of_other_code_or_settings_are_not_gone_on_with(project, monkeypatch):
+    def unfinished() -> int:
+        do_shard("sample", RUN, Shard(0, 2))
+        return len([*Path("data/samples").glob(f".{RUN}.partial-*")])
+
+    before = unfinished()
+    assert unfinished() == before, "nothing has changed"
+    monkeypatch.setattr("xmdpt.weights.runs.code_key", lambda *patterns: "another")
+    assert unfinished() == before + 1
+    path = Path("models/vae/config.json")
+    settings = path.read_text()
+    try:
+        path.write_text(json.dumps(json.loads(settings) | {"scaling_factor": 0.25}))
+        assert unfinished() == before + 2
+    finally:
+        path.write_text(settings)
+
+
 def test_pairs_scored_in_shards(project, monkeypatch):
     monkeypatch.setattr(sys.modules[evaluate_pairs.__module__], "BATCH", 3)
     config = load_config(run=RUN)

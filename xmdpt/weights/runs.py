@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
-from diffusers.utils.constants import SAFETENSORS_WEIGHTS_NAME
+from diffusers.utils.constants import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from PIL import Image
 from tqdm import tqdm
 
@@ -19,13 +19,19 @@ from xmdpt.extensions.context import differences
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.presets import scheduler_for
-from xmdpt.support.files import atomic_path, file_digest, fingerprint, resumable_dir
+from xmdpt.support.files import atomic_path, code_key, file_digest, fingerprint, resumable_dir
 from xmdpt.support.hub import reason
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import keyed_generator
 from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_dir
 
 MODELS, SAMPLES = Path("models"), Path("data/samples")
+CODE = (
+    *("model.py", "diffusion.py", "flow.py", "presets.py", "pipeline.py", "extensions/*.py"),
+    *("features/encoders.py", "data/keypoints.py", "photos/poses.py", "support/pictures.py"),
+    "weights/runs.py",
+)
+"""The code that pictures of a run depend on: unfinished work of other code is not gone on with."""
 Pair = tuple[str, str]
 Drawn = dict[str, list[Pair]]
 """Checkpoint -> the test pairs, (source, target), drawn from it."""
@@ -152,15 +158,20 @@ def sample_pairs(
 
 
 def _key(config: Config, run: str, data: DeepFashion, drawn: Drawn) -> str:
-    """A key for all that the pictures of a run depend on."""
+    """A key for all that the pictures of a run depend on, the code included."""
     encoders = config.features.model_dump(
         include={"source_encoder", "pose_encoder", "imagenet_normalization", "precision"}
     )
     folders = [MODELS / "vae", *(MODELS / run / name for name in drawn)]
-    weights = [file_digest(path / SAFETENSORS_WEIGHTS_NAME) for path in folders]
+    networks = [
+        file_digest(path / name)
+        for path in folders
+        for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME)
+    ]
     used = {name for pairs in drawn.values() for pair in pairs for name in pair}
     given = {name: data.digest(name) for name in sorted(used)}
-    return fingerprint(config.sample.model_dump(), encoders, config.seed, drawn, weights, given)
+    settings = (config.sample.model_dump(), encoders, config.seed)
+    return fingerprint(*settings, drawn, networks, given, code_key(*CODE))
 
 
 def _draw_missing(
