@@ -35,7 +35,7 @@ from xmdpt.people.variety import identity
 from xmdpt.people.views import PORTRAITS, View, view
 from xmdpt.support.cores import usable_cores
 from xmdpt.support.ends import end_with_parent
-from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
+from xmdpt.support.files import atomic_path, code_key, fingerprint, resumable_dir
 from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_dir
 
 __all__ = ["Identity", "identity", "render_dataset", "render_person"]
@@ -273,8 +273,8 @@ def render_dataset(
     people = [identity(seed, first_identity + k, world) for k in range(identities)]
     split = identities - test_identities
     key = fingerprint(
-        "people-1", identities, test_identities, views, height, samples_per_pixel, seed,
-        first_identity, *([] if world == "white" else [world]),
+        code_key("people/*.py"), identities, test_identities, views, height, samples_per_pixel,
+        seed, first_identity, *([] if world == "white" else [world]),
     )  # fmt: skip
 
     def render_missing(work: Path) -> None:
