@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from xmdpt.commands.answers import AsJson, answers
-from xmdpt.commands.options import Device
+from xmdpt.commands.options import Device, Weights
 from xmdpt.support.arguments import BadInput, check_file, pick_device
 
 if TYPE_CHECKING:
@@ -151,6 +151,39 @@ def growth(
         table = growth_table(measured).to_markdown(disable_numparse=True)
         answer(f"{table}\n\n{said_of(measured['tokens'][0])}", measured)
     _keep(measured, out, growth_figure, figure)
+
+
+@app.command()
+def pictures(
+    weights: Weights = None,
+    num: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 4,
+    repeats: Rounds = 3,
+    device: Device = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time whole pictures with these weights: as the authors' code draws them, and by each preset.
+
+    Encoders, all steps and decoding are included.
+
+    Example: xmdpt bench pictures --num 8 --repeats 5.
+    """
+    from xmdpt.costs.whole import measure_pictures, pictures_table, said_of_pictures
+    from xmdpt.data.deepfashion import DataError
+    from xmdpt.support.arguments import one_line
+    from xmdpt.weights.load import load_pipeline
+
+    place, _ = _prepared(device, num, out)
+    with answers(as_json) as answer, one_line(DataError, ValueError):
+        pipe = load_pipeline(weights, place)
+        pipe.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
+        measured = measure_pictures(pipe, num, repeats, show)
+        table = pictures_table(measured).to_markdown(disable_numparse=True)
+        answer(f"{table}\n\n{said_of_pictures(measured)}", measured)
+    if out is not None:
+        from xmdpt.support.files import write_json
+
+        write_json(out, measured)
 
 
 def _savings(

@@ -79,6 +79,11 @@ def _one_half_after_the_other(
     return guide(half(1.0), half(0.0), guidance_weight(batch["t"][0], SCALE, POWER))
 
 
+def step_of_the_authors(model: Model, batch: Batch) -> Tensor:
+    """A guided step (B, 2C, H, W) as the authors' code computes it, from the tokens in `batch`."""
+    return _one_half_after_the_other(model, batch, None, use_source=True)
+
+
 def _both_halves_at_once(model: Model, batch: Batch) -> Tensor:
     """A guided step as `XMDPTPipeline` computes it."""
     x, y, t = batch["target_latent"], batch["y"], batch["t"]
@@ -94,7 +99,7 @@ def _with_known_condition(model: Model, batch: Batch) -> Tensor:
 def sampling_ways(device: torch.device, compiler: bool) -> list[Way]:
     """A guided step as the authors compute it, then with one change after another."""
     ways = [
-        Way("as the authors compute", partial(_one_half_after_the_other, y=None, use_source=True)),
+        Way("as the authors compute", step_of_the_authors),
         Way(
             "source through no block",
             partial(_one_half_after_the_other, y=None, use_source=False),
@@ -177,7 +182,8 @@ def _ready(way: Way, model: Model, batch: Batch, device: torch.device) -> Callab
     return run
 
 
-def _seconds(call: Callable[[], Any], device: torch.device) -> float:
+def seconds(call: Callable[[], Any], device: torch.device) -> float:
+    """How long a call takes, until the device has finished."""
     synchronize(device)
     start = time.perf_counter()
     call()
@@ -188,7 +194,7 @@ def _seconds(call: Callable[[], Any], device: torch.device) -> float:
 def matrix_peak(device: torch.device, dtype: torch.dtype, rounds: int = 5) -> float:
     """Operations a second of a large matrix product, the best of some rounds."""
     a, b = (torch.randn(SIDE, SIDE, device=device, dtype=dtype) for _ in range(2))
-    fastest = min(_seconds(lambda: a @ b, device) for _ in range(rounds + 1))
+    fastest = min(seconds(lambda: a @ b, device) for _ in range(rounds + 1))
     return 2 * SIDE**3 / fastest
 
 
@@ -216,7 +222,7 @@ def _measure(
     for index in range(repeats):
         progress(f"round {index + 1} of {repeats}")
         for row, call in zip(rows, calls, strict=True):
-            row["seconds"].append(_seconds(call, device))
+            row["seconds"].append(seconds(call, device))
     return rows
 
 
