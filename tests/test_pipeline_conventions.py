@@ -126,7 +126,7 @@ def test_one_photo_is_encoded_once(pipeline):
 
 
 def test_double_precision_and_offload_order(pipeline):
-    assert pipeline.model_cpu_offload_seq == "transformer->vae"
+    assert pipeline.model_cpu_offload_seq == "transformer->turbo->vae"
     assert draw(pipeline.to(torch.float64)).dtype == torch.float64
 
 
