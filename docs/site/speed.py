@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from xmdpt.costs.growth import growth_figure, growth_table
 from xmdpt.costs.savings_table import said_of, savings_figure, savings_table
+from xmdpt.costs.whole import pictures_table, said_of_pictures
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/results/speed.md"
@@ -18,9 +19,11 @@ PICTURES = ROOT / "docs/pictures"
 BLOCK = re.compile(r"(<!-- (\S+\.json) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def shown(kept: dict) -> tuple[str, Figure]:
-    """What a file of `xmdpt bench` holds, as Markdown and as a figure."""
-    if "ways" in kept:
+def shown(kept: dict) -> tuple[str, Figure | None]:
+    """What a file of `xmdpt bench` holds, as Markdown and, but for whole pictures, as a figure."""
+    if "pictures" in kept.get("settings", {}):
+        table, figure, said = pictures_table(kept), None, said_of_pictures(kept)
+    elif "ways" in kept:
         table, figure, said = savings_table(kept), savings_figure(kept), said_of(kept)
     else:
         table, figure, said = growth_table(kept), growth_figure(kept), said_of(kept["tokens"][0])
@@ -42,7 +45,8 @@ def main() -> None:
     PAGE.write_text(written(page))
     for _, name, _ in BLOCK.findall(page):
         kept = json.loads((ROOT / "benchmarks" / name).read_text())
-        shown(kept)[1].savefig(PICTURES / f"{Path(name).stem[len('2026-01-01_') :]}.png", dpi=150)
+        if (figure := shown(kept)[1]) is not None:
+            figure.savefig(PICTURES / f"{Path(name).stem[len('2026-01-01_') :]}.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ It starts as a copy of the pipeline's, and learns from that in two stages:
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,7 @@ from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.device import adamw
-from xmdpt.training.states import STATE, load_newest, read_state, save_state
+from xmdpt.training.states import STATE, DamagedState, load_newest, read_state, save_state
 from xmdpt.training.timesteps import (
     BATCH,
     Guided,
@@ -39,6 +40,8 @@ from xmdpt.training.timesteps import (
 )
 
 SAVE_EVERY = 50
+PATHS = "state-paths.pt"
+"""The teacher's paths, among the states in a working folder."""
 GAMMA = 5.0
 """Of the Min-SNR weight."""
 BETWEEN = 3
@@ -59,8 +62,8 @@ class Recipe:
     batch: int = 32
 
 
-GUIDANCE = Recipe(updates=2_000, rate=1e-4)
-STEPS = Recipe(updates=600, rate=5e-5)
+GUIDANCE = Recipe(updates=1_000, rate=1e-4)
+STEPS = Recipe(updates=400, rate=5e-5)
 
 
 @dataclass(frozen=True)
@@ -240,6 +243,25 @@ def with_between(pipe: XMDPTPipeline, t: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def _taught(task: _Task, noise: Tensor, t: Tensor, path: Path, progress: Progress) -> Tensor:
+    """Where the teacher is after each of the student's steps (K, N, C, H, W), from each noise.
+
+    It is kept at `path`, since it takes minutes.
+    """
+    with suppress(DamagedState, FileNotFoundError):
+        kept: Tensor = read_state(path, {"paths"})["paths"]
+        return kept.to(noise.device)
+    many, made = with_between(task.pipe, t), []
+    for start in progress(range(0, len(noise), task.batch)):
+        some = slice(start, start + task.batch)
+        with autocast(task.pipe.device, "auto"), torch.no_grad():
+            steps = [*trajectory(task.guided, task.condition[some], noise[some], many)]
+        made.append(torch.stack(steps[BETWEEN :: BETWEEN + 1]))
+    paths = torch.cat(made, dim=1)
+    save_state(path, {"paths": paths})
+    return paths
+
+
 def check_turbo(pipe: XMDPTPipeline) -> tuple[XMDPTTransformer2DModel, float]:
     """The network that `distill_guidance` made, and its scale; ConfigError where there is none."""
     scale = pipe.learned.scale
@@ -267,15 +289,14 @@ def distill_steps(
     task = _Task(pipe, condition, scale, seed, recipe.batch)
     student, t = _copy(network), torch.tensor(timesteps, dtype=torch.float64)
     before = task.far(student, t)
-    many = with_between(pipe, t)
+    noise = task.noise(-2, len(task.condition))
+    paths = _taught(task, noise, t, work / PATHS, progress)
 
     def losses(update: int) -> Iterator[Tensor]:
-        given, noise = task.condition[task.rows(update)], task.noise(update, recipe.batch)
-        with autocast(pipe.device, "auto"), torch.no_grad():
-            path = [*trajectory(task.guided, given, noise, many)]
-        steps = walk(student, pipe, given, noise, t)
-        for wanted, reached in zip(path[BETWEEN :: BETWEEN + 1], steps, strict=True):
-            yield (reached - wanted).abs().mean()
+        rows = task.rows(update)
+        steps = walk(student, pipe, task.condition[rows], noise[rows], t)
+        for wanted, reached in zip(paths, steps, strict=True):
+            yield (reached - wanted[rows]).abs().mean()
 
     _learn(student, losses, recipe, work, progress)
     return Distilled(student, before, task.far(student, t), timesteps)
