@@ -143,7 +143,7 @@ def test_learned_timesteps(people, tiny_vae, tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_network_for_turbo(people, tiny_vae, tmp_path, monkeypatch, capsys):
     make_pipeline(tiny_vae).save_pretrained(tmp_path / "weights")
-    data = ("--data", people, "--pairs", "64", "--updates", "2", "--json")
+    data = ("--data", people, "--pairs", "8", "--updates", "2", "--json")
     for stage, start, out in (("guidance", "weights", "half"), ("steps", "half", "turbo")):
         words = ("distill", stage, tmp_path / out, "--weights", tmp_path / start, *data)
         assert xmdpt(monkeypatch, *map(str, words)) == 0

@@ -21,7 +21,7 @@ Data = Annotated[Path, typer.Option(help="A prepared data set; its training pair
 SYNTHETIC = Path("data/synthetic")
 Scale = Annotated[float, typer.Option(min=0, max=100, help="Guidance scale to learn for.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise.")]
-Pairs = Annotated[int, typer.Option(min=64, help="Pairs to learn from.")]
+Pairs = Annotated[int, typer.Option(min=4, help="Pairs to learn from.")]
 
 
 @app.command()

@@ -47,7 +47,8 @@ GAMMA = 5.0
 BETWEEN = 3
 """Steps of the teacher between two of the student's."""
 HELD_OUT = 32
-"""Pairs that are not learned from, to measure how far the student ends from the teacher."""
+"""Pairs, or a quarter of fewer, that are not learned from, to measure how far the student ends
+from the teacher."""
 
 Losses = Callable[[int], Iterator[Tensor]]
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -149,12 +150,13 @@ class _Task:
         self, pipe: XMDPTPipeline, condition: Tensor, scale: float, seed: int, batch: int
     ) -> None:
         check_noise(pipe)
-        if len(condition) <= HELD_OUT:
-            raise ValueError(f"{len(condition)} pairs: more than {HELD_OUT} are needed")
+        if len(condition) < 4:
+            raise ValueError(f"{len(condition)} pairs: at least 4 are needed")
         self.guided = Guided(pipe, scale)
         self.pipe, self.seed, self.batch = pipe, seed, batch
         pipe.transformer.requires_grad_(False)
-        self.condition, self.others = condition[:-HELD_OUT], condition[-HELD_OUT:]
+        known = len(condition) - min(HELD_OUT, len(condition) // 4)
+        self.condition, self.others = condition[:known], condition[known:]
         config = pipe.transformer.config
         self.shape = (config.in_channels, config.sample_size, config.sample_size)
 
@@ -211,9 +213,9 @@ def distill_guidance(
 ) -> Distilled:
     """Teach a copy of the network to predict the guided noise in one forward.
 
-    condition (N, D) and the latents (N, C, H, W) of the pictures that it leads to; the last 32 are
-    held out. An interrupted call leaves a state in the folder `work`, which the next goes on from.
-    Raises ConfigError for a network that does not predict noise, ValueError for too few pairs.
+    condition (N, D) and the latents (N, C, H, W) of the pictures that it leads to; some of the last
+    are held out. An interrupted call leaves a state in the folder `work`, which the next goes on
+    from. Raises ConfigError for a network that predicts no noise, ValueError for too few pairs.
     """
     task = _Task(pipe, condition, scale, seed, recipe.batch)
     student = _copy(pipe.transformer)
@@ -281,8 +283,8 @@ def distill_steps(
 ) -> Distilled:
     """Teach a copy of `pipe.turbo` to draw by one step at each of `timesteps`, from high to low.
 
-    condition (N, D), of which the last 32 are held out. An interrupted call leaves a state in the
-    folder `work`, which the next goes on from. Raises ConfigError without a network that
+    condition (N, D), of which some of the last are held out. An interrupted call leaves a state in
+    the folder `work`, which the next goes on from. Raises ConfigError without a network that
     `distill_guidance` made, ValueError for too few pairs.
     """
     network, scale = check_turbo(pipe)
