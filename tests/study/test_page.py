@@ -156,7 +156,7 @@ def test_trends_compare_maskings_where_all_rows_are_there(found):
 
 def test_the_page_says_it(found, folder):
     text = page(found, ["verdicts.png", "rows.jpg"])
-    assert "until then the mean so far is shown" in text and "commit cccccccccccc" in text
+    assert "for good once all claims are" in text and "commit cccccccccccc" in text
     assert "trends.png" not in text and "![" in text
     [line] = [line for line in text.splitlines() if "MIPNet beats the plain transformer" in line]
     assert "+5.7 %" in line and "60.0, 75.0" in line and "| supported" in line
@@ -179,10 +179,14 @@ def test_everything_is_written_and_again_the_same(folder):
 
 
 def test_the_readme_says_what_is_decided(found, folder, tmp_path):
+    runs, last = tmp_path / "study/runs", DESIGN.seeds[-1]
+    shutil.copytree(folder / "runs", runs)
+    shutil.copyfile(runs / "size_l-0.json", runs / f"size_l-{last}.json")
     readme = tmp_path / "README.md"
     readme.write_text(f"# X\n\n{BEGIN}\nold\n{END}\n\nmore\n")
-    write_page(DESIGN, folder, readme)
+    write_page(DESIGN, tmp_path / "study", readme)
     text = readme.read_text()
+    assert "under way" not in text and "under way: 89 of 90" in decided(found)
     assert text.startswith("# X\n\n<!-- what is decided") and text.endswith("-->\n\nmore\n")
     assert f"Of {len(DESIGN.claims)} claims: " in text and "old" not in text
     [line] = [line for line in text.splitlines() if "MIPNet beats the plain transformer" in line]
@@ -216,7 +220,7 @@ def test_a_page_before_any_row_has_all_its_seeds(folder, tmp_path):
             path.unlink()
     assert "0 of 90 drawings" in write_page(DESIGN, tmp_path).read_text(), "baselines alone"
     assert "under way: 0 of 90" in decided(find(DESIGN, tmp_path / "runs"))
-    assert "| `no_mask`" in text and "claims: " not in text
+    assert "| `no_mask`" in text and f"claims: {len(DESIGN.claims)} under way." in text
     for shown in (text, so_far):
         [line] = [x for x in shown.splitlines() if "MIPNet beats the plain transformer" in x]
         assert "+25.0 %" in line and "2 of 3 seeds" in line

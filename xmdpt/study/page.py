@@ -33,7 +33,7 @@ BEGIN = "<!-- what is decided: xmdpt study report -->"
 END = "<!-- end of what is decided -->"
 HEADLINES = 10
 UNIT = "Gains are in per cent of the gap between X-MDPT-B and a perfect score."
-UNDECIDED = "A claim is judged once its rows have all seeds; until then the mean so far is shown."
+UNDECIDED = "A claim is judged once its rows have all seeds, for good once all claims are."
 
 
 def _shown(metric: str, value: float) -> str:
@@ -159,9 +159,14 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
+def _is_under_way(found: Findings) -> bool:
+    """Whether some claim cannot be judged yet."""
+    return any(verdict.status == "not run" for verdict in found.verdicts.values())
+
+
 def summary(found: Findings) -> str:
     """One sentence: how many claims have which verdict."""
-    counts = Counter(verdict.status for verdict in found.verdicts.values())
+    counts = Counter(row["status"] for row in verdict_rows(found))
     said = ", ".join(f"{counts[status]} {status}" for status in get_args(Status) if counts[status])
     return f"Of {len(found.verdicts)} claims: {said}."
 
@@ -195,8 +200,8 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
     parts = [
         "# The study",
         _about(found),
-        *([summary(found)] if any(v.gain for v in found.verdicts.values()) else []),
-        *([UNDECIDED] if any(v.status == "not run" for v in found.verdicts.values()) else []),
+        summary(found),
+        *([UNDECIDED] if _is_under_way(found) else []),
         "## Verdicts",
         "Gains are in per cent of the gap between `base_b` and a perfect score, and so are the "
         "paper's. A positive gain is what the claim says. Each 95 % interval is for one claim "
@@ -219,14 +224,14 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
 def decided(found: Findings) -> str:
     """What README says is decided: a claim a line, ten at most, and how far the study is."""
     said = summary(found)
-    if all(verdict.gain is None for verdict in found.verdicts.values()):
+    if _is_under_way(found):
         said = f"The study is under way: {_progress(found)} are scored. {UNDECIDED}"
     rows = [
         {
             "claim": f"{row['claim']} ({row['where'].partition(',')[0]})",
             "the paper": row["paper"],
             "the study": row["gain"],
-            "verdict": row["verdict"],
+            "verdict": row["verdict"] if row["status"] == "under way" else row["status"],
         }
         for row in headlines(verdict_rows(found))
     ]
