@@ -52,6 +52,11 @@ class Plan:
     timesteps: tuple[int, ...] | None = None
     guided: bool = True
 
+    @property
+    def forwards(self) -> int:
+        """Passes through the network for a picture."""
+        return self.steps * (2 if self.guided else 1)
+
 
 def scheduler_for(objective: Objective) -> Any:
     """Return the sampler of a network that was trained with this objective."""
@@ -141,7 +146,20 @@ def planned(pipe: Any, preset: Preset, steps: int | None, scale: float) -> Itera
         pipe.scheduler, pipe.denoiser = own, None
 
 
+def presets_of(scheduler: Any, learned: Learned, scale: float | None = None) -> list[Preset]:
+    """Return the presets that these weights have, the slowest first.
+
+    With a guidance `scale`, `turbo` is among them only if it has learned that one.
+    """
+    found: list[Preset] = ["exact"]
+    if scheduler.config.get("prediction_type") != "epsilon":
+        return found
+    found += ["fast"] if learned.fast else []
+    known = learned.scale is not None and scale in (None, learned.scale)
+    found += ["turbo"] if learned.turbo and known else []
+    return found
+
+
 def best_preset(scheduler: Any, learned: Learned) -> Preset:
     """Return the fastest preset that draws as well as `exact`, of those that these weights have."""
-    usable = learned.fast and scheduler.config.get("prediction_type") == "epsilon"
-    return "fast" if usable else "exact"
+    return "fast" if "fast" in presets_of(scheduler, learned) else "exact"

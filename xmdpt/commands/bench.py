@@ -70,7 +70,6 @@ def networks(
     from xmdpt.costs.full_size import NETWORKS
     from xmdpt.costs.tables import efficiency_table, provenance
     from xmdpt.settings_file import did_you_mean
-    from xmdpt.support.files import write_json
 
     asked = list(NETWORKS) if models == "all" else models.split(",")
     if unknown := [name for name in asked if name not in NETWORKS]:
@@ -83,8 +82,7 @@ def networks(
         table = efficiency_table(measured).set_index("method").T.fillna("")
         said = f"{table.to_markdown(disable_numparse=True)}\n\n{provenance(measured)}"
         answer(said, measured)
-    if out is not None:
-        write_json(out, measured)
+    _keep(measured, out)
 
 
 @app.command()
@@ -180,10 +178,7 @@ def pictures(
         measured = measure_pictures(pipe, num, repeats, show)
         table = pictures_table(measured).to_markdown(disable_numparse=True)
         answer(f"{table}\n\n{said_of_pictures(measured)}", measured)
-    if out is not None:
-        from xmdpt.support.files import write_json
-
-        write_json(out, measured)
+    _keep(measured, out)
 
 
 def _savings(
@@ -219,12 +214,15 @@ def _savings(
 
 
 def _keep(
-    measured: Any, out: Path | None, draw: "Callable[[Any], Figure]", picture: Path | None
+    measured: Any,
+    out: Path | None,
+    draw: "Callable[[Any], Figure] | None" = None,
+    picture: Path | None = None,
 ) -> None:
     from xmdpt.support.files import atomic_path, write_json
 
     if out is not None:
         write_json(out, measured)
-    if picture is not None:
+    if picture is not None and draw is not None:
         with atomic_path(picture) as partial_file:
             draw(measured).savefig(partial_file, dpi=150)

@@ -1,5 +1,6 @@
 """Commands that make weights fast."""
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from xmdpt.commands.options import Device, Weights
 from xmdpt.support.arguments import check_new, one_line, pick_device
 
 if TYPE_CHECKING:
+    from xmdpt.data.deepfashion import DeepFashion
     from xmdpt.pipeline import XMDPTPipeline
     from xmdpt.training.turbo import Distilled
 
@@ -42,21 +44,18 @@ def timesteps(
 
     No weight changes; the new folder holds the same pipeline with these timesteps.
 
-    Example: xmdpt distill timesteps out/fast --weights out/mine --data data/deepfashion.
+    Example: xmdpt distill timesteps out/fast --weights out/mine --data data/index/deepfashion.
     """
     from tqdm import tqdm
 
-    from xmdpt.data.deepfashion import DataError, DeepFashion
-    from xmdpt.data.pairs import spread
+    from xmdpt.data.deepfashion import DataError
     from xmdpt.training.timesteps import conditions_of, learn_timesteps
     from xmdpt.weights.export import new_folder
-    from xmdpt.weights.load import load_pipeline
 
     check_new(out)
     with answers(as_json) as answer, one_line(DataError, ValueError):
-        pipe = load_pipeline(weights, pick_device(device))
-        people = DeepFashion(data, pipe.size)
-        drawn = conditions_of(pipe, people, spread(people.pairs("train"), pairs), seed)
+        pipe, people, chosen = _opened(weights, device, data, pairs)
+        drawn = conditions_of(pipe, people, chosen, seed)
         learned = learn_timesteps(pipe, *drawn, steps, guidance_scale, progress=tqdm)
         found = [*learned.timesteps]
         pipe.register_to_config(fast_timesteps=found)  # type: ignore[no-untyped-call]
@@ -88,32 +87,25 @@ def guidance(
     The new folder holds the same pipeline, and that network beside its own. Run the same command
     again to continue where it stopped.
 
-    Example: xmdpt distill guidance out/half --weights out/mine --data data/deepfashion.
+    Example: xmdpt distill guidance out/half --weights out/mine --data data/index/deepfashion.
     """
     from dataclasses import replace
 
     from tqdm import tqdm
 
-    from xmdpt.data.deepfashion import DataError, DeepFashion
-    from xmdpt.data.pairs import spread
-    from xmdpt.support.files import fingerprint, resumable_dir
-    from xmdpt.support.hub import weights_key
+    from xmdpt.data.deepfashion import DataError
+    from xmdpt.support.files import resumable_dir
     from xmdpt.training.states import STATES
     from xmdpt.training.timesteps import conditions_of
     from xmdpt.training.turbo import GUIDANCE, distill_guidance, latents_of
-    from xmdpt.weights.load import load_pipeline
 
     check_new(out)
     with answers(as_json) as answer, one_line(DataError, ValueError):
-        pipe = load_pipeline(weights, pick_device(device))
-        people = DeepFashion(data, pipe.size)
-        drawn = spread(people.pairs("train"), pairs)
+        pipe, people, drawn = _opened(weights, device, data, pairs)
         given, _ = conditions_of(pipe, people, drawn, seed)
         latents = latents_of(pipe, people, [target for _, target in drawn], seed)
         recipe = replace(GUIDANCE, updates=updates)
-        key = fingerprint(
-            weights_key((pipe.transformer,)), drawn, str(recipe), guidance_scale, seed
-        )
+        key = _key(pipe, people, drawn, str(recipe), guidance_scale, seed)
         with resumable_dir(out, key, scratch=STATES) as work:
             learned = distill_guidance(
                 pipe, given, latents, work, guidance_scale, recipe, seed, tqdm
@@ -142,30 +134,25 @@ def steps(
 
     Run the same command again to continue where it stopped.
 
-    Example: xmdpt distill steps out/turbo --weights out/half --data data/deepfashion.
+    Example: xmdpt distill steps out/turbo --weights out/half --data data/index/deepfashion.
     """
     from dataclasses import replace
 
     from tqdm import tqdm
 
-    from xmdpt.data.deepfashion import DataError, DeepFashion
-    from xmdpt.data.pairs import spread
-    from xmdpt.support.files import fingerprint, resumable_dir
-    from xmdpt.support.hub import weights_key
+    from xmdpt.data.deepfashion import DataError
+    from xmdpt.support.files import resumable_dir
     from xmdpt.training.states import STATES
     from xmdpt.training.timesteps import conditions_of, learn_timesteps
     from xmdpt.training.turbo import STEPS, check_turbo, distill_steps
-    from xmdpt.weights.load import load_pipeline
 
     check_new(out)
     with answers(as_json) as answer, one_line(DataError, ValueError):
-        pipe = load_pipeline(weights, pick_device(device))
-        network, scale = check_turbo(pipe)
-        people = DeepFashion(data, pipe.size)
-        drawn = spread(people.pairs("train"), pairs)
+        pipe, people, drawn = _opened(weights, device, data, pairs)
+        _, scale = check_turbo(pipe)
         given, noise = conditions_of(pipe, people, drawn, seed)
         recipe = replace(STEPS, updates=updates)
-        key = fingerprint(weights_key((pipe.transformer, network)), drawn, str(recipe), steps, seed)
+        key = _key(pipe, people, drawn, str(recipe), steps, seed)
         with resumable_dir(out, key, scratch=STATES) as work:
             t = learn_timesteps(pipe, given[:100], noise[:100], steps, scale, progress=tqdm)
             learned = distill_steps(pipe, given, t.timesteps, work, recipe, seed, tqdm)
@@ -177,6 +164,31 @@ def steps(
             f"timesteps: {', '.join(map(str, found))}\n{_said(learned, out)}",
             _found(learned, out) | {"timesteps": found},
         )
+
+
+def _opened(
+    weights: Path | None, device: str | None, data: Path, count: int
+) -> "tuple[XMDPTPipeline, DeepFashion, list[tuple[str, str]]]":
+    """The pipeline, the data set, and pairs of its training pictures."""
+    from xmdpt.data.deepfashion import DeepFashion
+    from xmdpt.data.pairs import spread
+    from xmdpt.weights.load import load_pipeline
+
+    pipe = load_pipeline(weights, pick_device(device))
+    people = DeepFashion(data, pipe.size)
+    return pipe, people, spread(people.pairs("train"), count)
+
+
+def _key(
+    pipe: "XMDPTPipeline", people: "DeepFashion", pairs: list[tuple[str, str]], *settings: object
+) -> str:
+    """A key for all that a network that is learned from the pipeline's depends on."""
+    from xmdpt.support.files import fingerprint
+    from xmdpt.support.hub import weights_key
+
+    weights = weights_key(filter(None, (pipe.vae, pipe.transformer, pipe.turbo)))
+    pictures = {name: people.digest(name) for name in sorted({*chain.from_iterable(pairs)})}
+    return fingerprint(weights, pairs, pictures, *settings)
 
 
 def _save(pipe: "XMDPTPipeline", work: Path) -> None:

@@ -174,8 +174,9 @@ def generate(
         if same_person:
             source, more = _one_person(source, alone)
         if _is_one(source, pose, table):
-            for flag in ["--gif"] * gif + ["--one-frame"] * one_frame:
-                raise BadInput(f"{flag} needs several poses; this asks for one picture")
+            for flag, given in {"--gif": gif, "--one-frame": one_frame}.items():
+                if given:
+                    raise BadInput(f"{flag} needs several poses; this asks for one picture")
             _draw_one([*source, *more], pose[0], alone, out, how, weights, finder, answer)
         else:
             _refuse_alone([flag for flag, value in alone.items() if value is not None], source)

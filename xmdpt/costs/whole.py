@@ -4,7 +4,6 @@ Encoders, all steps and decoding are included. The ways are timed in rounds, one
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -20,7 +19,7 @@ from xmdpt.costs.efficiency import describe_machine
 from xmdpt.costs.savings import POWER, SCALE, seconds, step_of_the_authors
 from xmdpt.features.cache import sample_latent
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.presets import EXACT_STEPS, Preset
+from xmdpt.presets import EXACT_STEPS, Preset, plan, presets_of
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import autocast, full_float32, multiplies_bf16
 
@@ -87,17 +86,11 @@ def draw_by_preset(pipe: XMDPTPipeline, asked: Asked, preset: Preset) -> Tensor:
 
 def ways_of(pipe: XMDPTPipeline, asked: Asked) -> list[Way]:
     """The authors' way, then each preset that the weights have, in bfloat16 too where it helps."""
-    learned = pipe.learned
-    forwards: dict[Preset, int] = {"exact": 2 * EXACT_STEPS}
-    if learned.fast:
-        forwards["fast"] = 2 * len(learned.fast)
-    if learned.turbo and learned.scale == SCALE:
-        forwards["turbo"] = len(learned.turbo)
     first = partial(draw_as_the_authors, pipe, asked)
     ways = [Way("as the authors compute", 2 * EXACT_STEPS, first)]
-    ways += [
-        Way(name, n, partial(draw_by_preset, pipe, asked, name)) for name, n in forwards.items()
-    ]
+    for preset in presets_of(pipe.scheduler, pipe.learned, SCALE):
+        forwards = plan(preset, pipe.scheduler, None, pipe.learned, SCALE).forwards
+        ways.append(Way(preset, forwards, partial(draw_by_preset, pipe, asked, preset)))
     if multiplies_bf16(pipe.device):
         ways += [Way(f"{way.name}, bfloat16", way.forwards, way.draw, "bf16") for way in ways[1:]]
     return ways
@@ -122,8 +115,7 @@ def measure_pictures(
         for index in range(repeats + 1):
             progress(f"round {index} of {repeats}" if index else "first calls")
             for way, row in zip(ways, rows, strict=True):
-                half = way.precision == "bf16"
-                with autocast(pipe.device, "bf16") if half else nullcontext():
+                with autocast(pipe.device, way.precision):
                     took = seconds(way.draw, pipe.device)
                 if index:  # the first call loads encoders
                     row["seconds"].append(took)

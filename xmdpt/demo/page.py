@@ -39,7 +39,7 @@ from xmdpt.photos.subjects import (
     read_photo_subject,
 )
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.presets import Preset, PresetError, plan
+from xmdpt.presets import Preset, PresetError, plan, presets_of
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 """Of events that are of use on the page alone. The others are endpoints for programs."""
@@ -326,10 +326,7 @@ def _picture_column(studio: Studio, source: gr.State, editor: gr.HTML) -> None:
         count = gr.Slider(1, MAX_PICTURES, value=2, step=1, label="Number of pictures (best first)")
         with gr.Accordion("More", open=False):
             best = studio.pipe.best_preset
-            presets = [
-                *dict.fromkeys((best, "exact")),
-                *["turbo"] * bool(studio.pipe.learned.turbo),
-            ]
+            presets = presets_of(studio.pipe.scheduler, studio.pipe.learned)
             preset = gr.Radio(presets, value=best, label="Preset: exact is the paper's 50 steps")
             steps = gr.Slider(0, MAX_STEPS, value=0, step=1, label="Steps (0: the preset's)")
             guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")

@@ -1,6 +1,6 @@
 """Drawing from precomputed condition vectors, with any guidance, number of steps and solver."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xmdpt.diffusion import make_scheduler
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.presets import Preset, planned
+from xmdpt.presets import planned, presets_of
 from xmdpt.support.pictures import to_uint8
 from xmdpt.support.random import keyed_generator
 
@@ -72,18 +72,15 @@ def draw_by_presets(
 
     Of those that the pipeline has; `turbo` draws with the scale that it has learned alone.
     """
-    learned = pipe.learned
-    turbo = learned.turbo if scale == learned.scale else None
-    has: dict[Preset, Sequence[int] | None] = {"fast": learned.fast, "turbo": turbo}
     drawn: dict[str, tuple[int, Tensor]] = {}
-    for preset in (preset for preset, timesteps in has.items() if timesteps):
+    for preset in presets_of(pipe.scheduler, pipe.learned, scale)[1:]:
         noise = start_noise(pipe, len(condition), seed)
         with planned(pipe, preset, None, scale) as chosen:
             own = scale if chosen.guided else 1.0
             made = pipe.denoise(
                 condition, noise, chosen.steps, own, power, timesteps=chosen.timesteps
             )
-        drawn[preset] = (forward_passes(chosen.steps, own), made)
+        drawn[preset] = (chosen.forwards, made)
     return drawn
 
 

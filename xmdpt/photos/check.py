@@ -96,9 +96,7 @@ def check_pose(subject: Subject, finder: PeopleFinder) -> Checked:
         whole = Frame(0, 0, *photo.size)
     points = framed.keypoints
     assert points is not None, "they were asked for"
-    scale = np.array([framed.frame.width / CANVAS[1], framed.frame.height / CANVAS[0]])
-    pixels = points * scale + [framed.frame.left, framed.frame.top]
-    pixels[missing(points)] = -1
+    pixels = framed.frame.points_on_photo(points, CANVAS)
     width = max(round(photo.width * SIDE / photo.height), 1)
     left = skeleton_over(
         np.array(photo.resize((width, SIDE), Image.Resampling.BICUBIC)),

@@ -17,6 +17,7 @@ from xmdpt.study.figures import draw_figures
 from xmdpt.study.findings import (
     SHOWN,
     Findings,
+    Foretold,
     find,
     foretold,
     gain_so_far,
@@ -127,10 +128,10 @@ def score_rows(found: Findings) -> list[dict[str, str]]:
     return rows
 
 
-def foretold_rows(found: Findings) -> list[dict[str, str]]:
+def _foretold_rows(tried: Sequence[Foretold]) -> list[dict[str, str]]:
     """The table of further seeds: each metric with its interval, in bold where it lies outside."""
     rows: dict[tuple[str, int], dict[str, str]] = {}
-    for one in foretold(found):
+    for one in tried:
         value, low, high = (_shown(one.metric, number) for number in (one.value, *one.interval))
         value = value if one.inside else f"**{value}**"
         row = rows.setdefault((one.row, one.seed), {"row": f"`{one.row}`", "seed": str(one.seed)})
@@ -140,14 +141,14 @@ def foretold_rows(found: Findings) -> list[dict[str, str]]:
 
 def _further(found: Findings) -> list[str]:
     """The section on seeds that are not of the design; nothing where there are none."""
-    if not (rows := foretold_rows(found)):
+    if not (tried := foretold(found)):
         return []
-    inside = [one.inside for one in foretold(found)]
+    inside = sum(one.inside for one in tried)
     return [
         "## Seeds that were not in the study",
-        f"{sum(inside)} of {len(inside)} scores lie in the 95 % prediction interval that the "
-        "study's seeds give for one more seed (in brackets; bold: outside). They decide nothing.",
-        _table(rows),
+        f"{inside} of {len(tried)} scores lie in the 95 % prediction interval that the study's "
+        "seeds give for one more seed (in brackets; bold: outside). They decide nothing.",
+        _table(_foretold_rows(tried)),
     ]
 
 

@@ -7,12 +7,12 @@ It starts as a copy of the pipeline's, and learns from that in two stages:
   own path, each ending where the guided teacher is after many (SFD, Zhou et al., NeurIPS 2024).
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,10 +96,7 @@ def latents_of(pipe: XMDPTPipeline, data: DeepFashion, names: list[str], seed: i
 
 
 def _copy(network: XMDPTTransformer2DModel) -> XMDPTTransformer2DModel:
-    student: Any = type(network).from_config(network.config)
-    student.load_state_dict(network.state_dict())
-    copied: XMDPTTransformer2DModel = student.to(network.device)
-    return copied
+    return copy.deepcopy(network).requires_grad_(True)
 
 
 def _learn(
