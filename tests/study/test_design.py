@@ -7,7 +7,9 @@ from helpers.repository import ROOT
 from xmdpt.config import ConfigError, load_config
 from xmdpt.paper.published import scores
 from xmdpt.study.design import load_design
-from xmdpt.study.runs import DRAWINGS, DRAWN_BY
+from xmdpt.study.runs import DRAWINGS
+from xmdpt.study.verdicts import BASE
+from xmdpt.study.workers import all_runs, follow_up_runs
 
 DESIGN = load_design(ROOT / "claims.yaml")
 
@@ -45,6 +47,10 @@ def test_every_row_of_tables_1_and_2_is_in_a_claim():
         (lambda tree: tree["trends"]["width"].update(mdt="mdt_z"), "width: 'mdt_z' is not among"),
         (lambda tree: tree["claims"]["noise"].update(worse="base_b"), "with itself"),
         (lambda tree: tree["claims"]["noise"].update(metric="fd"), "claims.noise.metric"),
+        (
+            lambda tree: tree["follow_ups"]["length"].update(claims=["x"]),
+            "length: 'x' is not among",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, message):
@@ -68,11 +74,12 @@ def test_no_file_and_no_yaml(tmp_path):
 
 def test_the_profile_trains_every_row_and_compares_like_with_like():
     tree = yaml.safe_load((ROOT / "profiles/study.yaml").read_text())
-    assert {*DESIGN.same_weights} == {*DRAWINGS}
-    assert {*tree["experiments"]} == {*DESIGN.rows} - {*DRAWINGS}
+    assert {*DESIGN.same_weights} == {*DRAWINGS[BASE]}
+    trained = {run.row for run in (*all_runs(DESIGN), *follow_up_runs(DESIGN))}
+    assert {*tree["experiments"]} == trained
     config = {row: load_config(ROOT / "profiles/study.yaml", row) for row in tree["experiments"]}
     for claim in DESIGN.claims.values():
-        rows = [DRAWN_BY if row in DRAWINGS else row for row in (claim.better, claim.worse)]
+        rows = [BASE if row in DRAWINGS[BASE] else row for row in (claim.better, claim.worse)]
         steps = {config[row].train.steps for row in rows}
         assert len(steps) == 1 or claim.place.startswith("Section 4.1"), claim.claim
     for trend in DESIGN.trends.values():
@@ -81,6 +88,16 @@ def test_the_profile_trains_every_row_and_compares_like_with_like():
         alike = [row.model.model_dump(exclude={"mip_attention"}) for row in rows]
         assert alike == alike[:1] * 3
         assert all(row.train == rows[0].train and row.sample == rows[0].sample for row in rows)
+
+
+def test_follow_ups_are_further_rows_of_one_seed():
+    runs = follow_up_runs(DESIGN)
+    assert len({run.row for run in runs}) == len(runs) and {run.seed for run in runs} == {0}
+    assert [run.seed for run in follow_up_runs(DESIGN, [5])] == [5] * len(runs)
+    drawn = {row for run in runs for row in DRAWINGS.get(run.row, ())}
+    named = {row for one in DESIGN.follow_ups.values() for row in one.rows}
+    assert named == drawn | {run.row for run in runs}
+    assert not named & {*DESIGN.rows}, "or they would be judged"
 
 
 def test_nothing_that_the_profile_trains_learns_from_a_judge():

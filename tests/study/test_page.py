@@ -145,6 +145,23 @@ def test_a_further_seed_of_the_only_finished_row_says_nothing_yet(folder, tmp_pa
     assert "base_b" in found.further[7]["ssim"].rows and foretold(found) == []
 
 
+def test_follow_ups_stand_at_the_end_and_decide_nothing(folder, found, tmp_path):
+    assert "## Where" not in page(found, ())
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    about, rng = (
+        {"commit": "d" * 40, "minutes": 50.0, "samples": 1_024_000},
+        np.random.default_rng(3),
+    )
+    write_scores(tmp_path / "follow_ups/base_b_long-0.json", about | made("base_b", 0, rng))
+    shutil.copy(folder / "runs/copy_source-0.json", tmp_path / "follow_ups")
+    tried = find(DESIGN, tmp_path / "runs")
+    assert verdict_rows(tried) == verdict_rows(found)
+    before, _, after = page(tried, ()).partition("## Where")
+    assert before.strip() == page(found, ()).strip()
+    assert DESIGN.claims["longer_fid"].claim in after and "1,024,000" in after
+    assert "`copy_source`" in after and "guidance_5" not in after, "what was not run is left out"
+
+
 def test_trends_compare_maskings_where_all_rows_are_there(found):
     rows = {(row["trend"], row["over"], row["metric"]): row for row in trend_rows(found)}
     assert len(rows) == 4 * len(DESIGN.trends)

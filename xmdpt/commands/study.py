@@ -39,6 +39,12 @@ def run(
     ] = None,
     params: Annotated[Path, typer.Option(help="Settings of the study.")] = Path("params.yaml"),
     out: Out = RUNS,
+    follow_ups: Annotated[
+        bool,
+        typer.Option(
+            "--follow-ups", help="The rows under `follow_ups` of claims.yaml, beside that folder."
+        ),
+    ] = False,
 ) -> None:
     """Train, draw and score what is not finished; you can stop it and run it again to continue.
 
@@ -46,12 +52,17 @@ def run(
 
     Examples: xmdpt study run, xmdpt study run --rows base_b --seeds 0 --workers 1.
     """
-    from xmdpt.study.design import load_design
+    from xmdpt.study.design import FOLLOW_UPS, load_design
     from xmdpt.study.status import of_run
-    from xmdpt.study.workers import all_runs, carry_out_all, select
+    from xmdpt.study.workers import all_runs, carry_out_all, follow_up_runs, select
     from xmdpt.support.workers import default_workers
 
-    missing = select(all_runs(load_design(), seeds or ()), out, rows or ())
+    design = load_design()
+    if follow_ups:
+        out, runs = out.parent / FOLLOW_UPS, follow_up_runs(design, seeds or ())
+    else:
+        runs = all_runs(design, seeds or ())
+    missing = select(runs, out, rows or ())
     print(f"{len(missing)} runs to make")
     for done, finished in enumerate(
         carry_out_all(params, missing, out, workers or default_workers()), start=1

@@ -9,6 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 from xmdpt.config import ConfigError, Loader, Section
 
 Metric = Literal["fid", "lpips", "ssim"]
+FOLLOW_UPS = "follow_ups"
+"""The folder of the follow-ups' scores, beside that of the runs."""
 
 
 class Claim(Section):
@@ -35,6 +37,18 @@ class Trend(Section):
     no_mask: str
 
 
+class FollowUp(Section):
+    """Further rows, of the first seed alone, that test why a verdict goes against the paper.
+
+    They decide nothing. `showed` is what came of it; None before.
+    """
+
+    claims: list[str]
+    reason: str
+    rows: dict[str, str]
+    showed: str | None = None
+
+
 class Design(Section):
     """The rows, the claims, and how sure a verdict must be."""
 
@@ -50,6 +64,7 @@ class Design(Section):
     """Rows that base_b's weights draw, in another way."""
     trends: dict[str, Trend]
     claims: dict[str, Claim]
+    follow_ups: dict[str, FollowUp] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> "Design":
@@ -60,6 +75,10 @@ class Design(Section):
             self._require(f"claims.{name}", claim.better, claim.worse)
             if claim.better == claim.worse:
                 raise ValueError(f"claims.{name}: compares '{claim.better}' with itself")
+        for name, follow_up in self.follow_ups.items():
+            for claimed in follow_up.claims:
+                if claimed not in self.claims:
+                    raise ValueError(f"follow_ups.{name}: '{claimed}' is not among the claims")
         return self
 
     def _require(self, place: str, *rows: str) -> None:

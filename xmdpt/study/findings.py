@@ -9,7 +9,7 @@ import numpy as np
 
 from xmdpt.metrics.contrasts import seed_interval
 from xmdpt.metrics.labels import METRICS
-from xmdpt.study.design import Claim, Design
+from xmdpt.study.design import FOLLOW_UPS, Claim, Design
 from xmdpt.study.scores import Drawings, read_drawings, scores_of
 from xmdpt.study.verdicts import (
     BASE,
@@ -31,7 +31,7 @@ class Findings:
     """All that the page says: verdicts by claim, scores by metric, and the drawings' records.
 
     `further` has, by seed, the scores of drawings with seeds that are not of the design. They
-    decide nothing, and `records` lacks them.
+    decide nothing, and `records` lacks them. Nor do the drawings of `follow_ups`.
     """
 
     design: Design
@@ -39,10 +39,11 @@ class Findings:
     verdicts: Mapping[str, Verdict]
     records: Drawings
     further: Mapping[int, Mapping[str, Scores]]
+    follow_ups: Drawings
 
 
 def find(design: Design, runs: Path) -> Findings:
-    """Read all scores in `runs`, and judge."""
+    """Read all scores in `runs` and in the folder of follow-ups beside it, and judge."""
     drawings = read_drawings(runs)
     seeds = {seed for own in drawings.values() for seed in own} - {*design.seeds}
     further = {seed: scores_of(drawings, runs, SHOWN, [seed]) for seed in sorted(seeds)}
@@ -52,7 +53,8 @@ def find(design: Design, runs: Path) -> Findings:
         if (known := {seed: one for seed, one in own.items() if seed in design.seeds})
     }
     scores = scores_of(records, runs, SHOWN, design.seeds)
-    return Findings(design, scores, judge(design, scores), records, further)
+    follow_ups = read_drawings(runs.parent / FOLLOW_UPS)
+    return Findings(design, scores, judge(design, scores), records, further, follow_ups)
 
 
 def relative(value: float, scores: Scores, metric: str) -> float:

@@ -1,14 +1,14 @@
 """What the study found, as a page: the verdict on each claim, and the scores of each row."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from xmdpt.metrics.labels import BASELINES, LIMITS, METRICS
+from xmdpt.metrics.labels import BASELINES, COPY, LIMITS, METRICS
 from xmdpt.paper.exhibits import DECIDED, Status
 from xmdpt.paper.reference import put_between
 from xmdpt.study.beside import VERDICTS
@@ -27,6 +27,7 @@ from xmdpt.study.findings import (
     shared_seeds,
     whole,
 )
+from xmdpt.study.scores import Drawings
 from xmdpt.study.verdicts import JUDGED_BY, Scores, Verdict
 from xmdpt.support.files import atomic_path, write_json
 
@@ -105,12 +106,11 @@ def in_words(verdict: Verdict, scores: Scores, metric: str) -> str:
     return verdict.status
 
 
-def score_rows(found: Findings) -> list[dict[str, str]]:
+def score_rows(records: Drawings, names: Iterable[str]) -> list[dict[str, str]]:
     """The table of rows: mean over seeds, and the deviation between seeds where there are some."""
     rows = []
-    others = [row for row in (*BASELINES, *LIMITS) if row in found.records]
-    for row in (*(row for row in found.design.rows if row in found.records), *others):
-        drawings = list(found.records[row].values())
+    for row in (name for name in names if name in records):
+        drawings = list(records[row].values())
         minutes = [one["minutes"] for one in drawings if "minutes" in one]
         line = {
             "row": f"`{row}`",
@@ -150,6 +150,27 @@ def _further(found: Findings) -> list[str]:
         "seeds give for one more seed (in brackets; bold: outside). They decide nothing.",
         _table(_foretold_rows(tried)),
     ]
+
+
+def _follow_ups(found: Findings) -> list[str]:
+    """The section on what was tried where verdicts go against the paper, as far as it was."""
+    tried = [one for one in found.design.follow_ups.values() if {*one.rows} & {*found.follow_ups}]
+    if not tried:
+        return []
+    parts = [
+        "## Where verdicts go against the paper",
+        "Further rows, with one seed, test the likeliest reason. They decide nothing.",
+    ]
+    for one in tried:
+        claims = "; ".join(found.design.claims[name].claim for name in one.claims)
+        rows = [f"* `{row}`: {words}" for row, words in one.rows.items()]
+        parts += [
+            f"*{claims}.* The likeliest reason why not: {one.reason}.",
+            "\n".join(rows),
+            _table(score_rows(found.follow_ups, (*one.rows, COPY))),
+            *([one.showed] if one.showed else []),
+        ]
+    return parts
 
 
 def _without(row: Mapping[str, str], *names: str) -> dict[str, str]:
@@ -216,8 +237,9 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
         "## Rows",
         "Means over seeds, ± the standard deviation between seeds. Core-minutes are of the longest "
         "training of a row: one that was interrupted may count only what came after.",
-        _table(score_rows(found)),
+        _table(score_rows(found.records, (*found.design.rows, *BASELINES, *LIMITS))),
         *_further(found),
+        *_follow_ups(found),
     ]
     return "\n\n".join(parts) + "\n"
 

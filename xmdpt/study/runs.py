@@ -35,6 +35,7 @@ from xmdpt.features.cache import FeatureCache
 from xmdpt.features.rows import features_of
 from xmdpt.metrics.labels import BASELINES, LIMITS
 from xmdpt.study.scores import file_name, score_drawing, write_scores
+from xmdpt.study.verdicts import BASE
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 from xmdpt.support.git import commit_of
 from xmdpt.support.hub import load_pretrained, weights_key
@@ -60,17 +61,23 @@ class Drawing:
 
 
 DRAWINGS = {
-    "guidance_low": Drawing(sample={"guidance_scale": 1.5}),
-    "other_noise": Drawing(other_noise=True),
-    "vae_as_it_was": Drawing(untuned_vae=True),
+    "base_b": {
+        "guidance_low": Drawing(sample={"guidance_scale": 1.5}),
+        "other_noise": Drawing(other_noise=True),
+        "vae_as_it_was": Drawing(untuned_vae=True),
+    },
+    "base_b_guided": {
+        "guidance_1": Drawing(sample={"guidance_scale": 1.0}),
+        "guidance_3": Drawing(sample={"guidance_scale": 3.0}),
+        "guidance_5": Drawing(sample={"guidance_scale": 5.0}),
+    },
 }
-"""Rows of claims.yaml that base_b draws, with the same weights."""
-DRAWN_BY = "base_b"
+"""Row that is trained -> rows of claims.yaml that its weights draw, beside its own."""
 
 
 def rows_of(row: str) -> dict[str, Drawing]:
-    """The rows that a run of `row` draws: its own, and of base_b those in `DRAWINGS`."""
-    return {row: Drawing()} | (DRAWINGS if row == DRAWN_BY else {})
+    """The rows that a run of `row` draws: its own, and those in `DRAWINGS`."""
+    return {row: Drawing()} | DRAWINGS.get(row, {})
 
 
 def code_commit() -> str:
@@ -183,7 +190,7 @@ def score_baselines(params: str | Path, out: str | Path) -> list[Path]:
     names = {name: Path(out) / file_name(name, 0) for name in (*BASELINES, *LIMITS)}
     if all(path.is_file() for path in names.values()):
         return []
-    config = load_config(params, DRAWN_BY)
+    config = load_config(params, BASE)
     data = DeepFashion(config.data.root, config.data.size)
     vae = AutoencoderKL.from_pretrained(VAE, local_files_only=True)
     pairs = _pairs(config, data)

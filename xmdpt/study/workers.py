@@ -9,7 +9,7 @@ from xmdpt.config import ConfigError, load_config
 from xmdpt.features.rows import require_features
 from xmdpt.settings_file import did_you_mean
 from xmdpt.study.design import Design
-from xmdpt.study.runs import carry_out, code_commit, rows_of, score_baselines
+from xmdpt.study.runs import DRAWINGS, carry_out, code_commit, rows_of, score_baselines
 from xmdpt.study.scores import file_name, find_drawings, read_drawing
 from xmdpt.support.workers import side_by_side
 
@@ -38,6 +38,14 @@ def all_runs(design: Design, seeds: Sequence[int] = ()) -> list[Run]:
     """
     rows = [row for row in design.rows if row not in design.same_weights]
     return [Run(row, seed) for seed in seeds or design.seeds for row in rows]
+
+
+def follow_up_runs(design: Design, seeds: Sequence[int] = ()) -> list[Run]:
+    """The runs that test why verdicts go against the paper: of the first seed, or of `seeds`."""
+    rows = {row: None for one in design.follow_ups.values() for row in one.rows}
+    drawn = {name for own in DRAWINGS.values() for name in own}
+    trained = [row for row in rows if row not in drawn]
+    return [Run(row, seed) for seed in seeds or design.seeds[:1] for row in trained]
 
 
 def check_profile(params: str | Path) -> None:
