@@ -4,6 +4,7 @@ import csv
 import os
 import sys
 from copy import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from xmdpt.photos.marking import MARK, save_picture
 from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.subjects import Subject
 from xmdpt.photos.tables import every_pair, files_in, read_table
+from xmdpt.support.owner import sole_owner
 
 
 @pytest.fixture(scope="module")
@@ -321,3 +323,19 @@ def test_a_missing_flag_is_named(files, monkeypatch, capsys):
     assert "--gif needs several poses" in capsys.readouterr().err
     assert xmdpt(monkeypatch, *words, "--pose", files / "poses/p0.txt", "--one-frame") == 2
     assert "--one-frame needs several poses" in capsys.readouterr().err
+
+
+def test_an_album_has_one_process_at_work(folder, files, monkeypatch, capsys):
+    (files / "out").mkdir()
+    words = ["generate", "--source", files / "me.png", "--pose", files / "poses", "--steps", 2]
+    with sole_owner(files / "out" / TABLE):
+        assert xmdpt(monkeypatch, *words, "--weights", folder, "--out", files / "out") == 2
+    assert "is at work on it" in capsys.readouterr().err
+
+
+def test_joints_count_by_what_they_are_not_by_their_path(files, pipe, monkeypatch):
+    monkeypatch.chdir(files)
+    lines = every_pair([files / "me.png"], files_in([files / "poses"], True))
+    np.savetxt("me.txt", long_legged(0.15, (13, 4)))
+    for path, drawn in ((files / "me.txt", 3), (Path("me.txt"), 0)):
+        assert album(files, pipe, source_keypoints=path).draw(lines, list).drawn == drawn

@@ -98,6 +98,9 @@ def test_missing_and_broken_files(tmp_path):
     (tmp_path / "params.yaml").write_text("a: [")
     with pytest.raises(ConfigError, match="not YAML"):
         load_config(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes("profile: é\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"params\.yaml: not UTF-8"):
+        load_config(tmp_path / "params.yaml")
 
 
 def test_exponents_without_a_point_are_numbers(tmp_path):

@@ -17,6 +17,7 @@ from xmdpt.features.make import Encoders
 from xmdpt.lessons.people import features_of
 from xmdpt.lessons.studies import with_transformer
 from xmdpt.support.pictures import to_signed
+from xmdpt.training.timesteps import Guided, evenly_in_log_snr, integrate
 from xmdpt.weights.export import export_pipeline
 from xmdpt.weights.load import load_pipeline
 from xmdpt.weights.runs import load_run
@@ -74,6 +75,14 @@ def test_inputs_follow_the_pipeline_and_generators_stay_on_the_cpu(tiny_vae, wit
     condition = pipeline.encode_condition(PHOTO, [POSE, POSE[:, ::-1]], generators)
     assert condition.device.type == "meta" and len(condition) == 2
     assert pipeline.decode(torch.zeros(1, 4, 8, 8, device="meta")).device.type == "meta"
+
+
+def test_a_teacher_draws_where_its_network_is(tiny_vae, without_memory):
+    pipeline = make_pipeline(tiny_vae).to(without_memory)
+    condition, noise = (torch.zeros(2, *shape, device="meta") for shape in ((32,), (4, 8, 8)))
+    t = evenly_in_log_snr(pipeline, 3)
+    with torch.no_grad():
+        assert integrate(Guided(pipeline), condition, noise, t).device.type == "meta"
 
 
 def test_one_network_at_a_time_is_on_the_gpu_when_offloading(tiny_vae, without_memory, monkeypatch):

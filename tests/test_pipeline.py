@@ -1,7 +1,9 @@
 """Sampling: no dead compute, one implementation for pipeline and stage, exact to repeat."""
 
+import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +18,14 @@ from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DeepFashion, read_picture
 from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.data.pairs import result_name
+from xmdpt.diffusion import guide
+from xmdpt.features.cache import sample_latent
+from xmdpt.features.encoders import make_encoder
+from xmdpt.photos.framing import squash
+from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import autocast
 from xmdpt.support.random import keyed_generator
-from xmdpt.weights.runs import sample_pairs
+from xmdpt.weights.runs import CODE, sample_pairs
 
 
 @pytest.fixture
@@ -195,3 +202,11 @@ def test_interrupted_sampling_resumes_to_the_same_bytes(pipeline, data, tmp_path
     for pair in pairs[2:]:  # the finished batch was not drawn again
         path = tmp_path / result_name(*pair)
         assert path.stat().st_mtime_ns == before[path][1]
+
+
+def test_the_key_of_pictures_names_the_code_they_come_from():
+    package = Path(inspect.getsourcefile(XMDPTPipeline)).parent
+    named = {path for pattern in CODE for path in package.glob(pattern)}
+    used = (sample_latent, squash, keyed_generator, draw_skeleton, to_signed, make_encoder, guide)
+    assert {Path(inspect.getsourcefile(one)) for one in used} <= named
+    assert all([*package.glob(pattern)] for pattern in CODE)

@@ -11,7 +11,10 @@ from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
     DPMSolverMultistepScheduler,
+    EDMEulerScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    IPNDMScheduler,
     UniPCMultistepScheduler,
 )
 from diffusers.callbacks import PipelineCallback
@@ -74,6 +77,22 @@ def test_a_scheduler_that_does_not_fit_the_weights_is_refused(pipeline, changes,
     config = pipeline.scheduler.config
     pipeline.scheduler = EulerDiscreteScheduler.from_config(config, **changes)
     with pytest.raises(ValueError, match=f"EulerDiscreteScheduler: {said}"):
+        draw(pipeline)
+
+
+@pytest.mark.parametrize(
+    "kind", [EDMEulerScheduler, IPNDMScheduler, FlowMatchEulerDiscreteScheduler]
+)
+def test_a_sampler_of_other_networks_is_refused(pipeline, kind):
+    pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
+    with pytest.raises(ValueError, match=f"{kind.__name__}: has no beta_start"):
+        draw(pipeline)
+
+
+def test_a_flow_needs_sigmas_of_a_flow(pipeline):
+    kind, config = DPMSolverMultistepScheduler, pipeline.scheduler.config
+    pipeline.scheduler = kind.from_config(config, prediction_type="flow_prediction")
+    with pytest.raises(ValueError, match="use_flow_sigmas is False"):
         draw(pipeline)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from helpers.networks import make_pipeline
 from helpers.people import SIZE, body
 
@@ -94,3 +94,17 @@ def test_what_weights_do_not_have_is_said_with_the_cure(pipe, asked):
 def test_learned_timesteps_are_saved_with_the_pipeline(pipe, tmp_path):
     pipe.save_pretrained(tmp_path)
     assert XMDPTPipeline.from_pretrained(tmp_path).config["fast_timesteps"] == LEARNED
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        (DDPMScheduler, {"variance_type": "learned_range"}),
+        (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+        (DPMSolverMultistepScheduler, {"final_sigmas_type": "sigma_min"}),
+    ],
+)
+def test_fast_is_the_same_whatever_sampler_it_replaces(pipe, asked, kind, setting):
+    expected = draw(pipe, asked, preset="fast")
+    pipe.scheduler = kind.from_config(pipe.scheduler.config, **setting)
+    assert torch.equal(draw(pipe, asked, preset="fast"), expected)

@@ -36,15 +36,13 @@ from xmdpt.photos.people import PeopleFinder
 from xmdpt.photos.sheets import Cell, animate, grid
 from xmdpt.photos.subjects import Framed, Subject, in_one_frame, report_missing
 from xmdpt.photos.tables import SHEET, Line, gif_names
-from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.pipeline import ENCODING, XMDPTPipeline
 from xmdpt.presets import Preset
 from xmdpt.support.files import atomic_path, file_digest, fingerprint
 from xmdpt.support.hub import weights_key
 
 TABLE = "pictures.csv"
 COLUMNS = ("source", "pose", "out", "seed", "closeness", "made_by")
-DRAWN_BY = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
-"""Settings of the pipeline that pictures depend on."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ class Album:
         """A digest of the weights, of how they are used, and of the detectors."""
         pipe = self.pipe
         weights = weights_key(filter(None, (pipe.transformer, pipe.turbo, pipe.vae)))
-        settings = [pipe.config[name] for name in DRAWN_BY]
+        settings = [pipe.config[name] for name in ENCODING]
         sampler = (dict(pipe.scheduler.config), pipe.best_preset, str(pipe.learned))
         scale = pipe.vae.config["scaling_factor"]
         return fingerprint(weights, settings, sampler, scale, self._finder.settings)
@@ -200,7 +198,7 @@ class Album:
         joints = filter(None, [self.how.source_keypoints])
         named = (line.source, line.pose, *joints, *self.more, *self._together)
         files = [self._digest(path) for path in named]
-        how = replace(self.how, seed=self._seed(line))
+        how = replace(self.how, seed=self._seed(line), source_keypoints=None)  # its content counts
         return fingerprint(files, str(how), self._drawn_by)
 
     def _is_drawn(self, line: Line) -> bool:

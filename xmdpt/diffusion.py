@@ -18,6 +18,17 @@ from torch import Tensor
 
 NUM_TIMESTEPS = 1000
 BETA_START, BETA_END = 1e-4, 2e-2
+SCHEDULE: dict[str, Any] = {
+    "num_train_timesteps": NUM_TIMESTEPS,
+    "beta_start": BETA_START,
+    "beta_end": BETA_END,
+    "beta_schedule": "linear",
+    "trained_betas": None,
+    "rescale_betas_zero_snr": False,
+}
+"""A sampler's settings that say how noise was added in training."""
+FLOW: dict[str, Any] = {"num_train_timesteps": NUM_TIMESTEPS, "use_flow_sigmas": True}
+"""The same of a flow."""
 
 _BETAS = torch.linspace(BETA_START, BETA_END, NUM_TIMESTEPS, dtype=torch.float64)
 _ALPHA_BARS = torch.cumprod(1 - _BETAS, 0)
@@ -236,22 +247,18 @@ def check_scheduler(scheduler: Any) -> None:
     """
     settings, name = scheduler.config, type(scheduler).__name__
     kind = settings.get("prediction_type", "epsilon")
-    if kind == "flow_prediction":
-        return
-    if kind != "epsilon":
+    if kind not in ("epsilon", "flow_prediction"):
         raise ValueError(
             f"{name}: prediction_type is {kind}, but the network predicts noise: create it by "
             "from_config(pipeline.scheduler.config)"
         )
-    trained: dict[str, Any] = {
-        "num_train_timesteps": NUM_TIMESTEPS,
-        "beta_start": BETA_START,
-        "beta_end": BETA_END,
-        "beta_schedule": "linear",
-        "trained_betas": None,
-        "rescale_betas_zero_snr": False,
-    }
-    for setting, value in trained.items():
+    known = inspect.signature(type(scheduler).__init__).parameters  # a config keeps others too
+    for setting, value in (SCHEDULE if kind == "epsilon" else FLOW).items():
+        if value and setting not in known:
+            raise ValueError(
+                f"{name}: has no {setting}, so it is a sampler of other networks; "
+                "docs/use/pipeline.md names some of this one"
+            )
         if (found := settings.get(setting, value)) != value:
             raise ValueError(
                 f"{name}: {setting} is {found}, but the network was trained with {value}: create "

@@ -38,6 +38,8 @@ Generators = torch.Generator | list[torch.Generator] | None
 Images = Tensor | np.ndarray | list[Image.Image]
 Callback = Callable[["XMDPTPipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+ENCODING = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
+"""Settings of a pipeline on which its conditions depend."""
 
 
 class XMDPTPipeline(DiffusionPipeline):
@@ -236,7 +238,7 @@ class XMDPTPipeline(DiffusionPipeline):
         if scale != 1:
             scaled = torch.cat([scaled, scaled])
             condition = torch.cat([condition, torch.zeros_like(condition)])
-        network = self.denoiser or self.transformer
+        network = self.transformer if self.denoiser is None else self.denoiser
         output: Tensor = network(scaled, t, condition).sample.to(latents.dtype)
         if scale == 1:
             return output
@@ -339,7 +341,7 @@ class XMDPTPipeline(DiffusionPipeline):
             generator: one for all, or one for each picture, which makes a picture independent of
                 the others in its batch.
             guidance_scale, guidance_power: w(t) of Eq. 6; a scale of 1 switches guidance off.
-                `turbo` has learned the scale 2.
+                `turbo` draws with the one that it has learned alone.
             eta: of DDIM. latents: noise (B, C, H, W) to start from.
             output_type: "pil"; "np" (B, H, W, 3) or "pt" (B, 3, H, W) in [0, 1]; or "latent".
             num_inference_steps: by default the preset's.

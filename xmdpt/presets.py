@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
 from xmdpt.config import Objective
-from xmdpt.diffusion import make_scheduler
+from xmdpt.diffusion import SCHEDULE, make_scheduler
 from xmdpt.flow import make_flow_scheduler
 
 Preset = Literal["exact", "fast", "turbo"]
@@ -66,10 +66,12 @@ def scheduler_for(objective: Objective) -> Any:
 def make_solver(scheduler: Any, order: int = 2) -> DPMSolverMultistepScheduler:
     """Return DPM-Solver++ for a network that predicts noise; of first order it is DDIM.
 
-    The schedule of the noise is that of `scheduler`; the last of few steps is of first order.
+    The schedule of the noise is that of `scheduler`, of whose other settings none counts. The last
+    of few steps is of first order.
     """
-    solver: DPMSolverMultistepScheduler = DPMSolverMultistepScheduler.from_config(
-        scheduler.config,
+    schedule = {name: scheduler.config[name] for name in SCHEDULE if name in scheduler.config}
+    solver = DPMSolverMultistepScheduler(  # type: ignore[no-untyped-call]  # diffusers'
+        **schedule,
         algorithm_type="dpmsolver++",
         solver_order=order,
         timestep_spacing="trailing",
@@ -120,7 +122,7 @@ def _turbo(scheduler: Any, steps: int | None, learned: Learned, scale: float) ->
     if scale != learned.scale:
         raise PresetError(
             f"preset 'turbo': its network has learned a guidance scale of {learned.scale:g}, not "
-            f"{scale:g}; leave the scale out, or use another preset"
+            f"{scale:g}; give that scale (guidance_scale, --guidance-scale), or use another preset"
         )
     if steps is not None:
         return Plan(make_solver(scheduler), steps, guided=False)

@@ -38,6 +38,10 @@ def read_tree(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: no such file; where xmdpt was cloned, `xmdpt profile synthetic` makes it"
         ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{path}: not UTF-8; if it is Latin-1, convert it: iconv -f latin1 -t utf-8 FILE"
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):

@@ -13,6 +13,7 @@ from helpers.repository import ROOT
 from PIL import Image
 
 from xmdpt.commands.answers import answers
+from xmdpt.commands.distill import _key
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name
 from xmdpt.study.design import load_design
@@ -154,3 +155,12 @@ def test_a_network_for_turbo(people, tiny_vae, tmp_path, monkeypatch, capsys):
     index = json.loads((tmp_path / "turbo/model_index.json").read_text())
     assert value["timesteps"] == index["turbo_timesteps"] and len(value["timesteps"]) == 4
     assert index["turbo_scale"] == 2 and index["turbo"][1] == "XMDPTTransformer2DModel"
+
+
+def test_the_key_of_what_is_distilled_names_how_pictures_are_encoded(people, tiny_vae):
+    pipe, data = make_pipeline(tiny_vae), DeepFashion(people, SIZE)
+    pairs = data.pairs("train")[:2]
+    before = _key(pipe, data, pairs)
+    assert _key(pipe, data, pairs) == before
+    pipe.register_to_config(imagenet_normalization=True)
+    assert _key(pipe, data, pairs) != before

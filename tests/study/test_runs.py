@@ -29,7 +29,7 @@ def project(tmp_path_factory):
     vae = make_vae(64, scaling_factor=0.5)
     for folder in ("models/vae", "untuned"):
         vae.save_pretrained(root / folder)
-    tree = yaml.safe_load((ROOT / "profiles/race.yaml").read_text())
+    tree = yaml.safe_load((ROOT / "profiles/recipe.yaml").read_text())
     tree["profile"] = "study"
     tree["data"]["root"] = str(root / "data/people")
     tree["vae"]["init"] = str(root / "untuned")

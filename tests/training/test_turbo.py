@@ -8,6 +8,7 @@ from helpers.networks import make_pipeline
 from helpers.people import body
 
 from xmdpt.config import ConfigError
+from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.flow import make_flow_scheduler
 from xmdpt.pipeline import XMDPTPipeline
@@ -18,6 +19,7 @@ from xmdpt.training.turbo import (
     Recipe,
     distill_guidance,
     distill_steps,
+    latents_of,
     walk,
     with_between,
 )
@@ -135,6 +137,9 @@ def test_turbo_draws_the_students_walk_with_one_pass_a_step(pipe, monkeypatch):
     passes.clear()
     pipe(*asked, preset="turbo", num_inference_steps=7, **how)
     assert passes == [1] * 7
+    pipe.turbo = torch.compile(pipe.turbo, backend="eager")
+    again = pipe(*asked, preset="turbo", generator=torch.Generator().manual_seed(1), **how).images
+    torch.testing.assert_close(again, drawn, rtol=1e-4, atol=1e-4)
 
 
 def test_what_turbo_lacks_is_said(pipe, tmp_path):
@@ -147,7 +152,7 @@ def test_what_turbo_lacks_is_said(pipe, tmp_path):
     with pytest.raises(PresetError, match="takes no few steps yet"):
         plan("turbo", scheduler, None, pipe.learned)
     assert plan("turbo", scheduler, 9, pipe.learned).steps == 9
-    with pytest.raises(PresetError, match="a guidance scale of 2, not 3"):
+    with pytest.raises(PresetError, match="a guidance scale of 2, not 3; give that scale"):
         plan("turbo", scheduler, 9, pipe.learned, 3.0)
     with pytest.raises(ValueError, match="3 pairs: at least 4"):
         distill_guidance(pipe, CONDITION[:3], LATENTS[:3], tmp_path)
@@ -175,3 +180,23 @@ def test_the_network_goes_with_the_pipeline(pipe, tmp_path):
     assert pair.turbo is student and pair.learned == pipe.learned
     without = XMDPTPipeline.from_pretrained(tmp_path / "saved", turbo=None)
     assert without.turbo is None and without.learned.scale is None
+
+
+def test_paths_of_other_timesteps_are_made_anew(pipe, tmp_path):
+    with_turbo(pipe, pipe.transformer, None)
+    recipe = Recipe(updates=1, rate=1e-3, batch=4)
+    used, fresh = tmp_path / "used", tmp_path / "fresh"
+    distill_steps(pipe, CONDITION, (999, 600, 300, 40), used, recipe)
+    (used / "state.pt").unlink()
+    made, expected = (
+        distill_steps(pipe, CONDITION, TIMESTEPS, work, recipe).network for work in (used, fresh)
+    )
+    for name, value in made.state_dict().items():
+        assert torch.equal(value, expected.state_dict()[name])
+
+
+def test_latents_are_encoded_in_full_float32(pipe, people):
+    seen, data = [], DeepFashion(people, 64)
+    pipe.vae.encoder.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    latents_of(pipe, data, data.pictures("train")[:1], 0)
+    assert seen == [False]

@@ -81,6 +81,8 @@ def test_golden_numbers_hold():
         lambda s: {f"_orig_mod.module.{name}": tensor for name, tensor in s.items()},
         lambda s: {"state_dict": {"ema": s, "model": {}}, "step": 3},
         lambda s: {"model": {}, "ema": s, "opt": {"lr": 1e-4}},
+        lambda s: {"state_dict": {}, "ema": s},
+        lambda s: {"state_dict": {}, "state_dict_ema": s},
         lambda s: {"model": {f"module.{name}": tensor for name, tensor in s.items()}},
     ],
 )

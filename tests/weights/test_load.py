@@ -80,3 +80,12 @@ def test_the_weights_that_ship_are_found_or_missed(folder, tmp_path, monkeypatch
         load.load_pipeline()
     (tmp_path / "absent").symlink_to(folder)
     assert load.load_pipeline(device="cpu").size == SIZE
+
+
+def test_a_full_device_is_not_taken_for_damage(folder, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+
+    monkeypatch.setattr(load.XMDPTPipeline, "to", full)
+    with pytest.raises(PhotoError, match=r"cannot be put on cuda \(CUDA out of memory\)"):
+        load.load_pipeline(folder, "cuda")

@@ -152,7 +152,7 @@ def steps(
         _, scale = check_turbo(pipe)
         given, noise = conditions_of(pipe, people, drawn, seed)
         recipe = replace(STEPS, updates=updates)
-        key = _key(pipe, people, drawn, str(recipe), steps, seed)
+        key = _key(pipe, people, drawn, str(recipe), steps, scale, seed)
         with resumable_dir(out, key, scratch=STATES) as work:
             t = learn_timesteps(pipe, given[:100], noise[:100], steps, scale, progress=tqdm)
             learned = distill_steps(pipe, given, t.timesteps, work, recipe, seed, tqdm)
@@ -183,12 +183,14 @@ def _key(
     pipe: "XMDPTPipeline", people: "DeepFashion", pairs: list[tuple[str, str]], *settings: object
 ) -> str:
     """A key for all that a network that is learned from the pipeline's depends on."""
+    from xmdpt.pipeline import ENCODING
     from xmdpt.support.files import fingerprint
     from xmdpt.support.hub import weights_key
 
     weights = weights_key(filter(None, (pipe.vae, pipe.transformer, pipe.turbo)))
     pictures = {name: people.digest(name) for name in sorted({*chain.from_iterable(pairs)})}
-    return fingerprint(weights, pairs, pictures, *settings)
+    encoded = ([pipe.config[name] for name in ENCODING], pipe.vae.config["scaling_factor"])
+    return fingerprint(weights, encoded, pairs, pictures, *settings)
 
 
 def _save(pipe: "XMDPTPipeline", work: Path) -> None:

@@ -289,6 +289,7 @@ def _draw_many(
     from xmdpt.album import TABLE, Album
     from xmdpt.photos import marking
     from xmdpt.photos.tables import SHEET, every_pair, files_in, gif_names, read_table
+    from xmdpt.support.owner import sole_owner
     from xmdpt.weights.load import load_pipeline
 
     if out.is_file() or out.suffix.lower() in marking.SUFFIXES:
@@ -299,13 +300,15 @@ def _draw_many(
     pipe = load_pipeline(weights, finder.device)
     # One bar is enough.
     pipe.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
-    album = Album(out, pipe, finder, how, tqdm.write, more)
-    album.claim([SHEET, *gifs])
-    result = album.draw(lines, partial(tqdm, desc=out.name, unit="batch", disable=None))
+    out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    if result.lines:
-        written = [album.write_sheet(result.lines)]
-        written += album.write_gifs(result.lines) if gif else []
+    with sole_owner(out / TABLE):  # two at once would forget each other's pictures
+        album = Album(out, pipe, finder, how, tqdm.write, more)
+        album.claim([SHEET, *gifs])
+        result = album.draw(lines, partial(tqdm, desc=out.name, unit="batch", disable=None))
+        if result.lines:
+            written = [album.write_sheet(result.lines)]
+            written += album.write_gifs(result.lines) if gif else []
     there = len(result.lines) - result.drawn
     words = f"drew {result.drawn}, found {there} already drawn: {out}"
     words += f"\nwrote {', '.join(map(str, written))}" if written else ""

@@ -150,7 +150,7 @@ class PairBatches:
 
     As in the authors' code, each target is paired with one of its sources at random, so that
     outfits with many views, and thus many pairs, do not dominate. Source and target are swapped
-    with probability 1/2, and mirrored with probability 1/2. The paper's random zoom is omitted, as
+    with probability 1/2, and mirrored with probability 1/2. The authors' random zoom is omitted, as
     it would need features of every crop.
     """
 

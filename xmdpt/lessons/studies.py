@@ -20,7 +20,7 @@ from xmdpt.flow import flow_losses
 from xmdpt.lessons.people import REPOSITORY, condition_of, lesson_people, training_features
 from xmdpt.lessons.sampling import draw_latents, show
 from xmdpt.model import XMDPTTransformer2DModel
-from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.pipeline import ENCODING, XMDPTPipeline
 from xmdpt.support.random import keyed_generator
 from xmdpt.training.train import Trainer
 from xmdpt.weights.runs import load_run
@@ -55,8 +55,7 @@ def variant(model: XMDPTTransformer2DModel, **changes: Any) -> XMDPTTransformer2
 
 def with_transformer(pipe: XMDPTPipeline, model: XMDPTTransformer2DModel) -> XMDPTPipeline:
     """The pipeline with another model and the same autoencoder, without its learned timesteps."""
-    names = ("source_encoder", "pose_encoder", "imagenet_normalization", "encoder_precision")
-    settings = {name: pipe.config[name] for name in names}
+    settings = {name: pipe.config[name] for name in ENCODING}
     other = XMDPTPipeline(pipe.vae, model, pipe.scheduler, **settings)
     other.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]  # diffusers'
     return other

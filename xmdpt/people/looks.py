@@ -111,7 +111,7 @@ def pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
 
 
 def _shape(rng: np.random.Generator, female: bool) -> dict[str, float]:
-    race = rng.dirichlet((0.6, 0.6, 0.6))
+    ancestry = rng.dirichlet((0.6, 0.6, 0.6))
     return {
         "gender": float(rng.uniform(0.85, 1.0) if female else rng.uniform(0.0, 0.12)),
         "age": float(rng.uniform(0.62, 0.80)),
@@ -121,7 +121,7 @@ def _shape(rng: np.random.Generator, female: bool) -> dict[str, float]:
         "proportions": float(rng.uniform(0.3, 0.9)),
         "cupsize": float(rng.uniform(0.3, 0.65)),
         "firmness": float(rng.uniform(0.5, 0.9)),
-        **dict(zip(("african", "asian", "caucasian"), map(float, race), strict=True)),
+        **dict(zip(("african", "asian", "caucasian"), map(float, ancestry), strict=True)),
     }
 
 

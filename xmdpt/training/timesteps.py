@@ -86,7 +86,7 @@ class Guided:
         times = torch.cat([t, t]) if t.ndim else t
         output = self.pipe.transformer(torch.cat([x, x]), times.float(), both).sample.float()
         given, free = output.chunk(2, dim=1)[0].chunk(2)
-        weight = guidance_weight(t.detach(), self.scale, self.power).float()
+        weight = guidance_weight(t.detach(), self.scale, self.power).to(x)  # t may be on the CPU
         return guide(given, free, weight.view(-1, 1, 1, 1))
 
 

@@ -25,7 +25,7 @@ from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.support.notices import Stopped, notices, stop_if
 from xmdpt.support.pictures import to_signed
-from xmdpt.support.precision import autocast
+from xmdpt.support.precision import autocast, full_float32
 from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.device import adamw
 from xmdpt.training.states import STATE, DamagedState, load_newest, read_state, save_state
@@ -86,7 +86,7 @@ def latents_of(pipe: XMDPTPipeline, data: DeepFashion, names: list[str], seed: i
     for start in range(0, len(names), BATCH):
         some = names[start : start + BATCH]
         pixels = torch.cat([to_signed(data.picture(name)[None]) for name in some])
-        with torch.no_grad():
+        with torch.no_grad(), full_float32():
             moments = pipe.vae.encode(pixels.to(pipe.device)).latent_dist.parameters
         shape = moments[0].chunk(2)[0].shape
         noise = [torch.randn(shape, generator=keyed_generator(seed, "latent", n)) for n in some]
@@ -245,11 +245,13 @@ def with_between(pipe: XMDPTPipeline, t: Tensor) -> Tensor:
 def _taught(task: _Task, noise: Tensor, t: Tensor, path: Path, progress: Progress) -> Tensor:
     """Where the teacher is after each of the student's steps (K, N, C, H, W), from each noise.
 
-    It is kept at `path`, since it takes minutes.
+    It is kept at `path`, since it takes minutes, and made anew for other timesteps.
     """
     with suppress(DamagedState, FileNotFoundError):
-        kept: Tensor = read_state(path, {"paths"})["paths"]
-        return kept.to(noise.device)
+        state = read_state(path, {"timesteps", "paths"})
+        if torch.equal(state["timesteps"], t.cpu()):
+            kept: Tensor = state["paths"].to(noise.device)
+            return kept
     many, made = with_between(task.pipe, t), []
     for start in progress(range(0, len(noise), task.batch)):
         some = slice(start, start + task.batch)
@@ -257,7 +259,7 @@ def _taught(task: _Task, noise: Tensor, t: Tensor, path: Path, progress: Progres
             steps = [*trajectory(task.guided, task.condition[some], noise[some], many)]
         made.append(torch.stack(steps[BETWEEN :: BETWEEN + 1]))
     paths = torch.cat(made, dim=1)
-    save_state(path, {"paths": paths})
+    save_state(path, {"timesteps": t.cpu(), "paths": paths})
     return paths
 
 

@@ -54,7 +54,7 @@ _RENAMES = (
 )
 _INTEGERS = (torch.int32, torch.int64)
 _HALF = (torch.float16, torch.bfloat16)
-_ENTRIES = ("state_dict", "ema", "model_ema", "model")
+_ENTRIES = ("ema", "model_ema", "state_dict_ema", "state_dict", "model")
 """Where training scripts keep weights in their files; of averaged and last ones, the averaged."""
 _WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+")
 """What parallel training and compilation put before the names."""
@@ -228,11 +228,11 @@ def _load(path: Path) -> object:
 
 def _unwrapped(content: object) -> object:
     """The tensors in a training script's dictionary, without what wrappers put before names."""
-    for entry in _ENTRIES:
-        if isinstance(content, dict) and isinstance(content.get(entry), dict):
-            content = content[entry]
-    if not isinstance(content, dict):
-        return content
+    for _ in range(3):  # one may lie in another
+        if not isinstance(content, dict):
+            return content
+        found = [content[entry] for entry in _ENTRIES if isinstance(content.get(entry), dict)]
+        content = found[0] if found else content
     return {
         _WRAPPERS.sub("", name) if isinstance(name, str) else name: value
         for name, value in content.items()

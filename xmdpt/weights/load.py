@@ -16,6 +16,7 @@ from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.photos.loading import PhotoError
 from xmdpt.pipeline import XMDPTPipeline
+from xmdpt.support.hub import reason
 from xmdpt.support.place import CLONE
 
 BUNDLED = (
@@ -59,16 +60,21 @@ def load_pipeline(
         else:
             raise PhotoError(f"{chosen}: no model_index.json there; name a folder of a pipeline")
         _require_whole(pipe)
-        return pipe.to(device)
     except PhotoError:
         raise
     except Exception as error:  # JSON, safetensors, shapes: each library has its own errors
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise PhotoError(f"{chosen}: cannot be loaded ({reason}); copy it again") from None
+        raise PhotoError(f"{chosen}: cannot be loaded ({reason(error)}); copy it again") from None
     finally:
         logs.set_verbosity(verbosity)
         if bars:
             logs.enable_progress_bar()
+    try:
+        return pipe.to(device)
+    except RuntimeError as error:  # the device is full, or not there
+        raise PhotoError(
+            f"{chosen}: cannot be put on {device} ({reason(error)}); free it, or choose another "
+            "with --device"
+        ) from None
 
 
 def _refuse_variants(folder: Path) -> None:

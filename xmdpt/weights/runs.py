@@ -28,8 +28,9 @@ from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_di
 MODELS, SAMPLES = Path("models"), Path("data/samples")
 CODE = (
     *("model.py", "diffusion.py", "flow.py", "presets.py", "pipeline.py", "extensions/*.py"),
-    *("features/encoders.py", "data/keypoints.py", "photos/poses.py", "support/pictures.py"),
-    "weights/runs.py",
+    *("features/encoders.py", "features/cache.py", "data/images.py", "data/keypoints.py"),
+    *("data/stores.py", "photos/poses.py", "photos/framing.py", "support/pictures.py"),
+    *("support/random.py", "weights/runs.py"),
 )
 """The code that pictures of a run depend on: unfinished work of other code is not gone on with."""
 Pair = tuple[str, str]
