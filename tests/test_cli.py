@@ -147,3 +147,10 @@ def test_a_finished_study_needs_nothing_and_asks_for_nothing(folder, monkeypatch
     assert "0 runs to make" in capsys.readouterr().out
     assert xmdpt(monkeypatch, "study", "--out", "runs") == 0
     assert "81 of 81 runs, 8.1 core-hours" in capsys.readouterr().out
+
+
+def test_a_training_without_whole_features_is_refused_in_one_line(folder, monkeypatch, capsys):
+    (folder / "data/cache/features").mkdir(parents=True)
+    assert xmdpt(monkeypatch, "train", "base_b", "--out", "weights") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: data/cache/features/index.json: no such file")

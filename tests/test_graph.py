@@ -144,3 +144,8 @@ def test_training_runs_anew_for_all_settings_but_those_that_change_no_weight(sta
 def test_only_the_page_depends_on_executed_notebooks():
     for stage in DVC["stages"].keys() - {"report"}:
         assert not any(path.startswith("reports/notebooks") for path in stage_paths(stage, "deps"))
+
+
+def test_what_is_unfinished_is_ignored_by_git_and_by_dvc_alike():
+    for name in (".gitignore", ".dvcignore"):
+        assert {".*.partial-*", ".*.lock"} <= {*(ROOT / name).read_text().split()}, name

@@ -2,7 +2,10 @@
 
 import pickle
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import lmdb
 import numpy as np
 import pytest
 import torch
@@ -21,6 +24,7 @@ from helpers.datasets import (
 from helpers.people import SIZE
 from PIL import Image
 
+from xmdpt.data import stores
 from xmdpt.data.deepfashion import DataError, DeepFashion, read_picture
 from xmdpt.data.pairs import canonical, item
 from xmdpt.photos.loading import load_photo
@@ -167,3 +171,22 @@ def test_a_lmdb_is_read_by_other_processes(drawn, truth, tmp_path):
     sent = pickle.loads(pickle.dumps(data))  # as to a spawned worker
     assert np.array_equal([sent.picture(name) for name in names], expected)
     assert not (tmp_path / f"{SIZE}-{SIZE}/lock.mdb").exists()
+
+
+def test_threads_that_open_a_lmdb_at_once_share_it(drawn, truth, tmp_path, monkeypatch):
+    """As those of a spawned worker do, which is sent a data set that was opened elsewhere."""
+    folder, opened = tmp_path / f"{SIZE}-{SIZE}", lmdb.open
+    write_lmdb(folder, drawn, everyone(truth))
+    copy_of(drawn, tmp_path, "pose", "train.lst", "train_pairs.txt")
+    data, names = DeepFashion(tmp_path, SIZE), truth.pictures("train")
+    data.picture(names[0])
+    stores._environments.pop(folder.resolve())[1].close()  # as if nobody had opened it here
+
+    def slowly(*where, **how):
+        time.sleep(0.01)
+        return opened(*where, **how)
+
+    monkeypatch.setattr(lmdb, "open", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        read = [*pool.map(data.picture, names)]
+    assert np.array_equal(read, [truth.picture(name) for name in names])

@@ -318,3 +318,15 @@ def test_a_set_of_poses_in_the_middle_needs_no_remark():
     padded = to_padded(P0, (256, 176))
     assert set_remarks(np.stack([padded, moved(padded, 9)]), [None, 0.2]) == []
     assert set_remarks(np.full((3, 18, 2), -1.0)) == []
+
+
+def test_a_picture_with_two_poses_in_a_table_is_named(standing):
+    table(standing, true)
+    path = standing / "keypoints.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[1]]))
+    DeepFashion(standing, SIZE).keypoints("p0.png")  # the same joints twice are no doubt
+    ys, xs = moved(true(0), 9).T[::-1].tolist()
+    path.write_text("\n".join([*lines, f"p0.png: {ys}: {xs}"]))
+    with pytest.raises(DataError, match=r"p0\.png has other joints in a line above"):
+        DeepFashion(standing, SIZE).keypoints("p0.png")

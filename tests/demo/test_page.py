@@ -26,6 +26,7 @@ import httpx
 
 from xmdpt.data.keypoints import JOINTS, draw_skeleton, missing
 from xmdpt.demo import page
+from xmdpt.demo.editor import as_address
 from xmdpt.demo.page import serve
 from xmdpt.demo.poses import parse_pose, pose_pictures, stored_poses
 from xmdpt.photos.framing import unsquash
@@ -505,3 +506,9 @@ def test_the_editor_undoes_mirrors_saves_and_traces(address, photo, tmp_path):
         browser.wait(f"({NOW}) !== {json.dumps(traced)}")  # another person is below the joints
         browser.screenshot(tmp_path / "phone.png")
     assert browser.problems == []
+
+
+def test_a_photo_to_trace_is_no_larger_than_the_canvas():
+    photo = Image.new("RGB", (3000, 4404))
+    content = base64.b64decode(as_address(photo).partition(",")[2])
+    assert Image.open(io.BytesIO(content)).size == (750, 1101) and photo.size == (3000, 4404)

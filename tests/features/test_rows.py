@@ -59,3 +59,12 @@ def test_its_own_features_are_made_once_and_again_where_pictures_changed(project
     picture.write_bytes(other.read_bytes())
     features_of("features_colours")
     assert json.loads((OWN / "features_colours/index.json").read_text())["key"] != key
+
+
+def test_its_own_features_are_made_again_by_other_code(project, monkeypatch):
+    """An encoder without weights is its code alone."""
+    shard = features_of("features_colours") / "00000.safetensors"
+    first, key = shard.stat().st_ino, FeatureCache(shard.parent).key
+    monkeypatch.setattr("xmdpt.features.make.code_key", lambda *patterns: "another")
+    features_of("features_colours")
+    assert shard.stat().st_ino != first and FeatureCache(shard.parent).key == key

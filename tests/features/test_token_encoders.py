@@ -205,3 +205,12 @@ def test_a_folder_without_weights_or_with_half_of_them(folder, tmp_path):
 def test_another_network_is_refused(tmp_path):
     ViTConfig(hidden_size=32).save_pretrained(tmp_path)
     fails(str(tmp_path), "is a vit, not a DINOv2")
+
+
+def test_a_transformer_without_a_class_token_is_given_the_mean(tmp_path):
+    given = {"class_token": False, "global_pool": "avg"}
+    model = timm.create_model("test_vit", **given)
+    save_for_hf(model, str(tmp_path), model_args=given, safe_serialization=True)
+    tokens = make_encoder(str(tmp_path))(to_signed(pictures()))
+    assert tokens.shape[1] == 1 + 14**2
+    torch.testing.assert_close(tokens[:, 0], tokens[:, 1:].mean(dim=1))

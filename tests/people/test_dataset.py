@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.repository import ROOT
 from PIL import Image
 
 from xmdpt.data.deepfashion import DeepFashion
@@ -235,7 +237,7 @@ def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path):
 def test_arguments_out_of_range_are_named(tmp_path, name, value):
     settings = {"identities": 2, "test_identities": 1, "workers": 1, **SMALL, name: value}
     with pytest.raises(ValueError, match=name):
-        rendering.render_dataset(tmp_path / "x", **settings)
+        rendering.render_dataset(str(tmp_path / "x"), **settings)
 
 
 def test_the_white_studio_draws_what_it_always_drew():
@@ -312,3 +314,11 @@ def test_a_silhouette_from_before_a_wall_fits_the_person_on_white():
     apart = np.abs(on_white.astype(int) - walled).max(axis=2)
     assert apart[outline == 255].max() <= 2, "what is left of 255 when a cover is rounded up"
     assert on_white[outline == 0].min() >= 253 and apart[outline == 0].max() > 20
+
+
+def test_the_documents_name_a_silhouette_that_is_rendered():
+    page = (ROOT / "docs/reproduce/data.md").read_text(encoding="utf-8")
+    [(folder, number)] = re.findall(r"textures/pose/(\S+?id_(\d{8}))/01_1_front\.png", page)
+    [first] = re.findall(r"first_identity=([\d_]+)", page)
+    assert 0 <= int(number) - int(first) < 60
+    assert rendering.identity(0, int(number), "textures").folder == folder

@@ -103,3 +103,19 @@ def test_bad_input_is_one_line(words, text, files, monkeypatch, capsys):
     words = [*words, "--photo", "me.png"] if words == ["."] else words
     code, _, err = check(monkeypatch, capsys, *words)
     assert code == 2 and text in err and len(err.splitlines()) == 1
+
+
+def test_a_slip_in_a_number_is_named_and_fills_no_memory(files, monkeypatch):
+    points = P0.copy()
+    points[7] = 1e6, 100  # the left wrist
+    np.savetxt(files / "slip.txt", points)
+    new, sizes = Image.new, []
+
+    def noted(mode, size, *colour):
+        sizes.append(size)
+        return new(mode, size, *colour)
+
+    monkeypatch.setattr(Image, "new", noted)
+    checked = check_pose(Subject(files / "slip.txt"), NoFinder())
+    assert any("left wrist lies far from all" in line for line in checked.lines)
+    assert max(max(size) for size in sizes) <= SIDE

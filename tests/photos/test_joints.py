@@ -113,7 +113,7 @@ def test_files_that_hold_no_joints_are_one_line(tmp_path):
         "same.txt": ("7 7\n" * 18, "0.0 pixels"),
         "annotations.json": ({"annotations": None}, "must be a list"),
         "coco.json": ({"keypoints": [1] * 50}, "not 50 numbers"),
-        "nobody.json": ({"people": []}, "no person"), "binary.txt": (None, "is not text"),
+        "nobody.json": ({"people": []}, "no person"), "binary.txt": (None, "not a text file"),
     }  # fmt: skip
     for name, (content, text) in cases.items():
         if isinstance(content, np.ndarray):
@@ -132,6 +132,11 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
     (tmp_path / "a.txt").write_text(rows, encoding="utf-8-sig")
     (tmp_path / "b.json").write_text(json.dumps(np.arange(36).reshape(18, 2).tolist()), "utf-8-sig")
     assert np.array_equal(read_keypoints(tmp_path / "a.txt"), read_keypoints(tmp_path / "b.json"))
+    (tmp_path / "c.txt").write_text(rows, encoding="utf-16")  # as PowerShell writes
+    assert np.array_equal(read_keypoints(tmp_path / "a.txt"), read_keypoints(tmp_path / "c.txt"))
+    (tmp_path / "d.txt").write_text(f"{rows}  # rückwärts", encoding="latin-1")
+    with pytest.raises(PhotoError, match=r"line 18 is not UTF-8.*iconv"):
+        read_keypoints(tmp_path / "d.txt")
 
 
 def test_fractions_of_a_picture_are_no_pixels(tmp_path):

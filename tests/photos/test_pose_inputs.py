@@ -126,6 +126,10 @@ def test_a_canvas_is_scaled_to_the_photo(tmp_path):
     path = write(tmp_path / "a.json", [openpose(P0 * 2, canvas_width=352, canvas_height=512)])
     np.testing.assert_allclose(read_keypoints(path, PHOTO), P0)
     np.testing.assert_allclose(read_keypoints(path), P0 * 2)
+    canvas = {"canvas_width": 352, "canvas_height": 512}
+    path = write(tmp_path / "b.json", DWPOSE | canvas)
+    np.testing.assert_allclose(read_keypoints(path, PHOTO), P0)
+    np.testing.assert_allclose(read_keypoints(path), P0 * 2)
 
 
 def test_landmarks_out_of_sight_or_beside_the_picture_are_missing(tmp_path):
@@ -331,3 +335,16 @@ def test_a_file_of_another_tool_is_not_taken_for_a_broken_picture(tmp_path):
     for given in ({"path": table}, {"path": photo, "keypoints": table}):
         with pytest.raises(PhotoError, match=r"a\.xml: \.xml is not read; write the joints to a"):
             Subject(**given)
+
+
+def test_a_photo_on_black_is_not_searched_for_joints(monkeypatch):
+    """Which takes a minute for a large one."""
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[20:44, 24:40] = 180, 140, 120
+    monkeypatch.setattr("xmdpt.data.skeletons._read_joints", None)
+    assert read_skeleton(photo) is None
+
+
+def test_numbers_too_large_for_a_float_are_no_pose():
+    with pytest.raises(ValueError, match="^pose: "):
+        draw_pose({"keypoints": [10**400] * 54}, 256)

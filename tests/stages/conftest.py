@@ -22,6 +22,7 @@ def no_account(tmp_path, monkeypatch):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     if isinstance(wandb := sys.modules.get("wandb"), types.ModuleType):

@@ -88,3 +88,10 @@ def test_what_answers_is_reached(monkeypatch, capsys):
         assert choose_mode() == "online"
     assert not reachable(), "the port is closed now"
     assert choose_mode() == "offline"
+
+
+def test_another_server_is_known_from_its_login(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_BASE_URL", raising=False)
+    (tmp_path / "settings").write_text("[default]\nbase_url = https://wandb.example.org\n")
+    (tmp_path / "netrc").write_text("machine wandb.example.org login user password made-up\n")
+    assert logged_in()

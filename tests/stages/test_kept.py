@@ -1,13 +1,14 @@
 """Working folders of finished stages: deleted when DVC has the outputs on record, not before."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 import yaml
 
-from xmdpt.stages.kept import drop_recorded, folder_digest
+from xmdpt.stages.kept import drop_recorded, folder_digest, keep_for_stage
 from xmdpt.support.files import resumable_dir, working_path
 from xmdpt.support.owner import sole_owner
 
@@ -81,3 +82,32 @@ def test_unfinished_work_is_never_deleted(root):
         raise KeyboardInterrupt
     drop_recorded(root)
     assert is_kept(root)
+
+
+def test_what_was_made_ahead_is_kept_until_its_stage_has_taken_it_over(root):
+    """The record may be an earlier one, of the same bytes."""
+    record(root)
+    keep_for_stage(root / "models/base_b")
+    drop_recorded(root)
+    assert is_kept(root)
+    with resumable_dir("models/base_b", "key", keep=True, scratch="state*"):
+        pass  # its stage
+    drop_recorded(root)
+    assert not is_kept(root)
+
+
+def test_the_work_of_a_stage_that_dvc_carries_out_again_is_kept(root):
+    record(root)
+    shutil.rmtree(root / "models/base_b")  # as DVC does before it
+    drop_recorded(root)
+    assert is_kept(root)
+
+
+def test_people_one_folder_deeper_are_dropped_too(root):
+    with resumable_dir("data/wide/people", "key", keep=True) as work:
+        (work / "a.jpg").write_text("a")
+    digest = folder_digest(root / "data/wide/people", ["a.jpg"])
+    out = {"path": "data/wide/people", "nfiles": 1, "size": 1, "md5": digest}
+    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"prepare": {"outs": [out]}}}))
+    drop_recorded(root)
+    assert not working_path(root / "data/wide/people", "key").exists()

@@ -215,6 +215,10 @@ def test_what_remains_of_a_stage_is_said_after_a_success_alone(run, folder, capf
             "from xmdpt.weights.load import load_pipeline as use; use('nowhere')",
             "nowhere: no model_index.json there; name a folder of a pipeline",
         ),
+        (
+            "from xmdpt.weights.convert import read_checkpoint as use; use('nowhere.pt')",
+            "nowhere.pt: no such file",
+        ),
     ],
 )
 def test_bad_data_is_one_line(run, folder, capfd, line, message):

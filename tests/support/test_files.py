@@ -96,3 +96,12 @@ def test_a_folder_that_a_library_writes_replaces_files_one_by_one(tmp_path):
         (folder / "config.json").write_text("after")
     names = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert names == {"config.json": "after", "other": "stays"}
+
+
+def test_what_other_settings_left_is_said_where_notebooks_do_not_keep_it(tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt), resumable_dir(tmp_path / "out", "other"):
+        raise KeyboardInterrupt
+    with resumable_dir(tmp_path / "out", "key"):
+        pass
+    said = capsys.readouterr()
+    assert said.out == "" and "unfinished work with other settings" in said.err

@@ -2,7 +2,6 @@
 
 import copy
 
-import pytest
 import torch
 from torch import nn
 
@@ -10,12 +9,7 @@ from xmdpt.training import muon
 from xmdpt.training.muon import Muon, MuonAndAdamW, orthogonalized
 
 
-@pytest.fixture
-def float32(monkeypatch):
-    monkeypatch.setattr(muon, "multiplies_bf16", lambda device: False)
-
-
-def test_singular_vectors_stay_and_values_come_near_one(float32):
+def test_singular_vectors_stay_and_values_come_near_one():
     torch.manual_seed(0)
     for shape in ((3, 8, 8), (2, 8, 20), (2, 20, 8)):
         matrices = torch.randn(shape)
@@ -29,7 +23,7 @@ def test_singular_vectors_stay_and_values_come_near_one(float32):
         assert off.abs().max() < 1e-3
 
 
-def test_it_steps_as_pytorchs_own(float32):
+def test_it_steps_as_pytorchs_own():
     torch.manual_seed(0)
     ours = [nn.Parameter(torch.randn(shape)) for shape in ((6, 4), (4, 6), (6, 4), (5, 5))]
     theirs = copy.deepcopy(ours)
@@ -88,3 +82,12 @@ def test_a_loaded_state_goes_on_as_if_never_stopped():
     train(second, other, 3, start=3)
     for one, two in zip(whole.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+def test_the_format_goes_with_the_state_and_not_with_the_process():
+    net = module()
+    optimizer = MuonAndAdamW(net, 0.01, 0.0, 0.95, "bf16")
+    train(net, optimizer, 1)
+    other = MuonAndAdamW(module(), 0.01, 0.0, 0.95, "fp32")
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert other.param_groups[0]["precision"] == "bf16"

@@ -158,6 +158,18 @@ def test_a_state_is_resumed_with_the_current_optimizer_settings(trainer, tmp_pat
     assert group["weight_decay"] == 0.05 and group["betas"] == (0.9, 0.95)
 
 
+def test_muon_steps_in_the_format_of_the_step(trainer, tmp_path, monkeypatch):
+    for faster in (False, True):
+        monkeypatch.setattr(
+            "xmdpt.support.precision.multiplies_bf16", lambda device, said=faster: said
+        )
+        made = trainer(precision="auto", optimizer="muon")
+        assert made.optimizer.param_groups[0]["precision"] == ("bf16" if faster else "fp32")
+        made.save(tmp_path / f"{faster}.pt")
+    made.load(tmp_path / "False.pt")
+    assert made.optimizer.param_groups[0]["precision"] == "fp32"
+
+
 def test_an_automatic_precision_is_kept_by_the_state(trainer, tmp_path, monkeypatch):
     """It is measured, and the measurement may turn out otherwise in the process that goes on."""
     for faster in (False, True):

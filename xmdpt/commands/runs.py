@@ -125,11 +125,12 @@ def _train_one(run: str, out: Path | None, settings: list[str]) -> None:
     if out is None:
         raise BadInput("--out: name a folder for the weights of RUN")
     check_new(out)  # what is there would be replaced, whatever it is
+    from xmdpt.data.stores import DataError
     from xmdpt.stages.alone import train_alone
     from xmdpt.support.arguments import one_line
     from xmdpt.training.errors import TrainingError
 
-    with one_line(TrainingError):
+    with one_line(DataError, TrainingError):
         train_alone(run, out, settings)
 
 

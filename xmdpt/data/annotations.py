@@ -243,15 +243,19 @@ def read_keypoint_table(path: Path) -> dict[str, np.ndarray]:
     header = [column.strip() for column in lines[0][1].split(":")] if lines else []
     if header != COLUMNS:
         raise DataError(f"{path}: the first line must be '{':'.join(COLUMNS)}'")
-    rows = {}
+    rows: dict[str, np.ndarray] = {}
     for number, line in lines[1:]:
         try:
             name, ys, xs = line.rsplit(":", 2)
-            points = np.array([_joint_row(xs), _joint_row(ys)]).T
-            rows[canonical(name.strip())] = mark_missing(points)
+            points = mark_missing(np.array([_joint_row(xs), _joint_row(ys)]).T)
         except (ValueError, TypeError, OverflowError) as error:
             reason = str(error) if "joints" in str(error) else "write name: [y, ...]: [x, ...]"
             raise DataError(f"{path}: line {number}: {reason}") from None
+        name = canonical(name.strip())
+        if not np.array_equal(rows.setdefault(name, points), points):
+            raise DataError(
+                f"{path}: line {number}: {name} has other joints in a line above; keep one of them"
+            )
     return rows
 
 

@@ -28,21 +28,25 @@ def _is_mostly_black(picture: np.ndarray) -> bool:
     return bool((picture.max(axis=2) <= BLACK).mean() >= MOST_BLACK)
 
 
+def _pure_colours(picture: np.ndarray) -> tuple[np.ndarray, float]:
+    """The pure colours (N, 3) of what is not black, and their share of it."""
+    bright = picture[picture.max(axis=2) >= BRIGHT].astype(int)
+    pure = bright[2 * bright.min(axis=1) <= bright.max(axis=1)]
+    return pure, len(pure) / max(len(bright), 1)
+
+
 def is_skeleton(picture: np.ndarray) -> bool:
     """Whether uint8 (H, W, 3) is a skeleton as OpenPose draws it: a rainbow of limbs on black.
 
     Scaled or blurred ones are told too, whose joints `read_skeleton` cannot read.
     """
-    most, least = picture.max(axis=2).astype(int), picture.min(axis=2).astype(int)
-    bright = most >= BRIGHT
-    if not _is_mostly_black(picture) or not bright.any():
+    pure, share = _pure_colours(picture)
+    if not _is_mostly_black(picture) or share < SATURATED:
         return False
-    pure = bright & (2 * least <= most)
-    red, green, blue = np.moveaxis(picture[pure].astype(int), -1, 0)
+    red, green, blue = pure.T
     angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
     sectors = np.bincount(((angle / (2 * np.pi) % 1) * 12).astype(int) % 12, minlength=12)
-    enough = sectors >= 0.01 * pure.sum()
-    return bool(pure.sum() >= SATURATED * bright.sum() and enough.sum() >= HUES)
+    return bool((sectors >= 0.01 * len(pure)).sum() >= HUES)
 
 
 def read_skeleton(picture: np.ndarray) -> np.ndarray | None:
@@ -51,7 +55,8 @@ def read_skeleton(picture: np.ndarray) -> np.ndarray | None:
     Both orders of the colours are tried, that of `draw_skeleton` and the reverse, ControlNet's.
     None if the picture is no skeleton.
     """
-    if not _is_mostly_black(picture):
+    # Photos on black are told first: to look for each joint in a large one takes a minute.
+    if not _is_mostly_black(picture) or _pure_colours(picture)[1] < SATURATED:
         return None
     orders = (picture, np.ascontiguousarray(picture[..., ::-1]))
     read = [_read_joints(one) for one in orders]
@@ -104,10 +109,13 @@ def _discs(picture: np.ndarray, joint: int) -> list[tuple[int, tuple[float, floa
     shades = [shade for shade in under if np.abs(BARE - shade).max(axis=1).min() > TOLERANCE]
     bare = _like(picture, DISCS[joint])
     mask = np.any([bare, *(_like(picture, shade) for shade in shades)], axis=0)
-    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     discs = []
     for label in range(1, count):
-        rows, columns = np.nonzero(labels == label)
+        left, top, width, height, _ = boxes[label].tolist()
+        inside = labels[top : top + height, left : left + width]
+        rows, columns = np.nonzero(inside == label)
+        rows, columns = rows + top, columns + left
         middle, _ = cv2.minEnclosingCircle(np.c_[columns, rows].astype(np.float32))
         discs.append((int(bare[rows, columns].sum()), (float(middle[0]), float(middle[1]))))
     return discs

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from threading import Lock
 
 import lmdb
 import numpy as np
@@ -141,14 +142,20 @@ def _highres_folders(root: Path) -> list[Path]:
 
 
 _environments: dict[Path, tuple[tuple[int, ...], lmdb.Environment]] = {}
+_opening = Lock()
 
 
 def _environment(folder: Path) -> lmdb.Environment:
     """The open LMDB, kept because LMDB refuses to open one twice in a process.
 
     It is only read and opened without lock: no file is written beside it, and forked workers share
-    it.
+    it. Threads that ask for it at once wait for the one that opens it.
     """
+    with _opening:
+        return _opened(folder)
+
+
+def _opened(folder: Path) -> lmdb.Environment:
     folder = folder.resolve()
     try:
         status = (folder / "data.mdb").stat()

@@ -257,7 +257,7 @@ def _check_pictures(
     if keypoints is not None:
         where = str(keypoints).replace(f"{found.root}/", "")
         found.findings.append(Finding("key points", len(posed), EXPECTED["key points"], where))
-    usable = [name for name in ordered if name in posed - lost]
+    usable = [name for name in ordered if name in posed and name not in lost]
     if usable and keypoints is not None:
         found.findings.append(Finding("joints", len(JOINTS), EXPECTED["joints"]))
         _check_poses(found, {name: keypoints.read(name) for name in usable}, where, few_joints)

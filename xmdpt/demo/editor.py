@@ -29,11 +29,16 @@ def other_side(joint: str) -> str:
 
 
 def as_address(picture: Image.Image | None) -> str:
-    """A picture as a data address, for the editor to show below the joints; empty without one."""
+    """A picture as a data address, for the editor to show below the joints; empty without one.
+
+    It is no larger than the editor's canvas.
+    """
     if picture is None:
         return ""
     content = BytesIO()
-    picture.convert("RGB").save(content, "JPEG", quality=85)
+    small = picture.convert("RGB")
+    small.thumbnail((ASPECT_WIDTH, ASPECT_HEIGHT))
+    small.save(content, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 

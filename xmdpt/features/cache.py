@@ -54,6 +54,8 @@ class FeatureCache:
         self.names: list[str] = index["names"]
         self.rows = {name: row for row, name in enumerate(self.names)}
         self.key: str = index["key"]
+        self.code: str = index.get("code", "")
+        """`code_key` of what made them."""
         self.scaling_factor: float = index["scaling_factor"]
         self.stored: dict[str, str] = index["stored"]
         """The types of the stored arrays, by name."""

@@ -305,7 +305,10 @@ class Dinov2Tokens(PatchTokens):
 
 
 class TimmTokens(PatchTokens):
-    """Any timm model: a transformer's tokens, or the last feature map's cells after their mean."""
+    """Any timm model: a transformer's tokens, or the last feature map's cells.
+
+    Where there is no class token, as in a map and in SigLIP, the mean of the others stands first.
+    """
 
     def __init__(self, name: str, setting: str, *convention: *Convention) -> None:
         network = load_pretrained(partial(_load_timm, setting=setting), name, setting)
@@ -315,9 +318,11 @@ class TimmTokens(PatchTokens):
     def tokens(self, x: Tensor) -> Tensor:
         network = cast(_TimmModel, self.network)
         features = network.forward_features(x)
+        bare = features.ndim == 4 or getattr(network, "num_prefix_tokens", 1) == 0
         if features.ndim == 4:
             last = features.shape[-1] == network.num_features  # Swin's maps are (B, H, W, C)
             features = features.flatten(1, 2) if last else features.flatten(2).transpose(1, 2)
+        if bare:
             features = torch.cat([features.mean(dim=1, keepdim=True), features], dim=1)
         return features
 

@@ -316,15 +316,15 @@ def _key(
 
 
 def _is_there(folder: Path, key: str, scaling_factor: float) -> bool:
-    """Whether `folder` holds the finished features that `key` identifies, as they were written.
+    """Whether `folder` holds the finished features of `key`, whole, as today's code makes them.
 
-    The factor by which their readers scale latents is not part of the key.
+    The code, and the factor by which readers scale latents, are not part of the key.
     """
     try:
         cache = FeatureCache(folder)
     except DataError:
         return False
-    if (cache.key, cache.scaling_factor) != (key, scaling_factor):
+    if (cache.key, cache.scaling_factor, cache.code) != (key, scaling_factor, code_key(*CODE)):
         return False
     try:
         cache.verify()
@@ -388,6 +388,7 @@ def cache_features(
         index = {
             "names": list(names),
             "key": key,
+            "code": code_key(*CODE),
             "scaling_factor": scaling_factor,
             "stored": {name: str(dtype) for name, dtype in stored_types(settings).items()},
             "nbytes": sizes,

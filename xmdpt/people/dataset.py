@@ -232,7 +232,7 @@ def _check_replaceable(root: Path) -> None:
 
 
 def render_dataset(
-    root: Path,
+    root: str | Path,
     *,
     identities: int = 110,
     test_identities: int = 20,
@@ -261,6 +261,7 @@ def render_dataset(
     Raises ValueError for an argument out of range, and DataError if `root` holds something other
     than rendered people, or if a process is killed.
     """
+    root = Path(root)
     _check_replaceable(root)
     _require("identities", identities, 1, 10**6)
     _require("test_identities", test_identities, 0, identities)

@@ -88,8 +88,9 @@ def check_pose(subject: Subject, finder: PeopleFinder) -> Checked:
     """
     if not subject.is_photo:
         framed = read_keypoints_subject(subject)
-        photo = Image.new("RGB", (framed.frame.width, framed.frame.height))
-        whole = Frame(framed.frame.left, framed.frame.top, *photo.size)
+        whole = framed.frame
+        # As large as it is shown: with a slip in a file, its frame may not fit into memory.
+        photo = Image.new("RGB", (max(round(whole.width * SIDE / whole.height), 1), SIDE))
     else:
         framed = read_photo_subject(subject, finder, want_keypoints=True)
         photo = load_photo(subject.path)

@@ -80,7 +80,7 @@ def _people_in_dict(content: dict[str, Any], size: Size | None) -> list[np.ndarr
         people = [from_openpose_json(content, person=n) for n in range(len(content["people"]))]
         return [_to_photo(keypoints, canvas, size) for keypoints in people]
     if isinstance(content.get("bodies"), dict):
-        return _dwpose(content["bodies"], canvas or size)
+        return _dwpose(content["bodies"], size or canvas)
     for key in LISTS:
         if key in content:
             if not isinstance(content[key], list):

@@ -19,6 +19,7 @@ from xmdpt.data.layouts import from_rows
 from xmdpt.photos.formats import people_in, rows_of_text
 from xmdpt.photos.framing import Box, keypoints_box
 from xmdpt.photos.loading import PhotoError
+from xmdpt.support.files import decode_text
 
 MAX_COORDINATE = 1e6
 MALFORMED = (
@@ -75,10 +76,7 @@ def _parse(
 ) -> np.ndarray:
     if path.suffix.lower() == ".npy":
         return from_rows(_array(content).tolist())
-    try:
-        text = content.decode("utf-8-sig")  # editors on Windows write a byte order mark
-    except UnicodeDecodeError:
-        raise ValueError(f"is not text; key points are {', '.join(SUFFIXES)} files") from None
+    text = decode_text(content)
     if path.suffix.lower() != ".json":
         return rows_of_text(text)
     try:

@@ -13,7 +13,7 @@ from xmdpt.data.keypoints import JOINTS, draw_skeleton, missing
 from xmdpt.data.layouts import LAYOUTS, from_rows
 from xmdpt.photos.formats import people_in
 from xmdpt.photos.framing import keypoints_box, person_frame, squash
-from xmdpt.photos.joints import check_keypoints, read_keypoints
+from xmdpt.photos.joints import MALFORMED, check_keypoints, read_keypoints
 from xmdpt.photos.loading import check_size, to_rgb
 
 Picture = Image.Image | np.ndarray
@@ -121,7 +121,7 @@ def _only_person(content: dict[str, Any]) -> np.ndarray:
     """The joints of the one person in the content of a JSON file; see `people_in`."""
     try:
         people = [person for person in people_in(content) if not missing(person).all()]
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except MALFORMED as error:
         raise ValueError(f"pose: {' '.join(str(error).split())}") from None
     if len(people) != 1:
         raise ValueError(f"pose: JSON with {len(people)} people; it must hold one")

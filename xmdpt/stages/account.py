@@ -1,5 +1,6 @@
 """Whether and how W&B is reached: `WANDB_MODE`, credentials, the network. Nothing asks anyone."""
 
+import configparser
 import netrc
 import os
 import sys
@@ -14,8 +15,20 @@ MODES = ("online", "offline", "disabled", "shared", "run", "dryrun")
 
 
 def address() -> str:
-    """The address of the server, which `WANDB_BASE_URL` may change."""
-    return os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+    """The address of the server: `WANDB_BASE_URL`, or what `wandb login --host` has kept."""
+    return os.environ.get("WANDB_BASE_URL") or _kept_address() or "https://api.wandb.ai"
+
+
+def _kept_address() -> str | None:
+    """The address in wandb's own settings files, of which the one in this folder counts first."""
+    own = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings"
+    here = Path(os.environ.get("WANDB_DIR") or ".") / "wandb/settings"
+    settings = configparser.ConfigParser(interpolation=None)
+    try:
+        settings.read([own, here], encoding="utf-8")
+    except (OSError, ValueError, configparser.Error):
+        return None
+    return settings.get("default", "base_url", fallback=None)
 
 
 def asked_mode() -> str | None:

@@ -10,17 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmdpt.config import load_config
-from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.rows import features_of, require_features
 from xmdpt.stages.graph import stale_stages
+from xmdpt.stages.kept import drop_recorded, keep_for_stage
 from xmdpt.stages.shards import do_shard
+from xmdpt.support.arguments import one_line
 from xmdpt.support.shards import Shard
 from xmdpt.support.workers import side_by_side
+from xmdpt.training.errors import TrainingError
 from xmdpt.training.run import train_run
-from xmdpt.weights.runs import draw_run
+from xmdpt.weights.runs import SAMPLES, draw_run
 
 MODELS = Path("models")
 STAGES = ("train", "sample", "evaluate")
+KEPT = {"train": MODELS, "sample": SAMPLES}
+"""Where the outputs lie of stages whose working folders are kept."""
 OnLog = Callable[[dict[str, float]], None]
 
 
@@ -67,8 +72,11 @@ def score_one(run: str) -> None:
 
 def _carry_out(job: Ahead) -> None:
     work = {"train": train_one, "sample": draw_one, "evaluate": score_one}
-    for stage in job.stages:
-        work[stage](job.run)
+    with one_line(DataError, TrainingError):
+        for stage in job.stages:
+            work[stage](job.run)
+            if stage in KEPT:
+                keep_for_stage(KEPT[stage] / job.run)
 
 
 def make_ahead(workers: int) -> Iterator[tuple[Ahead, bool]]:
@@ -77,5 +85,6 @@ def make_ahead(workers: int) -> Iterator[tuple[Ahead, bool]]:
     Raises ConfigError where the features are missing.
     """
     require_features()
+    drop_recorded(Path("."))  # what is there from before, which is not to be kept
     os.environ["TQDM_DISABLE"] = "1"  # bars of several processes would overwrite each other
     yield from side_by_side(_carry_out, stale_work(), workers)

@@ -17,8 +17,18 @@ from xmdpt.support.arguments import BadInput
 from xmdpt.support.files import finished_work
 from xmdpt.support.owner import sole_owner
 
-PLACES = ("models", "data", "data/cache", "data/samples")
-"""Where the outputs of stages lie that take long."""
+PLACES = ("models", "data", "data/[!.]*")
+"""Where the outputs of stages lie that take long; the settings say where in data/ people are."""
+AHEAD = ".ahead"
+"""In finished work whose stage has yet to take it over: dvc.lock may hold the same from before.
+Hidden, so that the stage deletes it when it goes on from there."""
+
+
+def keep_for_stage(output: Path) -> None:
+    """Keep the finished work on `output` until its stage has taken it over."""
+    for folder, made, _ in finished_work(output.parent):
+        if made == output:
+            (folder / AHEAD).touch()
 
 
 def recorded(lock: Path) -> dict[str, dict[str, Any]]:
@@ -50,12 +60,17 @@ def _is_recorded(folder: Path, names: list[str], out: dict[str, Any]) -> bool:
 
 
 def drop_recorded(root: Path) -> None:
-    """Delete the working folders below `root` whose outputs dvc.lock has on record."""
-    finished = [work for place in PLACES for work in finished_work(root / place)]
+    """Delete the working folders below `root` whose outputs dvc.lock has on record.
+
+    Not where the output is gone, as DVC deletes it before it carries a stage out again: then the
+    record may be that of an earlier time, and the stage goes on from the folder.
+    """
+    places = [folder for place in PLACES for folder in sorted(root.glob(place))]
+    finished = [work for folder in places for work in finished_work(folder)]
     records = recorded(root / "dvc.lock") if finished else {}
     for folder, output, names in finished:
         out = records.get(output.relative_to(root).as_posix())
-        if out is None:
+        if out is None or not output.exists() or (folder / AHEAD).exists():
             continue
         try:
             with sole_owner(output):

@@ -39,8 +39,8 @@ ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # What the user gave cannot be used: the message says all, a traceback would hide it.
 INPUT_ERRORS = {
-    "BadInput", "ConfigError", "DamagedState", "DataError", "DiskError", "MissingWeights",
-    "PhotoError",
+    "BadInput", "CheckpointError", "ConfigError", "DamagedState", "DataError", "DiskError",
+    "MissingWeights", "PhotoError",
 }  # fmt: skip
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

@@ -186,7 +186,10 @@ def _as_cell(value: Any) -> Any:
 
 
 def run_id(stage: str, name: str, config: dict[str, Any]) -> str:
-    """The same id for the same work, so that doing it again overwrites instead of multiplying."""
+    """The same id for the same work, so that what goes on after a break is no run of its own.
+
+    W&B keeps what a run has logged at a step: of work that is done again, it ignores those steps.
+    """
     return f"{stage}-{name}-{fingerprint(stage, name, config)}"
 
 

@@ -191,7 +191,10 @@ def _look_around(path: Path, partial: Path) -> None:
     for other in sorted(path.parent.glob(f".{path.name}{_PARTIAL}*")):
         if other != partial:
             state = "finished" if (other / _FINISHED).exists() else "unfinished"
-            print(f"{other}: {state} work with other settings; delete it if not needed")
+            print(
+                f"{other}: {state} work with other settings; delete it if not needed",
+                file=sys.stderr,  # which executed notebooks do not keep
+            )
 
 
 def _delete_half_written(folder: Path) -> None:

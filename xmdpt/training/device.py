@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 
-from xmdpt.config import ConfigError, TrainConfig, VAEConfig
+from xmdpt.config import ConfigError, Precision, TrainConfig, VAEConfig
+from xmdpt.support.precision import is_bf16
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others: they may be compiling, or writing a checkpoint."""
@@ -65,6 +66,11 @@ def any_of(chosen: Accelerator, flag: bool) -> bool:
         return flag
     flags: Tensor = chosen.gather(torch.tensor([int(flag)], device=chosen.device))
     return bool(flags.any())
+
+
+def agreed_precision(chosen: Accelerator, precision: Precision) -> Precision:
+    """What `precision` means, the same in all processes; for `auto`, each may time its processor."""
+    return "bf16" if any_of(chosen, is_bf16(chosen.device, precision)) else "fp32"
 
 
 def adamw(

@@ -47,6 +47,8 @@ def in_processes(count: int, module: str, *words: str) -> Iterator[Any]:
                 failed = started.wait()
             errors.seek(0)
             lines = errors.read().splitlines()
+            if lines and not failed:
+                print(*lines, sep="\n", file=sys.stderr)  # such as that a state was passed over
             if failed and asked():
                 raise Stopped(_said(lines, "stopped: ") or "what was saved before is kept")
             if failed:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from xmdpt.config import Config, load_config
+from xmdpt.data.deepfashion import DataError
 from xmdpt.support.arguments import one_line
 from xmdpt.support.ends import in_one_line
 from xmdpt.training.errors import TrainingError
@@ -51,5 +52,5 @@ def main(run: str, params: str, features: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with in_one_line(), one_line(TrainingError):
+    with in_one_line(), one_line(DataError, TrainingError):
         main(*sys.argv[1:])

@@ -14,16 +14,22 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from xmdpt.config import ConfigError, Objective, TrainConfig
+from xmdpt.config import ConfigError, Objective, Precision, TrainConfig
 from xmdpt.diffusion import NUM_TIMESTEPS, min_snr_weight, training_losses
 from xmdpt.features.cache import PairBatches
 from xmdpt.flow import draw_flow_timesteps, flow_losses
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.support.pictures import to_signed
-from xmdpt.support.precision import autocast, resolve
+from xmdpt.support.precision import autocast
 from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.alignment import SHARE, PoseAlignment
-from xmdpt.training.device import accelerator, adamw, set_learning_rate, share_of
+from xmdpt.training.device import (
+    accelerator,
+    adamw,
+    agreed_precision,
+    set_learning_rate,
+    share_of,
+)
 from xmdpt.training.ema import EMA
 from xmdpt.training.errors import TrainingError
 from xmdpt.training.muon import MuonAndAdamW
@@ -147,7 +153,7 @@ class Trainer:
         self.watch = Watch(self.accelerator)
         self.part = share_of(self.accelerator, "train", config.batch_size, config.accumulation)
         device = self.accelerator.device
-        self.precision = resolve(device, config.precision)
+        self.precision = agreed_precision(self.accelerator, config.precision)
         self.source_encoder = None if source_encoder is None else source_encoder.to(device)
         self.step = 0
         self.model = model.to(device)
@@ -157,7 +163,7 @@ class Trainer:
         module = TrainingModule(
             model.train(), config.condition_dropout, config.objective, config.alignment > 0
         )
-        optimizer = _make_optimizer(module, config)
+        optimizer = _make_optimizer(module, config, self.precision)
         self.alignment = module.alignment
         if config.compile:
             module.compile(dynamic=False)
@@ -217,6 +223,8 @@ class Trainer:
             group["weight_decay"] = self.config.weight_decay
             if "betas" in group:
                 group["betas"] = (group["betas"][0], self.config.adam_beta2)
+            else:  # Muon's, of a state that may lack it
+                group["precision"] = self.precision
         return state
 
     def _objective(self, losses: dict[str, Tensor], t: Tensor) -> Tensor:
@@ -329,10 +337,12 @@ def split(batch: Batch, count: int) -> list[Batch]:
     return [{name: values[index] for name, values in parts.items()} for index in range(count)]
 
 
-def _make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def _make_optimizer(
+    module: nn.Module, config: TrainConfig, precision: Precision
+) -> torch.optim.Optimizer:
     rates = (config.learning_rate, config.weight_decay, config.adam_beta2)
     if config.optimizer == "muon":
-        return MuonAndAdamW(module, *rates)
+        return MuonAndAdamW(module, *rates, precision)
     return adamw(module.parameters(), *rates)
 
 

@@ -20,11 +20,12 @@ from xmdpt.support.files import atomic_files, fingerprint
 from xmdpt.support.hub import load_pretrained, weights_key
 from xmdpt.support.notices import Stopped, notices, stop_if
 from xmdpt.support.pictures import to_signed, to_uint8
-from xmdpt.support.precision import autocast, resolve
+from xmdpt.support.precision import autocast
 from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.device import (
     accelerator,
     adamw,
+    agreed_precision,
     any_of,
     mean_of_all,
     set_learning_rate,
@@ -183,7 +184,7 @@ class VAETrainer:
         self.watch = Watch(self.accelerator)
         self.part = share_of(self.accelerator, "vae", config.batch_size)
         device = self.accelerator.device
-        self.precision = resolve(device, config.precision)
+        self.precision = agreed_precision(self.accelerator, config.precision)
         self.vae: AutoencoderKL = vae.to(device)
         self.step = 0
         self.history: list[dict[str, float]] = []

@@ -12,7 +12,7 @@ import numpy as np
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from xmdpt.config import Config, load_config
-from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.support.arguments import one_line
 from xmdpt.support.ends import in_one_line
 from xmdpt.training.errors import TrainingError
@@ -60,5 +60,5 @@ def main(params: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    with in_one_line(), one_line(TrainingError):
+    with in_one_line(), one_line(DataError, TrainingError):
         main(*sys.argv[1:])
