@@ -305,3 +305,13 @@ def refused(monkeypatch, capsys, people, copies, tmp_path, words, *options) -> N
     assert error.startswith("error: ") and words in error
     assert all(line.startswith("Downloading: ") for line in others)  # torch.hub's attempts
     assert not scores.exists()
+
+
+def test_the_named_cache_can_be_used_again(people, methods, tmp_path, monkeypatch):
+    words = ["evaluate", methods / "fine", "--reference", people, "--train", people]
+    words += ["--protocol", "synthetic", "--cache", tmp_path / "kept"]
+    for _ in range(2):
+        assert xmdpt(monkeypatch, *map(str, words)) == 0
+    assert {path.parent.name for path in (tmp_path / "kept").rglob("*.safetensors")} == {
+        "statistics"
+    }

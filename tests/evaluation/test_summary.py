@@ -79,3 +79,11 @@ def test_paired_gains_see_what_intervals_of_rows_do_not():
     assert low < 0 < high and "psnr" not in gains["copy_source"]
     alone = paired_gains(table[table["person"] == "0"], "main", ["copy_source"], seed=0)
     assert alone == {"copy_source": {}}, "one person has no interval"
+
+
+def test_noise_is_not_the_best_sharpness():
+    scores = {name: {"sharpness": x, "ssim": x, "count": 4} for name, x in (("a", 1.5), ("b", 1.0))}
+    table = score_table(scores, "")
+    assert "| sharpness |" in table and table.count("**") == 2, (
+        "SSIM has a best row, sharpness none"
+    )

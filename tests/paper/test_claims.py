@@ -1,6 +1,7 @@
 """What one run says beside the paper's claims, and what makes a comparison doubtful."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -9,7 +10,13 @@ import pytest
 from helpers.repository import ROOT
 from helpers.results import with_settings, write_scores
 
-from xmdpt.paper.claims import Comparison, beside, invariance_claim, views_claim
+from xmdpt.paper.claims import (
+    MAY_DIFFER_IN_TRAINING,
+    Comparison,
+    beside,
+    invariance_claim,
+    views_claim,
+)
 from xmdpt.paper.scores import Results, training_in_words
 
 MIPNET = Comparison(("base_b", "ablation"), ("no_mask", "ablation"))
@@ -184,3 +191,21 @@ def test_views_are_weighed_over_people():
     assert views_claim(spreads, 0).status == "not supported"
     spreads.loc[spreads["person"] == "id_0", "drawn"] = np.nan
     assert "14 sets of views of 7 people" in views_claim(spreads, 0).evidence
+
+
+def test_distances_of_other_numbers_of_pictures_are_doubted(results):
+    for run, count in (("base_b", 40), ("no_mask", 24)):
+        write_scores(results, run, np.full(count, 0.2))
+        path = results.root / f"reports/scores/{run}.json"
+        rows = json.loads(path.read_text())
+        rows["ablation"]["fd_effnet"] = 50.0
+        path.write_text(json.dumps(rows))
+    said = beside(Comparison(MIPNET.better, MIPNET.worse, "fid"), results)
+    assert "they are distances of 24 and 40 pictures" in said
+
+
+def test_the_page_names_the_settings_that_may_differ():
+    page = (ROOT / "docs/evaluate.md").read_text(encoding="utf-8")
+    [listed] = re.findall(r"Only (`seed`.*?) may differ", page, re.S)
+    named = {*re.findall(r"`(\w+)`", listed)}
+    assert named == MAY_DIFFER_IN_TRAINING - {"init", "resume", "checkpoints"}

@@ -346,5 +346,5 @@ def test_a_photo_on_black_is_not_searched_for_joints(monkeypatch):
 
 
 def test_numbers_too_large_for_a_float_are_no_pose():
-    with pytest.raises(ValueError, match="^pose: "):
+    with pytest.raises(ValueError, match=r"^pose: "):
         draw_pose({"keypoints": [10**400] * 54}, 256)

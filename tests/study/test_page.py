@@ -9,7 +9,7 @@ from helpers.repository import ROOT
 from PIL import Image
 
 from xmdpt.study.design import load_design
-from xmdpt.study.figures import draw_figures
+from xmdpt.study.figures import WIDEST, draw_figures, verdicts_figure
 from xmdpt.study.findings import (
     find,
     foretold,
@@ -30,6 +30,7 @@ from xmdpt.study.page import (
     write_page,
 )
 from xmdpt.study.scores import GROUPS, write_scores
+from xmdpt.study.verdicts import JUDGED_BY
 
 DESIGN = load_design(ROOT / "claims.yaml")
 PEOPLE = 40
@@ -49,11 +50,10 @@ def made(row, seed, rng):
     noise = rng.normal(size=(len(BEST), PEOPLE)) * 0.02
     own = dict(zip(BEST, noise, strict=True))
     means = {n: [*(values[n] * (1 + own[n]))] for n in BEST if not n.endswith("effnet")}
-    distances = {
-        n: {"whole": values[n], "without": [*(values[n] * (1 + own[n][:GROUPS] / GROUPS))]}
-        for n in BEST
-        if n.endswith("effnet")
-    }
+    distances = {}
+    for n in (name for name in BEST if name.endswith("effnet")):
+        without = values[n] * (1 + own[n][:GROUPS] / GROUPS)
+        distances[n] = {"whole": float(without.mean()), "without": [*without]}  # no bias
     names = [f"id_{index:03}" for index in range(PEOPLE)]
     return {"count": 4 * PEOPLE, "people": names, "means": means, "distances": distances}
 
@@ -89,6 +89,7 @@ def test_verdicts_follow_the_truth(found):
     assert status["mdt_plain_lpips"] == "not supported", "no_mask was made worse"
     assert status["mask_30_50"] == "no difference"
     assert status["noise"] == "supported", "equal is what it claims"
+    assert {r["name"]: r["verdict"] for r in verdict_rows(found)}["noise"] == "supported"
     assert status["size_l_b"] == "not run"
     assert status["global_local"] == "cannot tell"
     assert "canet_local no better than a copy" in found.verdicts["global_local"].reason
@@ -103,6 +104,24 @@ def test_gains_are_in_per_cent_of_what_base_b_lacks(found):
     assert papers_gain(claims["mipnet_plain"]) == pytest.approx(100 * (7.1150 / 6.7288 - 1))
     assert papers_gain(claims["longer_ssim"]) == pytest.approx(100 * 0.0069 / (1 - 0.7284))
     assert papers_gain(claims["guidance_fid"]) is None
+    assert papers_gain(claims["global_local"]) == pytest.approx(100 * 4.342 / 6.7288)
+    assert papers_gain(claims["longer_fid"]) == pytest.approx(100 * (1 - 6.7288 / 7.3293))
+    assert papers_gain(claims["cross_lpips"]) == pytest.approx(100 * 0.0060 / 0.1814)
+
+
+def test_a_gain_is_the_same_before_and_after_it_is_judged(found):
+    for verdict in found.verdicts.values():
+        if verdict.gain is not None:
+            metric = JUDGED_BY[verdict.claim.metric]
+            judged = relative(verdict.gain.difference, found.scores[metric], metric)
+            assert gain_so_far(found, verdict.claim, DESIGN.seeds) == pytest.approx(judged)
+
+
+def test_what_the_paper_has_beyond_the_axis_is_an_arrow(found):
+    beyond = [c for c in DESIGN.claims.values() if abs(papers_gain(c) or 0) > WIDEST]
+    lines = verdicts_figure(found).axes[0].lines
+    ends = [one for one in lines if one.get_mfc() == "none" and one.get_marker() == ">"]
+    assert 0 < len(ends) <= len(beyond) and all(one.get_xdata()[0] == WIDEST for one in ends)
 
 
 def test_before_all_seeds_are_there_gains_are_of_those_that_both_rows_have(found):

@@ -102,3 +102,17 @@ def test_rows_of_one_network_are_not_judged_by_the_spread_between_networks():
     of_one, of_two = judge(design(*claims), scores).values()
     assert of_one.status == "supported" and of_two.status == "cannot tell"
     assert of_one.gain.error < 0.0002 < 0.002 < of_two.gain.error
+
+
+def test_no_claim_is_left_open_whose_gain_would_have_been_seen():
+    claims = [claim("base_b", "slightly_worse")] * 20
+    for noise in (0.01, 0.02, 0.03, 0.05):
+        for one in judge(design(*claims), made(noise)).values():
+            if one.status == "cannot tell" and not one.reason:
+                assert abs(one.gain.difference) < one.gain.detectable(1 - 0.05 / len(claims))
+
+
+def test_without_base_b_there_is_no_margin_and_no_verdict():
+    scores = {m: Scores(s.rows[1:], s.values[1:], s.copy) for m, s in made().items()}
+    [verdict] = judge(design(claim("same", "worse")), scores).values()
+    assert (verdict.status, verdict.reason) == ("not run", "base_b not run")

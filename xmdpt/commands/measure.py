@@ -7,7 +7,7 @@ import typer
 
 from xmdpt.commands.answers import AsJson, answers
 from xmdpt.commands.options import Device
-from xmdpt.support.arguments import BadInput, check_file, one_line, pick_device
+from xmdpt.support.arguments import BadInput, check_file, check_place, one_line, pick_device
 
 STDOUT = Path("-")
 
@@ -101,10 +101,12 @@ def evaluate(
     from xmdpt.evaluation.compare import by_protocol, compare, named, write_comparisons
     from xmdpt.evaluation.features import default_cache
 
-    cache, as_json = cache or default_cache(), json == STDOUT
+    statistics, as_json = cache / "statistics" if cache else default_cache(), json == STDOUT
     json = None if as_json else json
-    for path in filter(None, (json, table, train and cache / "statistics")):
+    for path in filter(None, (json, table)):
         check_file(path)
+    if train is not None:
+        check_place(statistics / "any")
     if weights is not None and not weights.is_dir():
         raise BadInput(
             f"{weights}: no such folder; --weights names a folder with the metrics' networks"
@@ -121,7 +123,7 @@ def evaluate(
             any_shape=any_shape,
             seed=seed,
             weights=weights,
-            cache_dir=cache,
+            cache_dir=statistics,
             device=pick_device(device),
         ):
             print(comparison.as_markdown(), flush=True)

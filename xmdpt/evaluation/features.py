@@ -27,7 +27,7 @@ from xmdpt.support.precision import full_float32
 
 CODE = (
     *("evaluation/features.py", "evaluation/networks.py", "evaluation/preparation.py"),
-    *("features/encoders.py", "metrics/frechet.py", *READING),
+    *("evaluation/results.py", "features/encoders.py", "metrics/frechet.py", *READING),
 )
 """The code between stored pictures and their statistics."""
 

@@ -233,7 +233,7 @@ def paired_gains(
         theirs = indexed[indexed["row"] == other]
         both = mine.merge(theirs, left_index=True, right_index=True, suffixes=("", "_other"))
         ends: dict[str, tuple[float, float]] = {}
-        for key in (key for key in METRICS if key in pairs):
+        for key in (key for key in METRICS if key in pairs and METRICS[key].higher is not None):
             gain = both[key] - both[f"{key}_other"]
             gain = gain if METRICS[key].higher else -gain
             low, high = bootstrap_interval(gain.tolist(), seed, both["person"].tolist())
@@ -261,7 +261,7 @@ def score_frame(scores: Scores) -> pd.DataFrame:
 
 
 def _heading(key: str) -> str:
-    return f"{key} {'↑' if METRICS[key].higher else '↓'}"
+    return f"{key}{METRICS[key].arrow}"
 
 
 def _cell(row: Mapping[str, Any], key: str, best: float | None) -> str:

@@ -6,12 +6,20 @@ from typing import Any, NamedTuple
 
 
 class Metric(NamedTuple):
-    """A metric's heading, whether higher is better, decimals shown, and a description."""
+    """A metric's heading, whether higher is better, decimals shown, and a description.
+
+    `higher` is None where both ends are bad: such a metric has no best, and no row is ahead in it.
+    """
 
     label: str
-    higher: bool
+    higher: bool | None
     decimals: int
     about: str
+
+    @property
+    def arrow(self) -> str:
+        """What points to the better end, after a space; empty where neither is."""
+        return "" if self.higher is None else " ↑" if self.higher else " ↓"
 
 
 LABELS = ("result", "person", "source", "target")
@@ -53,7 +61,7 @@ METRICS = {
     ),
     "sharpness": Metric(
         "sharpness",
-        True,
+        None,
         2,
         "Steepness of edges as a share of the true picture's: below 1 is blur, above 1 noise.",
     ),
@@ -104,8 +112,8 @@ LIMITS = {
 FEW = "\N{DAGGER}"
 """Marks a distance of fewer pictures than its network has features."""
 FEW_ABOUT = (
-    f"{FEW} a distance of fewer pictures than features: it is far too large, and says nothing "
-    "beside one of another number of pictures"
+    f"{FEW} computed from fewer pictures than features: biased upwards; compare only over equal "
+    "numbers of pictures"
 )
 
 
@@ -130,7 +138,7 @@ def best_values(
     if len(rivals) < 2:
         return [], {}
     best = {}
-    for key in metrics:
+    for key in (key for key in metrics if METRICS[key].higher is not None):
         known = [scores[name][key] for name in rivals if scores[name].get(key) is not None]
         if known := [value for value in known if not math.isnan(value)]:
             best[key] = (max if METRICS[key].higher else min)(known)

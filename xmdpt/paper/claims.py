@@ -57,9 +57,11 @@ def beside(comparison: Comparison, results: Results) -> str:
     metric = METRICS[key]
     better, worse = (f"{row[key]:.{metric.decimals}f}" for row in rows if row is not None)
     said = f"{metric.label} {better} and {worse}"
+    doubts = _doubts(comparison, results) + _unproven(comparison, results)
     if (gain := _gain(comparison, results, key)) is not None:
         said += f", {gain}"
-    doubts = _doubts(comparison, results) + _unproven(comparison, results)
+    elif len(counts := {int(row["count"]) for row in rows if row is not None}) > 1:
+        doubts.append(f"they are distances of {' and '.join(map(str, sorted(counts)))} pictures")
     return f"{said}, but {' and '.join(doubts)}" if doubts else said
 
 

@@ -239,7 +239,7 @@ def _has_features(run: str, row: Score, config: Config) -> bool:
 
 def heading(metric: str) -> str:
     """A metric's label, with an arrow that points to the better end."""
-    return f"{METRICS[metric].label} {'↑' if METRICS[metric].higher else '↓'}"
+    return f"{METRICS[metric].label}{METRICS[metric].arrow}"
 
 
 def _ours(

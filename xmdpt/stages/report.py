@@ -98,7 +98,7 @@ def score_table(scores: dict[str, dict[str, Any]], labels: dict[str, str]) -> di
 def _side(ours: dict[str, Any], other: dict[str, Any], gains: dict[str, Any], key: str) -> str:
     """What `verdict` says of a metric; empty where there is nothing to hold against each other."""
     mine, theirs = ours.get(key), other.get(key)
-    if mine is None or theirs is None:
+    if mine is None or theirs is None or METRICS[key].higher is None:
         return ""
     if key in gains:
         low, high = gains[key]

@@ -46,7 +46,8 @@ def verdicts_figure(found: Findings) -> Figure | None:
         marker = "o" if abs(gain) <= WIDEST else ">" if gain > 0 else "<"
         axes.plot(np.clip(gain, -WIDEST, WIDEST), place, marker, color=colour)
         if (paper := papers_gain(verdict.claim)) is not None:
-            axes.plot(np.clip(paper, -WIDEST, WIDEST), place, "D", color="black", mfc="none")
+            marker = "D" if abs(paper) <= WIDEST else ">" if paper > 0 else "<"
+            axes.plot(np.clip(paper, -WIDEST, WIDEST), place, marker, color="black", mfc="none")
         names.append(f"{verdict.claim.claim} ({METRICS[metric].label})")
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set(ylim=(len(names) - 0.4, -0.6), xlim=(-WIDEST * 1.04, WIDEST * 1.04))

@@ -9,8 +9,9 @@ import numpy as np
 
 from xmdpt.metrics.contrasts import seed_interval
 from xmdpt.metrics.labels import METRICS
+from xmdpt.paper.published import scores as printed
 from xmdpt.study.design import FOLLOW_UPS, Claim, Design
-from xmdpt.study.scores import Drawings, read_drawings, scores_of
+from xmdpt.study.scores import Drawings, read_drawings, scores_of, units
 from xmdpt.study.verdicts import (
     BASE,
     JUDGED_BY,
@@ -63,14 +64,18 @@ def relative(value: float, scores: Scores, metric: str) -> float:
 
 
 def papers_gain(claim: Claim) -> float | None:
-    """The paper's difference in per cent of what its `base_b` of that claim lacks, or None."""
+    """The paper's difference in per cent of what its `base_b` lacks, or None.
+
+    That is the row of the claim itself, early if it compares early rows, else that of Table 2.
+    """
     if claim.paper is None:
         return None
     better, worse = claim.paper
-    perfect = 1.0 if claim.metric == "ssim" else 0.0
-    base = better if claim.better.startswith("base_b") else worse
+    sides = {claim.better: better, claim.worse: worse}
+    table_2 = next(row for row in printed() if (row.table, row.run) == ("2a", BASE))
+    base = sides.get(BASE, sides.get(f"{BASE}_early", float(getattr(table_2, claim.metric))))
     gain = better - worse if claim.metric == "ssim" else worse - better
-    return 100 * gain / abs(base - perfect)
+    return 100 * gain / abs(base - PERFECT[JUDGED_BY[claim.metric]])
 
 
 def whole(drawing: Mapping[str, Any], metric: str) -> float | None:
@@ -82,8 +87,8 @@ def whole(drawing: Mapping[str, Any], metric: str) -> float | None:
 
 
 def mean_over_seeds(found: Findings, row: str, metric: str, seeds: Sequence[int]) -> float:
-    """A row's score over all people, and over seeds."""
-    return float(np.mean([whole(found.records[row][seed], metric) for seed in seeds]))
+    """A row's score over people and seeds, as gains take it: see `Scores.mean`."""
+    return float(np.mean([units(found.records[row][seed], metric).mean() for seed in seeds]))
 
 
 def shared_seeds(found: Findings, claim: Claim) -> list[int]:

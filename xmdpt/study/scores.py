@@ -110,7 +110,7 @@ def read_drawing(path: Path) -> dict[str, Any]:
     return drawing
 
 
-def _values(drawing: Mapping[str, Any], metric: str) -> np.ndarray:
+def units(drawing: Mapping[str, Any], metric: str) -> np.ndarray:
     """A drawing's units (U,) of a metric: people, or pseudo-values."""
     if metric in drawing["distances"]:
         return jackknife_values(**drawing["distances"][metric])
@@ -158,8 +158,8 @@ def scores_of(
     return {
         metric: Scores(
             rows=tuple(rows),
-            values=np.array([[_values(one, metric) for one in own] for own in drawings.values()]),
-            copy=_values(copy, metric),
+            values=np.array([[units(one, metric) for one in own] for own in drawings.values()]),
+            copy=units(copy, metric),
         )
         for metric in metrics
     }

@@ -87,8 +87,10 @@ def unproven(scores: Mapping[str, Scores], row: str) -> bool:
 
 
 def _missing(claim: Claim, scores: Mapping[str, Scores]) -> list[str]:
+    """The rows that a verdict lacks: those of the claim, and BASE, which sets the margin."""
     known = scores[JUDGED_BY[claim.metric]].rows
-    return [row for row in (claim.better, claim.worse) if row not in known]
+    needed = dict.fromkeys((claim.better, claim.worse, BASE))
+    return [row for row in needed if row not in known]
 
 
 def _decide(claim: Claim, gain: Contrast, p_value: float, level: float, margin: float) -> Verdict:

@@ -69,7 +69,7 @@ def any_of(chosen: Accelerator, flag: bool) -> bool:
 
 
 def agreed_precision(chosen: Accelerator, precision: Precision) -> Precision:
-    """What `precision` means, the same in all processes; for `auto`, each may time its processor."""
+    """What `precision` means, to all processes alike: each may time its processor for `auto`."""
     return "bf16" if any_of(chosen, is_bf16(chosen.device, precision)) else "fp32"
 
 
