@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import typer
+import yaml
 from helpers.browser import browse
 from helpers.repository import NOTEBOOKS, ROOT
 
@@ -109,6 +110,20 @@ def test_the_examples_of_every_help_are_understood():
         called.clear()
         root.main(words[words.index("xmdpt") + 1 :], standalone_mode=False)
         assert called, f"{name}: {words}"
+
+
+def test_the_experiments_of_the_page_change_something():
+    page = (ROOT / "docs/extend/experiments.md").read_text(encoding="utf-8")
+    set_there = re.findall(r"dvc exp run [^\n]*-S '?(\+?)([\w.]+)=([^\s']+)", page)
+    assert len(set_there) >= 4
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for new, name, values in set_there:
+        value = settings
+        for part in name.split("."):
+            value = value.get(part, {}) if isinstance(value, dict) else {}
+        assert (value == {}) == bool(new), f"{name}: + is for keys that are not there"
+        assert not new or name.split(".")[1] in settings["experiments"], name
+        assert any(float(one) != value for one in values.split(",")), f"{name}: already so"
 
 
 def test_messages_are_listed_with_the_page_that_explains_them():

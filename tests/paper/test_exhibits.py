@@ -34,8 +34,9 @@ def test_what_is_written_reads_back_in_the_papers_order(tmp_path):
     assert (first["name"], second["name"]) == ("table_1", "table_3")
     assert (second["tables"], second["figures"]) == (["table_3"], ["table_3_bars"])
     assert second["claims"] == [
-        {"text": "Ours is faster.", "status": "cannot tell", "evidence": "1.0 (0.5 to 1.5)"}
-    ]
+        {"text": "Ours is faster.", "status": "cannot tell", "evidence": "1.0 (0.5 to 1.5)",
+         "live": None}
+    ]  # fmt: skip
     assert (tmp_path / "reports/exhibits/table_3/table_3_bars.png").read_bytes()[:4] == b"\x89PNG"
     read = pd.read_csv(tmp_path / "reports/exhibits/table_3/table_3.csv", dtype=str)
     assert read["FID"].tolist()[0] == "6.3670" and read["FID"].isna()[1]

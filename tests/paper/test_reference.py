@@ -28,7 +28,10 @@ from xmdpt.paper.reference import (
 def made(tmp_path):
     (tmp_path / "params.yaml").write_text((ROOT / "profiles/smoke.yaml").read_text())
     for name in EXHIBITS:
-        claims = (Claim(f"{name} is so", "cannot tell", "0 (-1 to 1)"),)
+        claims = (
+            Claim(f"{name} is so", "cannot tell", "0 (-1 to 1)"),
+            Claim(f"{name} is better", "supported", "study: 1; this run: 2", live="2"),
+        )
         frame, figure = pd.DataFrame({"method": [name], "FID": ["1.0"]}), Figure(figsize=(20, 1))
         write_exhibit(
             Exhibit(name, f"{name}.", "A caption.", "On nothing.", {name: frame}, {name: figure},
@@ -46,6 +49,7 @@ def test_the_page_has_every_exhibit_in_order_and_its_files(made):
     headings = [line[3:-1] for line in text.splitlines() if line.startswith("## ")]
     assert headings == list(EXHIBITS)
     assert "| [table_1 is so](#table-1) | cannot tell | 0 (-1 to 1) |" in text
+    assert "| [table_1 is better](#table-1) | [the study](../study/README.md) | 2 |" in text
     assert 'id="table-1"' in text and "| table_1  | 1.0   |" in text
     for name in EXHIBITS:
         assert f"![{name}.]({name}.jpg)" in text
@@ -88,6 +92,7 @@ def test_a_part_of_the_graph_is_kept_by_name(made):
 def test_only_what_lies_between_the_marks_changes(tmp_path):
     readme = tmp_path / "README.md"
     table = {"name": "table_1", "title": "Table 1. Main", "claims": [{"status": "supported"}] * 2}
+    table["claims"].append({"status": "not supported", "live": "1 and 2"})  # the study's
     figure = {"name": "figure_3", "title": "Figure 3", "claims": []}
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     update_results(readme, {"one": [table, figure], "another": [table | {"claims": []}]})

@@ -48,6 +48,7 @@ def test_a_verdict_stands_beside_what_the_run_says(study):
         "study: st_lpips 0.100, 0.110, gain +9.0 % (+5.0 to +13.0); this run: mdt (ablation) not "
         "among the runs of these settings"
     )
+    assert claim.live == "mdt (ablation) not among the runs of these settings"
     text = "MIPNet improves all metrics over the plain transformer, LPIPS too (Table 2(a))"
     assert "this run: st_lpips 0.200 and 0.250, gain +0.0500" in said[text].evidence
 

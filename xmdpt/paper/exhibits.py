@@ -61,6 +61,8 @@ class Claim:
     status: Status
     evidence: str
     """The numbers behind the status, with their intervals."""
+    live: str | None = None
+    """This run's part of them, where the status is the study's; None where the run decides."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,10 +39,10 @@ def _slug(exhibit: dict[str, Any]) -> str:
 
 
 def _cell(profile: str, exhibit: dict[str, Any] | None) -> str:
-    """What a kept run says about the claims of an exhibit; empty where it does not hold it."""
+    """What a kept run says about the claims that it decides; empty where it lacks the exhibit."""
     if exhibit is None:
         return ""
-    counts = Counter(claim["status"] for claim in exhibit["claims"])
+    counts = Counter(one["status"] for one in exhibit["claims"] if one.get("live") is None)
     said = ", ".join(f"{counts[status]} {status}" for status in get_args(Status) if counts[status])
     return f"[{said or 'shown'}]({UP}{FOLDER}/{profile}/README.md#{_slug(exhibit)})"
 
@@ -85,6 +86,14 @@ def update_results(page: Path, kept: Mapping[str, Sequence[dict[str, Any]]]) -> 
     put_between(page, BEGIN, END, kept_table(kept))
 
 
+def _claim_line(claim: Mapping[str, Any], slug: str) -> str:
+    """A line of the table of claims; a verdict of the study may have changed since the run."""
+    verdict, evidence = claim["status"], claim["evidence"]
+    if claim.get("live") is not None:
+        verdict, evidence = "[the study](../study/README.md)", claim["live"]
+    return f"\n| [{claim['text']}](#{slug}) | {verdict} | {evidence} |"
+
+
 def _page(root: Path, exhibits: list[dict[str, Any]], about: dict[str, Any], scored: bool) -> str:
     parts = [
         "# The paper's tables and figures, as one run made them",
@@ -94,9 +103,7 @@ def _page(root: Path, exhibits: list[dict[str, Any]], about: dict[str, Any], sco
         "| claim | verdict | evidence |\n|---|---|---|",
     ]
     for exhibit in exhibits:
-        for claim in exhibit["claims"]:
-            text = f"[{claim['text']}](#{_slug(exhibit)})"
-            parts[-1] += f"\n| {text} | {claim['status']} | {claim['evidence']} |"
+        parts[-1] += "".join(map(_claim_line, exhibit["claims"], repeat(_slug(exhibit))))
     for exhibit in exhibits:
         parts += [f'<a id="{_slug(exhibit)}"></a>\n\n## {exhibit["title"]}', exhibit["caption"]]
         folder = exhibit_folder(exhibit["name"], root)

@@ -65,10 +65,10 @@ def claims_of(exhibit: str, results: Results) -> tuple[Said, ...]:
             continue
         line = verdicts[name]
         text = f"{claim.claim} ({claim.place})"
-        evidence = _found(line)
+        found, live = _found(line), ""
         if not {claim.better, claim.worse} & {*design.same_weights}:  # no run of their own
             sides = (_side(claim.better, exhibit), _side(claim.worse, exhibit))
             live = beside(Comparison(*sides, metric=claim.metric), results)
-            evidence.append(f"this run: {live}")
-        said.append(Said(text, line["status"], "; ".join(evidence)))
+            found.append(f"this run: {live}")
+        said.append(Said(text, line["status"], "; ".join(found), live))
     return tuple(said)
