@@ -192,7 +192,7 @@ def test_trends_compare_maskings_where_all_rows_are_there(found):
 
 def test_the_page_says_it(found, folder):
     text = page(found, ["verdicts.png", "rows.jpg"])
-    assert "verdicts are final once all are judged" in text and "commit cccccccccccc" in text
+    assert "Verdicts are final when all are there" in text and "commit cccccccccccc" in text
     assert "trends.png" not in text and "![" in text
     [line] = [line for line in text.splitlines() if "MIPNet beats the plain transformer" in line]
     assert "+5.7 %" in line and "60.0, 75.0" in line and "| supported" in line

@@ -35,9 +35,7 @@ BEGIN = "<!-- what is decided: xmdpt study report -->"
 END = "<!-- end of what is decided -->"
 HEADLINES = 10
 UNIT = "Gains are in per cent of the gap between X-MDPT-B and a perfect score."
-UNDECIDED = (
-    "A claim is judged when its rows have all seeds; verdicts are final once all are judged."
-)
+UNDECIDED = "A claim is judged once its rows have all seeds. Verdicts are final when all are there."
 
 
 def _shown(metric: str, value: float) -> str:
