@@ -1,5 +1,6 @@
 """The documents: links lead somewhere, generated pages say all, the site needs no network."""
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -109,6 +110,13 @@ def test_the_examples_of_every_help_are_understood():
         called.clear()
         root.main(words[words.index("xmdpt") + 1 :], standalone_mode=False)
         assert called, f"{name}: {words}"
+
+
+def test_help_breaks_no_line_in_a_terminal_of_80_columns():
+    """So that an example can be copied; Typer joins the lines of the first paragraph only."""
+    for name, command in reference.commands(typer.main.get_command(app), "xmdpt"):
+        rest = inspect.cleandoc(command.help).partition("\n\n")[2]
+        assert [line for line in rest.splitlines() if len(line) > 78] == [], name
 
 
 def test_messages_are_listed_with_the_page_that_explains_them():
