@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 
 import pytest
@@ -77,6 +78,23 @@ def test_outside_a_clone_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert xmdpt(monkeypatch, "profile") == 2
     assert "no clone of xmdpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", ["bench", "distill"])
+def test_a_group_alone_shows_its_help(monkeypatch, capsys, group):
+    assert xmdpt(monkeypatch, group) == 2
+    assert f"{group} [OPTIONS] COMMAND" in " ".join(capsys.readouterr().out.split())
+
+
+def test_commands_and_the_many_options_are_in_panels(monkeypatch, capsys):
+    def panels(*words):
+        assert xmdpt(monkeypatch, *words, "--help") == 0
+        return re.findall(r"^╭─ (.+?) ─", capsys.readouterr().out, flags=re.M)
+
+    assert panels()[1:] == ["Draw", "Data and scores", "Reproduce", "Study and speed"]
+    assert panels("generate")[1:] == [
+        "Person", "Pose", "Picture", "Weights and speed", "Detectors", "Output",
+    ]  # fmt: skip
 
 
 def test_a_broken_profile_is_not_put_in_place(folder, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The documents: links lead somewhere, generated pages say all, the site needs no network."""
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -124,6 +125,13 @@ def test_the_experiments_of_the_page_change_something():
         assert (value == {}) == bool(new), f"{name}: + is for keys that are not there"
         assert not new or name.split(".")[1] in settings["experiments"], name
         assert any(float(one) != value for one in values.split(",")), f"{name}: already so"
+
+
+def test_help_breaks_no_line_in_a_terminal_of_80_columns():
+    """So that an example can be copied; Typer joins the lines of the first paragraph only."""
+    for name, command in reference.commands(typer.main.get_command(app), "xmdpt"):
+        rest = inspect.cleandoc(command.help).partition("\n\n")[2]
+        assert [line for line in rest.splitlines() if len(line) > 78] == [], name
 
 
 def test_messages_are_listed_with_the_page_that_explains_them():

@@ -1,6 +1,7 @@
 """The command line: `xmdpt COMMAND --help`."""
 
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 
 import typer
@@ -24,16 +25,17 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (
-    *(runs.info, runs.profile, runs.run, runs.train, runs.exhibits, stage.stage),
-    *(generate.generate, check.check, draw.demo, draw.export, draw.convert),
-    *(measure.survey, measure.evaluate),
-):
-    app.command()(command)
-app.add_typer(bench.app, name="bench")
-app.add_typer(report.app, name="report")
-app.add_typer(distill.app, name="distill")
-app.add_typer(study.app, name="study")
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Draw": (generate.generate, check.check, draw.demo, draw.export, draw.convert),
+    "Data and scores": (measure.survey, measure.evaluate),
+    "Reproduce": (runs.info, runs.profile, runs.run, runs.train, runs.exhibits, stage.stage),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(report.app, name="report", rich_help_panel="Reproduce")
+for name, group in {"study": study.app, "bench": bench.app, "distill": distill.app}.items():
+    app.add_typer(group, name=name, rich_help_panel="Study and speed")
 
 
 def main() -> None:

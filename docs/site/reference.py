@@ -1,6 +1,7 @@
 """The reference pages, made from what they are about: parser, settings, docstrings, messages."""
 
 import ast
+import inspect
 import posixpath
 import re
 from collections.abc import Iterator
@@ -59,15 +60,14 @@ def _parameter(parameter: Any, context: Any) -> list[str]:
 
 
 def split_help(text: str) -> tuple[str, list[str]]:
-    """A command's help without its examples, and these."""
-    words, _, examples = re.sub(r"\n(?!\n)[ ]*", "\n", text.strip()).partition("\n\nExample")
-    listed = re.sub(r"^s?:\s*", "", examples).rstrip(".")
-    return words, re.split(r",\s+(?=(?:xmdpt|torchrun|dvc) )", listed) if listed else []
+    """A command's help without its examples, and these, each a line."""
+    words, *listed = re.split(r"\n\nExamples?:\n", inspect.cleandoc(text))
+    return words, listed[0].splitlines() if listed else []
 
 
 def _help(text: str) -> str:
     words, examples = split_help(text)
-    code = "\n".join(" ".join(example.split()) for example in examples)
+    code = "\n".join(examples)
     return f"{words}\n\n```bash\n{code}\n```" if code else words
 
 

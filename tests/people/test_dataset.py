@@ -120,7 +120,9 @@ def test_a_renderer_that_is_killed_goes_on_to_the_same_bytes(whom, dataset, tmp_
     os.kill(renderer.pid if whom == "all" else workers[0], signal.SIGKILL)
     said = renderer.communicate(timeout=900)[1]
     if whom == "a worker":
-        assert "a process that renders was killed" in said and "goes on from the finished" in said
+        assert (
+            "a process that renders was killed" in said and "to continue from the finished" in said
+        )
     for _ in range(3000):
         if not any(map(at_work, workers)):
             break

@@ -168,12 +168,12 @@ with notices() as asked:
         (
             signal.SIGTERM,
             TRAINING,
-            "stopped: saved at step 3 of 6; the same command goes on\n",
+            "stopped: saved at step 3 of 6; run the same command to continue\n",
         ),
         (
             signal.SIGUSR1,
             "print('begun', flush=True)\nimport time; time.sleep(600)",
-            "stopped: what is finished is kept; the same command goes on\n",
+            "stopped: what is finished is kept; run the same command to continue\n",
         ),
     ],
     ids=["training", "anything else"],

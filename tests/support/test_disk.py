@@ -92,7 +92,7 @@ def test_the_file_that_the_system_names_is_the_one_said(tmp_path, number):
 
 
 def test_a_full_device_is_said_with_what_to_do(tmp_path):
-    said = "no space left on device; free some space; the same"
+    said = "no space left on device; free some space, then run the same"
     with (
         pytest.raises(DiskError, match=said),
         disk_errors(tmp_path),

@@ -63,7 +63,11 @@ def test_another_thread_sees_none_and_does_not_fail():
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (Stopped("saved at step 3"), 75, "stopped: saved at step 3; the same command goes on\n"),
+        (
+            Stopped("saved at step 3"),
+            75,
+            "stopped: saved at step 3; run the same command to continue\n",
+        ),
         (OSError(28, "No space left", "a.bin"), 2, "error: a.bin: No space left\n"),
     ],
 )

@@ -109,5 +109,5 @@ if __name__ == "__main__":
     parent.terminate()
     said = parent.communicate(timeout=300)[1]
     assert parent.returncode == 75, said
-    assert said.count("stopped: saved; the same command goes on") == 2
+    assert said.count("stopped: saved; run the same command to continue") == 2
     assert sorted(path.name for path in tmp_path.glob("*.saved")) == ["a.saved", "b.saved"]

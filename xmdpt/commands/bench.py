@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from xmdpt.commands.answers import AsJson, answers
-from xmdpt.commands.options import Device, Weights
+from xmdpt.commands.options import SPEED, Device, Weights
 from xmdpt.support.arguments import BadInput, check_file, pick_device
 
 if TYPE_CHECKING:
@@ -22,9 +22,15 @@ Out = Annotated[Path | None, typer.Option(help="Write every number to this JSON 
 Picture = Annotated[
     Path | None, typer.Option(help="Draw the result: a PNG, SVG or PDF.", dir_okay=False)
 ]
-Size = Annotated[Literal["s", "b", "l"], typer.Option(help="X-MDPT-S, -B or -L, random weights.")]
+Size = Annotated[
+    Literal["s", "b", "l"],
+    typer.Option(help="X-MDPT-S, -B or -L, random weights.", rich_help_panel=SPEED),
+]
 Batch = Annotated[
-    int | None, typer.Option(min=1, help="Pictures at once; default: 8 on a GPU, else 1.")
+    int | None,
+    typer.Option(
+        min=1, help="Pictures at once; default: 8 on a GPU, else 1.", rich_help_panel=SPEED
+    ),
 ]
 Rounds = Annotated[int, typer.Option(min=1, help="Rounds through all variants.")]
 
@@ -63,8 +69,9 @@ def networks(
 
     U-Nets stand in for the cost of PIDM and PoCoLD; all weights are random.
 
-    Examples: xmdpt bench networks,
-    xmdpt bench networks --models all --repeats 5 --device cuda --out bench.json.
+    Examples:
+    xmdpt bench networks
+    xmdpt bench networks --models all --repeats 5 --device cuda --out bench.json
     """
     from xmdpt.costs.efficiency import measure_costs
     from xmdpt.costs.full_size import NETWORKS
@@ -97,10 +104,13 @@ def sample(
 ) -> None:
     """Time a guided step as the authors' code computes it, then with one saving after another.
 
-    All variants give the same picture up to rounding, from the same random weights. They are timed
-    in rounds; with a C++ compiler, compiled variants are timed too.
+    All variants give the same picture up to rounding, from the same random
+    weights. They are timed in rounds; with a C++ compiler, compiled variants are
+    timed too.
 
-    Examples: xmdpt bench sample, xmdpt bench sample --size l --batch-size 8 --device cuda.
+    Examples:
+    xmdpt bench sample
+    xmdpt bench sample --size l --batch-size 8 --device cuda
     """
     place, pictures = _prepared(device, batch_size, out, figure)
     _savings("sample", size, pictures, repeats, place, out, figure, as_json)
@@ -118,9 +128,12 @@ def train(
 ) -> None:
     """Time a training step, forward and backward, in the same way.
 
-    The first variant encodes its pictures at each step: with DINOv2-G this needs 5 GB.
+    The first variant encodes its pictures at each step: with DINOv2-G this needs
+    5 GB.
 
-    Examples: xmdpt bench train, xmdpt bench train --size b --batch-size 32 --device cuda.
+    Examples:
+    xmdpt bench train
+    xmdpt bench train --size b --batch-size 32 --device cuda
     """
     place, pictures = _prepared(device, batch_size, out, figure)
     _savings("train", size, pictures, repeats, place, out, figure, as_json)
@@ -138,7 +151,8 @@ def growth(
 ) -> None:
     """Time a guided step at 64 to 1,024 tokens, and with 1 to 8 pictures at once.
 
-    Example: xmdpt bench growth --batch-size 4 --figure growth.png.
+    Example:
+    xmdpt bench growth --batch-size 4 --figure growth.png
     """
     from xmdpt.costs.growth import growth_figure, growth_table, measure_growth
     from xmdpt.costs.savings_table import said_of
@@ -164,7 +178,8 @@ def pictures(
 
     Encoders, all steps and decoding are included.
 
-    Example: xmdpt bench pictures --num 8 --repeats 5.
+    Example:
+    xmdpt bench pictures --num 8 --repeats 5
     """
     from xmdpt.costs.whole import measure_pictures, pictures_table, said_of_pictures
     from xmdpt.data.deepfashion import DataError

@@ -33,9 +33,9 @@ def check(
     """Show how a pose is read (units, person, frame, missing joints), and draw it.
 
     Examples:
-    xmdpt check pose.json --photo me.jpg --out seen.png,
-    xmdpt check data/synthetic/pose --units annotation,
-    xmdpt check pose.json --json.
+    xmdpt check pose.json --photo me.jpg --out seen.png
+    xmdpt check data/synthetic/pose --units annotation
+    xmdpt check pose.json --json
     """
     from xmdpt.data.stores import DataError
     from xmdpt.photos.check import check_poses, pose_files, sheet

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xmdpt.pipeline import XMDPTPipeline
     from xmdpt.training.turbo import Distilled
 
-app = typer.Typer(help="Make weights fast: the same pictures in fewer steps.")
+app = typer.Typer(help="Make weights fast: the same pictures in fewer steps.", no_args_is_help=True)
 
 
 Out = Annotated[Path, typer.Argument(help="Folder to write the pipeline to; it must not exist.")]
@@ -42,9 +42,11 @@ def timesteps(
 ) -> None:
     """Learn a few timesteps that draw as well as many, for the preset `fast`.
 
-    No weight changes; the new folder holds the same pipeline with these timesteps.
+    No weight changes; the new folder holds the same pipeline with these
+    timesteps.
 
-    Example: xmdpt distill timesteps out/fast --weights out/mine --data data/index/deepfashion.
+    Example:
+    xmdpt distill timesteps out/fast --weights out/b --data data/index/deepfashion
     """
     from tqdm import tqdm
 
@@ -84,10 +86,11 @@ def guidance(
 ) -> None:
     """Train a network that needs no guidance, half the work a step, as a first step to `turbo`.
 
-    The new folder holds the same pipeline, and that network beside its own. Run the same command
-    again to continue where it stopped.
+    The new folder holds the same pipeline, and that network beside its own. Run
+    the same command again to continue where it stopped.
 
-    Example: xmdpt distill guidance out/half --weights out/mine --data data/index/deepfashion.
+    Example:
+    xmdpt distill guidance out/half --weights out/b --data data/index/deepfashion
     """
     from dataclasses import replace
 
@@ -134,7 +137,8 @@ def steps(
 
     Run the same command again to continue where it stopped.
 
-    Example: xmdpt distill steps out/turbo --weights out/half --data data/index/deepfashion.
+    Example:
+    xmdpt distill steps out/turbo --weights out/half --data data/index/deepfashion
     """
     from dataclasses import replace
 

@@ -24,7 +24,8 @@ def demo(
 ) -> None:
     """Open a page to try the model: upload a photo, drag the joints of a pose, draw, download.
 
-    Example: xmdpt demo --port 8000.
+    Example:
+    xmdpt demo --port 8000
     """
     import signal
     from queue import SimpleQueue
@@ -83,9 +84,9 @@ def export(
     """Write a folder that diffusers can load (trust_remote_code) without xmdpt installed.
 
     Examples:
-    xmdpt export out/mine --run base_b,
-    xmdpt export out/xmdpt --weights converted --license apache-2.0,
-    xmdpt export --space out/space --title "People in poses".
+    xmdpt export out/mine --run base_b
+    xmdpt export out/xmdpt --weights converted --license apache-2.0
+    xmdpt export --space out/space --title "People in poses"
     """
     from xmdpt.config import load_config
     from xmdpt.data.deepfashion import DataError
@@ -130,8 +131,8 @@ def convert(
     """Convert the authors' published weights to a diffusers folder, or back.
 
     Examples:
-    xmdpt convert official ema_0.9999_300000.pt out --vae vae --verify,
-    xmdpt convert official out back.pt --to official.
+    xmdpt convert official ema_0.9999_300000.pt out --vae vae --verify
+    xmdpt convert official out back.pt --to official
     """
     from xmdpt.weights.convert import CheckpointError, convert_official, convert_to_official
 

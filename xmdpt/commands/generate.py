@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from xmdpt.commands.answers import Answer, AsJson, answers
-from xmdpt.commands.options import Detector, Device, PersonScore, PoseEstimator, Weights
+from xmdpt.commands.options import (
+    DETECTORS,
+    OUTPUT,
+    SPEED,
+    Detector,
+    Device,
+    PersonScore,
+    PoseEstimator,
+    Weights,
+)
 from xmdpt.config import MIN_STEPS
 from xmdpt.support.arguments import BadInput, check_file, check_place, one_line, pick_device
 from xmdpt.support.start import without_collecting
@@ -16,143 +25,208 @@ if TYPE_CHECKING:
     from xmdpt.album import How
     from xmdpt.photos.people import PeopleFinder
 
+PERSON, POSE, PICTURE = "Person", "Pose", "Picture"
 Units = Literal["pixels", "annotation"]
 OF_THE_SOURCE = ("--source-keypoints", "--person")
 """Options that are of one photo of a person, in however many poses."""
 
 
 def generate(
-    out: Annotated[
-        Path, typer.Option(help="Picture to write (.png, .jpg or .webp); for many, a folder.")
-    ],
+    *,
     source: Annotated[
-        list[Path], typer.Option(help="Photo of the person to draw; repeatable, or a folder.")
-    ] = [],  # noqa: B006  # Typer's way to a list
-    pose: Annotated[
         list[Path],
         typer.Option(
-            help="Photo of the pose, or its joints (.txt, .csv, .json, .npy); repeatable, or a "
-            "folder."
+            help="Photo of the person to draw; repeatable, or a folder.", rich_help_panel=PERSON
         ),
-    ] = [],  # noqa: B006
-    table: Annotated[
-        Path | None,
-        typer.Option(
-            help="Pictures to draw, instead of every person in every pose: a .csv or .json with "
-            "source, pose and, optionally, out and seed."
-        ),
-    ] = None,
+    ] = [],  # noqa: B006  # Typer's way to a list
     same_person: Annotated[
         bool,
         typer.Option(
-            "--same-person", help="All sources are photos of one person, whose looks are averaged."
+            "--same-person",
+            help="All sources are photos of one person, whose looks are averaged.",
+            rich_help_panel=PERSON,
         ),
     ] = False,
     source_keypoints: Annotated[
-        Path | None, typer.Option(help="Joints of the source, instead of detecting them.")
-    ] = None,
-    pose_keypoints: Annotated[
         Path | None,
-        typer.Option(help="Joints on the photo of the pose, instead of detecting them."),
+        typer.Option(
+            help="Joints of the source, instead of detecting them.", rich_help_panel=PERSON
+        ),
     ] = None,
     source_units: Annotated[
         Units | None,
         typer.Option(
             help="Units of the source's joints: its pixels, or DeepFashion's 256x256 frame; "
-            "default: pixels, with a note if the frame fits better."
+            "default: pixels, with a note if the frame fits better.",
+            rich_help_panel=PERSON,
+        ),
+    ] = None,
+    person: Annotated[
+        int | None,
+        typer.Option(
+            help="Which person on the source, if there are several.", rich_help_panel=PERSON
+        ),
+    ] = None,
+    any_source: Annotated[
+        bool,
+        typer.Option(
+            "--any-source",
+            help="Also accept a source of a single colour, or a skeleton.",
+            rich_help_panel=PERSON,
+        ),
+    ] = False,
+    remove_background: Annotated[
+        bool,
+        typer.Option(
+            "--remove-background",
+            help="Paint white around the person of the source.",
+            rich_help_panel=PERSON,
+        ),
+    ] = False,
+    pose: Annotated[
+        list[Path],
+        typer.Option(
+            help="Photo of the pose, or its joints (.txt, .csv, .json, .npy); repeatable, or a "
+            "folder.",
+            rich_help_panel=POSE,
+        ),
+    ] = [],  # noqa: B006
+    pose_keypoints: Annotated[
+        Path | None,
+        typer.Option(
+            help="Joints on the photo of the pose, instead of detecting them.",
+            rich_help_panel=POSE,
         ),
     ] = None,
     pose_units: Annotated[
-        Units | None, typer.Option(help="The same, of the pose's joints.")
-    ] = None,
-    person: Annotated[
-        int | None, typer.Option(help="Which person on the source, if there are several.")
-    ] = None,
-    pose_person: Annotated[
-        int | None, typer.Option(help="Which person on the photo of the pose.")
-    ] = None,
-    crop: Annotated[
-        bool | None,
+        Units | None,
         typer.Option(
-            help="Crop to the person; default: yes, unless one person fills a 750:1101 photo."
+            help="Units of the pose's joints, like those of the source.", rich_help_panel=POSE
         ),
     ] = None,
-    remove_background: Annotated[
-        bool,
-        typer.Option("--remove-background", help="Paint white around the person of the source."),
-    ] = False,
+    pose_person: Annotated[
+        int | None,
+        typer.Option(help="Which person on the photo of the pose.", rich_help_panel=POSE),
+    ] = None,
     rescale_pose: Annotated[
         bool,
         typer.Option(
             "--rescale-pose",
             help="Give the pose the proportions of the source's body; its size and place stay.",
+            rich_help_panel=POSE,
         ),
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32, help="Seed of the first picture.")] = 0,
-    num: Annotated[
-        int, typer.Option(min=1, max=64, help="How many to draw; the best is kept.")
-    ] = 1,
-    ranking: Annotated[
-        Literal["tokens", "st_lpips"],
-        typer.Option(help="How to measure closeness to the source, to pick the best."),
-    ] = "tokens",
-    sheet: Annotated[Path | None, typer.Option(help="Contact sheet of all --num pictures.")] = None,
-    gif: Annotated[
-        bool, typer.Option("--gif", help="With many pictures: an animation of each person.")
     ] = False,
     one_frame: Annotated[
         bool,
         typer.Option(
             "--one-frame",
             help="With many poses: they are of one camera, so one crop holds all of them.",
+            rich_help_panel=POSE,
         ),
     ] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pictures to draw, instead of every person in every pose: a .csv or .json with "
+            "source, pose and, optionally, out and seed.",
+            rich_help_panel=PICTURE,
+        ),
+    ] = None,
+    crop: Annotated[
+        bool | None,
+        typer.Option(
+            help="Crop to the person; default: yes, unless one person fills a 750:1101 photo.",
+            rich_help_panel=PICTURE,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**32, help="Seed of the first picture.", rich_help_panel=PICTURE),
+    ] = 0,
+    num: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, help="How many to draw; the best is kept.", rich_help_panel=PICTURE
+        ),
+    ] = 1,
+    ranking: Annotated[
+        Literal["tokens", "st_lpips"],
+        typer.Option(
+            help="How to measure closeness to the source, to pick the best.",
+            rich_help_panel=PICTURE,
+        ),
+    ] = "tokens",
+    guidance_scale: Annotated[
+        float,
+        typer.Option(min=0, max=100, help="1 switches guidance off.", rich_help_panel=PICTURE),
+    ] = 2.0,
     weights: Weights = None,
     preset: Annotated[
         Literal["exact", "fast", "turbo"] | None,
         typer.Option(
             help="exact: the paper's 50 steps; fast: a few learned ones; turbo: a network for "
-            "fewer. Default: fast if the weights have it."
+            "fewer. Default: fast if the weights have it.",
+            rich_help_panel=SPEED,
         ),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=MIN_STEPS, max=1000, help="Denoising steps, instead of the preset's."),
+        typer.Option(
+            min=MIN_STEPS,
+            max=1000,
+            help="Denoising steps, instead of the preset's.",
+            rich_help_panel=SPEED,
+        ),
     ] = None,
-    guidance_scale: Annotated[
-        float, typer.Option(min=0, max=100, help="1 switches guidance off.")
-    ] = 2.0,
+    device: Device = None,
     detector: Detector = None,
     pose_estimator: PoseEstimator = None,
     segmenter: Annotated[
-        str | None, typer.Option(help="A Mask2Former: hub name or folder.")
+        str | None,
+        typer.Option(help="A Mask2Former: hub name or folder.", rich_help_panel=DETECTORS),
     ] = None,
     person_score: PersonScore = 0.5,
-    any_source: Annotated[
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Picture to write (.png, .jpg or .webp); for many, a folder.",
+            rich_help_panel=OUTPUT,
+        ),
+    ],
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Contact sheet of all --num pictures.", rich_help_panel=OUTPUT),
+    ] = None,
+    gif: Annotated[
         bool,
         typer.Option(
-            "--any-source", help="Also accept a source of a single colour, or a skeleton."
+            "--gif",
+            help="With many pictures: an animation of each person.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
-    device: Device = None,
     mark: Annotated[
-        bool, typer.Option(help='Write "generated by xmdpt" on the picture and in its metadata.')
+        bool,
+        typer.Option(
+            help='Write "generated by xmdpt" on the picture and in its metadata.',
+            rich_help_panel=OUTPUT,
+        ),
     ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Draw the person of a photo in the pose of another photo, or of joints in a file.
 
-    With several sources or poses, folders, or a table, OUT is a folder. It gets every person in
-    every pose, a sheet of all pictures, and a table of what was drawn. Run the same command again
-    to continue where it stopped.
+    With several sources or poses, folders, or a table, OUT is a folder. It gets
+    every person in every pose, a sheet of all pictures, and a table of what was
+    drawn. Run the same command again to continue where it stopped.
 
     Examples:
-    xmdpt generate --source me.jpg --pose dancer.jpg --out out.png --num 4 --sheet sheet.png,
-    xmdpt generate --source me.jpg --source-keypoints me.json --pose dancer.json --out out.png,
-    xmdpt generate --source me.jpg --source you.jpg --pose poses/ --out album,
-    xmdpt generate --source me.jpg --pose steps/ --one-frame --rescale-pose --gif --out dance,
-    xmdpt generate --source me.jpg --source back.jpg --same-person --pose dancer.json --out out.png,
-    xmdpt generate --table pictures.csv --out album --json.
+    xmdpt generate --source me.jpg --pose dancer.jpg --out out.png --num 4
+    xmdpt generate --source me.jpg --pose dancer.json --out out.png
+    xmdpt generate --source me.jpg --source you.jpg --pose poses/ --out album
+    xmdpt generate --source me.jpg --pose steps/ --one-frame --gif --out dance
+    xmdpt generate --source me/ --same-person --pose dancer.json --out out.png
+    xmdpt generate --table pictures.csv --out album --json
     """
     with without_collecting():
         from xmdpt.album import How

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from xmdpt.commands.answers import AsJson, answers
-from xmdpt.commands.options import Device
+from xmdpt.commands.options import OUTPUT, SPEED, Device
 from xmdpt.support.arguments import BadInput, check_file, check_place, one_line, pick_device
 
 STDOUT = Path("-")
+PICTURES, SCORES = "Pictures", "Scores"
 
 
 def survey(
@@ -26,9 +27,12 @@ def survey(
 ) -> None:
     """Say what a data set holds, what is missing, where to get it, and where to put it.
 
-    With --json, `missing` is empty if the data set can be used; the exit code says so too.
+    With --json, `missing` is empty if the data set can be used; the exit code
+    says so too.
 
-    Examples: xmdpt survey data/raw/deepfashion --read, xmdpt survey data/raw/deepfashion --json.
+    Examples:
+    xmdpt survey data/raw/deepfashion --read
+    xmdpt survey data/raw/deepfashion --json
     """
     from xmdpt.data.prepare import content_remarks, overlap_found, read_all
     from xmdpt.data.stores import DataError
@@ -53,49 +57,81 @@ def evaluate(
     generated: Annotated[
         list[Path], typer.Argument(help="Folders of results, one per method, named after it.")
     ],
-    reference: Annotated[Path, typer.Option(help="Folder or data set with the true pictures.")],
+    reference: Annotated[
+        Path,
+        typer.Option(help="Folder or data set with the true pictures.", rich_help_panel=PICTURES),
+    ],
     train: Annotated[
         Path | None,
-        typer.Option(help="Folder or data set with the training pictures, for FID and KID."),
-    ] = None,
-    protocol: Annotated[
-        list[str] | None, typer.Option(help="Scoring protocol; repeatable. Default: pidm.")
+        typer.Option(
+            help="Folder or data set with the training pictures, for FID and KID.",
+            rich_help_panel=PICTURES,
+        ),
     ] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="Score only the pairs in this test_pairs.txt or .csv.")
+        Path | None,
+        typer.Option(
+            help="Score only the pairs in this test_pairs.txt or .csv.", rich_help_panel=PICTURES
+        ),
     ] = None,
     own_pairs: Annotated[
         bool,
         typer.Option(
-            "--own-pairs", help="Score each method on all its pairs, not only on shared ones."
+            "--own-pairs",
+            help="Score each method on all its pairs, not only on shared ones.",
+            rich_help_panel=PICTURES,
         ),
     ] = False,
     any_shape: Annotated[
         bool,
         typer.Option(
-            "--any-shape", help="Also score results of another shape than their references."
+            "--any-shape",
+            help="Also score results of another shape than their references.",
+            rich_help_panel=PICTURES,
         ),
     ] = False,
-    json: Annotated[
-        Path | None, typer.Option(help="Write everything to this file; - is standard output.")
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(help="Scoring protocol; repeatable. Default: pidm.", rich_help_panel=SCORES),
     ] = None,
-    table: Annotated[Path | None, typer.Option(help="Write the tables (Markdown) here.")] = None,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, help="Seed of the bootstrap intervals.", rich_help_panel=SCORES),
+    ] = 0,
     weights: Annotated[
-        Path | None, typer.Option(help="Folder with the metrics' networks; default: torch.hub's.")
+        Path | None,
+        typer.Option(
+            help="Folder with the metrics' networks; default: torch.hub's.",
+            rich_help_panel=SPEED,
+        ),
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Cache of training statistics; default: ~/.cache/xmdpt.")
+        Path | None,
+        typer.Option(
+            help="Cache of training statistics; default: ~/.cache/xmdpt.", rich_help_panel=SPEED
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap intervals.")] = 0,
     device: Device = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write everything to this file; - is standard output.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Write the tables (Markdown) here.", rich_help_panel=OUTPUT),
+    ] = None,
 ) -> None:
-    """Score methods' pictures under the field's protocols: pidm, cfld, cfld-512, pcdms, patn,
-    leffa, clean, and synthetic (offline stand-ins). docs/evaluate.md explains them.
+    """Score methods' pictures under the field's protocols, which docs/evaluate.md explains.
+
+    They are pidm, cfld, cfld-512, pcdms, patn, leffa, clean, and synthetic
+    (offline stand-ins).
 
     Examples:
-    xmdpt evaluate results/xmdpt --reference data/raw/deepfashion --train data/raw/deepfashion,
-    xmdpt evaluate results/* --reference test/ --protocol pidm --protocol cfld --json scores.json,
-    xmdpt evaluate results/mine --reference test/ --json -.
+    xmdpt evaluate results/mine --reference test/ --train train/
+    xmdpt evaluate results/* --reference test/ --protocol pidm --protocol cfld
+    xmdpt evaluate results/mine --reference test/ --json -
     """
     from xmdpt.data.stores import DataError
     from xmdpt.evaluation.compare import by_protocol, compare, named, write_comparisons

@@ -26,13 +26,28 @@ def profile_names() -> list[str]:
         return []
 
 
+DETECTORS, OUTPUT, SPEED = "Detectors", "Output", "Weights and speed"
+"""Panels of `--help`."""
 Weights = Annotated[
     Path | None,
-    typer.Option(help="Pipeline folder; default: the small bundled weights."),
+    typer.Option(
+        help="Pipeline folder; default: the small bundled weights.", rich_help_panel=SPEED
+    ),
 ]
-Detector = Annotated[str | None, typer.Option(help="An RT-DETR: hub name or folder.")]
-PoseEstimator = Annotated[str | None, typer.Option(help="A ViTPose: hub name or folder.")]
+Detector = Annotated[
+    str | None,
+    typer.Option(help="An RT-DETR: hub name or folder.", rich_help_panel=DETECTORS),
+]
+PoseEstimator = Annotated[
+    str | None, typer.Option(help="A ViTPose: hub name or folder.", rich_help_panel=DETECTORS)
+]
 PersonScore = Annotated[
-    float, typer.Option(min=0, max=1, help="Lowest detection score of a person.")
+    float,
+    typer.Option(
+        min=0, max=1, help="Lowest detection score of a person.", rich_help_panel=DETECTORS
+    ),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: a GPU if there is one.")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, ...; default: a GPU if there is one.", rich_help_panel=SPEED),
+]

@@ -18,10 +18,14 @@ app = typer.Typer()
 def page(context: typer.Context) -> None:
     """Write reports/index.html from what is in reports/, and log the exhibits to W&B.
 
-    `bundle` makes one file to mail, `publish` makes a W&B report, and `sync` sends runs that were
-    logged offline.
+    `bundle` makes one file to mail, `publish` makes a W&B report, and `sync`
+    sends runs that were logged offline.
 
-    Examples: xmdpt report, xmdpt report bundle, xmdpt report publish, xmdpt report sync.
+    Examples:
+    xmdpt report
+    xmdpt report bundle
+    xmdpt report publish
+    xmdpt report sync
     """
     if context.invoked_subcommand is None:
         check_clone()
@@ -54,7 +58,8 @@ def bundle(
 
     If pictures have to be made smaller, the command says so.
 
-    Example: xmdpt report bundle --out results.html.
+    Example:
+    xmdpt report bundle --out results.html
     """
     from xmdpt.paper.exhibits import read_exhibits
     from xmdpt.stages.bundle import FITS, write_bundle
@@ -135,9 +140,12 @@ def publish(
 ) -> None:
     """Make a W&B report of this run and send it, replacing the one sent before.
 
-    Without a login or a network, the report stays in a file, which --from sends later.
+    Without a login or a network, the report stays in a file, which --from sends
+    later.
 
-    Examples: xmdpt report publish, xmdpt report publish --from reports/wandb/report.json.
+    Examples:
+    xmdpt report publish
+    xmdpt report publish --from reports/wandb/report.json
     """
     _check_library()
     from xmdpt.stages.account import asked_mode
@@ -164,9 +172,11 @@ def publish(
 def sync() -> None:
     """Send all runs that were logged offline, and say which.
 
-    Exit code 1 if a run did not arrive; it is kept, and the next call tries again.
+    Exit code 1 if a run did not arrive; it is kept, and the next call tries
+    again.
 
-    Example: xmdpt report sync.
+    Example:
+    xmdpt report sync
     """
     from xmdpt.stages.account import obstacle
     from xmdpt.stages.sync import offline_runs, run_of, send_runs

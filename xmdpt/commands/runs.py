@@ -14,7 +14,9 @@ from xmdpt.support.arguments import BadInput, check_clone, check_new
 def info(as_json: AsJson = False) -> None:
     """Say which versions, device, data and weights are here, and how to get what is missing.
 
-    Examples: xmdpt info, xmdpt info --json.
+    Examples:
+    xmdpt info
+    xmdpt info --json
     """
     from xmdpt.stages.info import as_text, collect
 
@@ -35,7 +37,10 @@ def profile(
 ) -> None:
     """Activate a profile (write it to params.yaml); without NAME, list all (* is active).
 
-    Examples: xmdpt profile, xmdpt profile smoke, xmdpt profile --json.
+    Examples:
+    xmdpt profile
+    xmdpt profile smoke
+    xmdpt profile --json
     """
     from xmdpt.stages.profiles import as_text, collect, put_in_place
 
@@ -62,7 +67,7 @@ def run(
     Exit code 1 if a cell failed: the executed notebook then holds its traceback.
 
     Example:
-    xmdpt run notebooks/ablations/guidance.ipynb --output build/guidance.ipynb --set 'scales=[1, 2]'
+    xmdpt run notebooks/ablations/guidance.ipynb --output out.ipynb --set people=3
     """
     from xmdpt.stages.notebook import KernelDied, run_notebook
 
@@ -93,15 +98,16 @@ def train(
         typer.Option(min=1, help="Without RUN: runs at a time; default: one per GPU, or core."),
     ] = None,
 ) -> None:
-    """Train one run outside the graph, in any number of processes, or all runs ahead of the graph.
+    """Train one run; without RUN, train, draw and score all stale runs side by side.
 
-    Without RUN, the runs that `dvc repro` would train are trained, drawn and scored side by side,
-    one on each GPU or core; `dvc repro` then finds them finished. Exit code 1 if a run failed; the
-    others are kept.
+    One run is trained outside the graph, in any number of processes. Stale runs
+    are those that `dvc repro` would train; it then finds them finished. Each
+    takes a GPU or core. Exit code 1 if a run failed; the others are kept.
 
-    Examples: xmdpt train base_b --out weights/b --set train.batch_size=64,
-    torchrun --nproc-per-node 8 -m xmdpt train base_b --out weights/b,
-    dvc repro features && xmdpt train && dvc repro.
+    Examples:
+    xmdpt train base_b --out weights/b --set train.batch_size=64
+    torchrun --nproc-per-node 8 -m xmdpt train base_b --out weights/b
+    dvc repro features && xmdpt train && dvc repro
     """
     check_clone()
     if run is not None:
@@ -141,10 +147,11 @@ def exhibits(
 ) -> None:
     """Make the paper's tables and figures side by side, ahead of the graph.
 
-    Those that `dvc repro` would make are made and recorded, the same bytes; it then finds them up
-    to date. Exit code 1 if one failed; the others are kept.
+    Those that `dvc repro` would make are made and recorded, the same bytes; it
+    then finds them up to date. Exit code 1 if one failed; the others are kept.
 
-    Example: dvc repro evaluate costs && xmdpt exhibits && dvc repro.
+    Example:
+    dvc repro evaluate costs && xmdpt exhibits && dvc repro
     """
     check_clone()
     from xmdpt.stages.exhibits import make_exhibits

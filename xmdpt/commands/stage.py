@@ -26,11 +26,14 @@ def stage(
 ) -> None:
     """Do one machine's share of a stage in a folder that all machines see, skipping what is done.
 
-    When all shards have ended, run the stage itself (`dvc repro`). It does what is missing, checks
-    counts and digests, and puts the result together, byte for byte as one process would make it.
+    When all shards have ended, run the stage itself (`dvc repro`). It does what
+    is missing, checks counts and digests, and puts the result together, byte for
+    byte as one process would make it.
 
-    Examples: xmdpt stage features --shard 0/8, xmdpt stage sample base_b --shard 3/8,
-    torchrun --nproc-per-node 8 -m xmdpt stage sample base_b.
+    Examples:
+    xmdpt stage features --shard 0/8
+    xmdpt stage sample base_b --shard 3/8
+    torchrun --nproc-per-node 8 -m xmdpt stage sample base_b
     """
     from xmdpt.data.stores import DataError
     from xmdpt.stages.shards import do_shard

@@ -18,7 +18,9 @@ RUNS = Path("reports/reference/study/runs")
 def status(context: typer.Context, out: Out = RUNS, as_json: AsJson = False) -> None:
     """Say which runs of the study are finished; `run` continues it, `report` judges the claims.
 
-    Examples: xmdpt study, xmdpt study --json.
+    Examples:
+    xmdpt study
+    xmdpt study --json
     """
     check_clone()
     if context.invoked_subcommand is None:
@@ -50,7 +52,9 @@ def run(
 
     Before the first time, run: xmdpt profile study && dvc repro features.
 
-    Examples: xmdpt study run, xmdpt study run --rows base_b --seeds 0 --workers 1.
+    Examples:
+    xmdpt study run
+    xmdpt study run --rows base_b --seeds 0 --workers 1
     """
     from xmdpt.study.design import FOLLOW_UPS, load_design
     from xmdpt.study.status import of_run
@@ -81,7 +85,9 @@ def report(
 
     For the repository's own runs, this also updates the table in README.
 
-    Examples: xmdpt study report, xmdpt study report --json.
+    Examples:
+    xmdpt study report
+    xmdpt study report --json
     """
     from xmdpt.study.beside import read_verdicts
     from xmdpt.study.design import load_design

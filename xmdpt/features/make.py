@@ -303,7 +303,7 @@ def _launch(processes: int, *work: *Work) -> None:
     except ProcessExitedException as error:
         raise DataError(
             f"a process that computes features was killed ({error}), as happens when memory runs "
-            "out; the same command goes on from the finished files"
+            "out; run the same command to continue from the finished files"
         ) from None
 
 

@@ -285,7 +285,7 @@ def render_dataset(
             except BrokenProcessPool:
                 raise DataError(
                     f"{root}: a process that renders was killed, as happens when memory runs out; "
-                    "the same command goes on from the finished people"
+                    "run the same command to continue from the finished people"
                 ) from None
 
     if shard is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_SPACE = "free some space; the same command then goes on from what is finished"
+_SPACE = "free some space, then run the same command to continue"
 _READ_ONLY = "make it writable, or choose another place"
 _RIGHTS = "change its rights, or choose another place"
 CURES = {

@@ -20,7 +20,7 @@ def in_one_line() -> Iterator[None]:
         yield
         return
     except Stopped as notice:
-        message, code = f"stopped: {notice}; the same command goes on", EXIT_CODE
+        message, code = f"stopped: {notice}; run the same command to continue", EXIT_CODE
     except (BadInput, ConfigError) as error:
         message = f"error: {error}"
     except OSError as error:  # a full disk, a folder that somebody removed

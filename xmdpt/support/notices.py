@@ -10,7 +10,7 @@ NOTICES = tuple(  # Windows has no SIGUSR1
     getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)
 )
 EXIT_CODE = 75
-"""EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on later."""
+"""EX_TEMPFAIL of sysexits.h: nothing is wrong; run the same command later to continue."""
 
 
 class Stopped(BaseException):

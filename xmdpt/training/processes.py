@@ -65,4 +65,4 @@ def _environment(count: int) -> dict[str, str]:
 def _said(lines: Sequence[str], mark: str) -> str | None:
     """What the first of our processes said that ended itself in one line; else None."""
     ours = [line.removeprefix(mark) for line in lines if line.startswith(mark)]
-    return ours[0].partition("; the same command")[0] if ours else None
+    return ours[0].partition("; run the same command")[0] if ours else None

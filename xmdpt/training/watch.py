@@ -115,8 +115,8 @@ class Watch:
         if self._ended.is_set():
             return
         print(
-            f"error: {trouble}; all processes end, and the same command goes on from the last "
-            "saved state",
+            f"error: {trouble}; all processes end; run the same command to continue from the "
+            "last saved state",
             file=sys.stderr,
             flush=True,
         )
