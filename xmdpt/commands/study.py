@@ -55,6 +55,7 @@ def run(
     Examples:
     xmdpt study run
     xmdpt study run --rows base_b --seeds 0 --workers 1
+    xmdpt study run --follow-ups
     """
     from xmdpt.study.design import FOLLOW_UPS, load_design
     from xmdpt.study.status import of_run
