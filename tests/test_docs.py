@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import markdown
 import nbformat
 import pytest
 import typer
@@ -142,11 +143,14 @@ def test_messages_are_listed_with_the_page_that_explains_them():
 
 @pytest.mark.parametrize("path", walkthroughs.NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_walkthroughs_are_shown_as_they_are_today(path: Path):
-    kept = walkthroughs.read_kept(path)
-    today = walkthroughs.code_digest(nbformat.read(path, as_version=4))
-    assert kept["code"] == today, f"run: python docs/site/walkthroughs.py {path.stem}"
-    assert path in NOTEBOOKS and walkthroughs.page(path).startswith("# ")
-    assert any("![" in text for cell in kept["cells"] for text in cell), "with pictures"
+    written = walkthroughs.page_path(path).read_text(encoding="utf-8")
+    assert walkthroughs.is_of_today(path) and written == walkthroughs.page(path), (
+        "run: python docs/site/walkthroughs.py"
+    )
+    assert path in NOTEBOOKS and written.startswith("# ")
+    assert "\n![" in written, "with pictures"
+    printed = re.findall(r"^```text\n(.*?)^```", written, re.S | re.M)
+    assert max(text.count("\n") for text in printed) <= 10, "what is printed stays short"
 
 
 def test_the_notebook_for_colab_is_the_walkthrough_of_today():
@@ -170,9 +174,11 @@ def test_solutions_are_folded_on_the_site_and_in_lab():
         solutions = [cell for cell in cells if has_tag(cell, "solution")]
         [asked] = [cell for cell in cells if cell.id == "exercises"]
         assert 2 <= len(solutions) <= 3 and cells[-len(solutions) :] == solutions
-        folded = re.findall(
-            r'^\?\?\? success "Solution of exercise (\d)"$', walkthroughs.page(path), re.M
-        )
+        page = walkthroughs.page_path(path).read_text(encoding="utf-8")
+        html = markdown.markdown(page, extensions=["md_in_html", "pymdownx.superfences"])
+        inside = re.findall(r"<details.*?</details>", html, re.S)
+        assert all('class="highlight"' in text and "```" not in text for text in inside)
+        folded = re.findall(r"<summary>Solution of exercise (\d)</summary>", "\n".join(inside))
         assert [cell.id for cell in solutions] == [f"solution-{number}" for number in folded]
         assert all(f"\n{number}. " in asked.source for number in folded)
         assert all("assert " in cell.source for cell in solutions), "each is checked as it runs"

@@ -1,8 +1,8 @@
 """What mkdocs does beyond its pages: files of the repository and generated pages join the site.
 
 Every page that is not written in docs/ is made here, from what it is about, each time the site is
-built: kept runs, cards and the changelog from their own files, the walkthroughs from the notebooks,
-the reference from the parser, the settings and the docstrings (`reference.py`).
+built: kept runs, cards and the changelog from their own files, the reference from the parser, the
+settings and the docstrings (`reference.py`).
 """
 
 import posixpath
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import latex2mathml.converter
 import reference
-import walkthroughs
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[2]
@@ -29,14 +28,12 @@ GENERATED = {
     "reference/command-line.md": reference.command_line,
     "reference/settings.md": reference.settings,
     "reference/library.md": reference.library,
-    **{
-        f"understand/walkthrough/{path.stem}.md": lambda path=path: walkthroughs.page(path)
-        for path in walkthroughs.NOTEBOOKS
-    },
 }
 MESSAGES = "<!-- every message -->"
 LINK = re.compile(
-    r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)#\s]*)(#[^)\s]*)?\)"
+    r"^```.*?^```|`[^`\n]*`"  # code, where nothing is a link
+    r"|(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)#\s]*)(#[^)\s]*)?\)",
+    re.DOTALL | re.MULTILINE,
 )
 EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -56,6 +53,8 @@ def _links(text: str, source: str, page: str) -> str:
     """Links of a file of the repository, as a page of the site has to say them."""
 
     def mend(link: re.Match[str]) -> str:
+        if link[3] is None:
+            return link[0]
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[3]))
         place = _in_site(target)
         if place is None:  # it lies in the repository, but not in the site

@@ -2,8 +2,9 @@
 
     python docs/site/walkthroughs.py [NAME ...]
 
-executes the notebooks of notebooks/walkthrough/ (minutes) and keeps what they show in
-docs/understand/walkthrough/NAME/. A test says which of them have changed since.
+executes those notebooks of notebooks/walkthrough/ that are named, or whose code has changed
+(minutes), keeps what they show in docs/understand/walkthrough/NAME/, and writes the page of each
+notebook, NAME.md, beside it. A test says which pages are not those of today.
 """
 
 import base64
@@ -12,7 +13,6 @@ import io
 import json
 import re
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def _shown(output: dict[str, Any], picture: Path) -> str:
 
 
 def keep(path: Path) -> None:
-    """Execute a notebook and keep what its code cells show."""
+    """Execute a notebook, keep what its code cells show, and write its page."""
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
@@ -67,6 +67,7 @@ def keep(path: Path) -> None:
         cells.append([text for text in shown if text])
     kept = {"code": code_digest(notebook), "cells": cells}
     (folder / "outputs.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    write_page(path)
 
 
 def read_kept(path: Path) -> dict[str, Any]:
@@ -78,20 +79,29 @@ def read_kept(path: Path) -> dict[str, Any]:
     return found
 
 
+def is_of_today(path: Path) -> bool:
+    """Whether what is kept of a notebook comes from the code that it has now."""
+    return bool(read_kept(path)["code"] == code_digest(nbformat.read(path, as_version=4)))
+
+
 def _folded(source: str, shown: list[str]) -> str:
-    """A solution that a click opens, under the exercise that its first line names."""
+    """A solution that a click opens, on GitHub and on the site, named by its first line."""
     title = re.match(r"# (Exercise \d+)", source)
     assert title, f"a solution begins with `# Exercise N: ...`, not with {source[:40]!r}"
-    return f'??? success "Solution of {title[1].lower()}"\n\n' + textwrap.indent(
-        "\n\n".join(shown), "    "
-    )
+    summary = f"<summary>Solution of {title[1].lower()}</summary>"
+    # `markdown` is for the site; both need the blank lines.
+    return "\n\n".join([f'<details class="success" markdown>\n{summary}', *shown, "</details>"])
 
 
 def page(path: Path) -> str:
     """The notebook as Markdown, with what its cells showed."""
     outputs = iter(read_kept(path)["cells"])
-    parts = []
-    for cell in nbformat.read(path, as_version=4).cells:
+    first, *cells = nbformat.read(path, as_version=4).cells
+    title, _, rest = first.source.partition("\n\n")
+    place = path.relative_to(ROOT).as_posix()
+    about = f"*[`{place}`](../../../{place}), executed. [All notebooks](../notebooks.md).*"
+    parts = [title, about, rest]
+    for cell in cells:
         if cell.cell_type == "markdown":
             parts.append(cell.source)
         elif cell.cell_type == "code":
@@ -100,8 +110,18 @@ def page(path: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def page_path(path: Path) -> Path:
+    return KEPT / f"{path.stem}.md"
+
+
+def write_page(path: Path) -> None:
+    page_path(path).write_text(page(path), encoding="utf-8")
+
+
 if __name__ == "__main__":
     for notebook in NOTEBOOKS:
-        if notebook.stem in (sys.argv[1:] or [notebook.stem]):
+        if notebook.stem in sys.argv[1:] or not is_of_today(notebook):
             keep(notebook)
-            print(f"kept {notebook.stem}", flush=True)
+            print(f"executed {notebook.stem}", flush=True)
+        else:  # words may have changed
+            write_page(notebook)
