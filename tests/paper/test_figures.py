@@ -3,15 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from helpers.networks import make_pipeline
 from helpers.people import SIZE
-from helpers.repository import ROOT
+from helpers.repository import PROFILES, ROOT
 from helpers.results import results_of
 from PIL import Image
 
 from xmdpt.config import load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import item, mangle, result_name, views_of_people
+from xmdpt.lessons.people import FIRST_PERSON
 from xmdpt.metrics.images import silhouette
 from xmdpt.paper.drawing import draw_cases
 from xmdpt.paper.exhibits import DPI
@@ -30,7 +32,7 @@ from xmdpt.paper.figures import (
     picture_grid,
     scaling_figure,
 )
-from xmdpt.paper.people import photos, score_pictures, spread_of, stranger
+from xmdpt.paper.people import FIRST_STRANGER, photos, score_pictures, spread_of, stranger
 from xmdpt.paper.scores import Results
 from xmdpt.paper.views import Views, distance_table, draw_views, views_figure
 from xmdpt.photos.loading import PhotoError
@@ -250,3 +252,15 @@ def test_the_worst_pairs_come_back_under_their_own_names(people):
     some = reason_table(data, scored, "st_lpips", limit=2)
     assert list(some.columns) == ["likely cause", tenth, "of all (2 seen)"]
     assert table["likely cause"].iloc[-1].startswith("none")
+
+
+def test_strangers_and_lesson_people_are_in_no_training_set():
+    training = [ROOT / "params.yaml", *PROFILES, *(ROOT / "data/pretrained").glob("*.yaml")]
+    for path in training:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rendered = (tree.get("data") or {}).get("rendered")
+        if rendered:
+            first = rendered.get("first_identity", 0)
+            numbers = range(first, first + rendered["identities"])
+            assert FIRST_STRANGER not in numbers and FIRST_STRANGER + 99 not in numbers, path
+            assert FIRST_PERSON not in numbers and FIRST_PERSON - 1 not in numbers, path

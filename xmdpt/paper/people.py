@@ -17,7 +17,8 @@ from xmdpt.photos.framing import squash, whole_frame
 from xmdpt.photos.loading import load_photo
 from xmdpt.support.pictures import to_signed
 
-FIRST_STRANGER = 8_000_000  # numbers that no profile renders
+FIRST_STRANGER = 99_000_000
+"""The number of the first stranger, beyond those of all profiles and of the bundled weights."""
 STRANGERS: dict[str, dict[str, Any]] = {
     "as in training": {},
     "green skin": {"skin": (0.25, 0.55, 0.2)},
