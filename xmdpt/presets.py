@@ -70,7 +70,7 @@ def make_solver(scheduler: Any, order: int = 2) -> DPMSolverMultistepScheduler:
     of few steps is of first order.
     """
     schedule = {name: scheduler.config[name] for name in SCHEDULE if name in scheduler.config}
-    solver = DPMSolverMultistepScheduler(  # type: ignore[no-untyped-call]  # diffusers'
+    solver: DPMSolverMultistepScheduler = DPMSolverMultistepScheduler(
         **schedule,
         algorithm_type="dpmsolver++",
         solver_order=order,

@@ -228,9 +228,9 @@ def _load(path: Path) -> object:
 
 def _unwrapped(content: object) -> object:
     """The tensors in a training script's dictionary, without what wrappers put before names."""
+    if not isinstance(content, dict):
+        return content
     for _ in range(3):  # one may lie in another
-        if not isinstance(content, dict):
-            return content
         found = [content[entry] for entry in _ENTRIES if isinstance(content.get(entry), dict)]
         content = found[0] if found else content
     return {
