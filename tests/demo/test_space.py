@@ -21,6 +21,7 @@ pytest.importorskip("gradio", reason="the extra `demo` is not installed")
 
 import httpx
 
+from xmdpt.demo import space_app
 from xmdpt.demo.poses import parse_pose, stored_poses
 from xmdpt.photos.marking import MARK
 
@@ -78,6 +79,19 @@ def test_its_code_asks_nothing_of_xmdpt(space):
             )
             names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
             assert [name for name in names if name.partition(".")[0] == "xmdpt"] == []
+
+
+def test_it_draws_with_the_best_preset_or_with_steps_of_ones_own(
+    space, tiny_vae, tmp_path, monkeypatch
+):
+    pipe = make_pipeline(tiny_vae)
+    pipe.register_to_config(fast_timesteps=[999, 700, 400, 90])
+    monkeypatch.setattr(space_app, "load_model", lambda: pipe)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    pose = json.dumps(next(iter(stored_poses().values())))
+    for steps, taken in ((0, 4), (3, 3)):
+        space_app.draw_person(str(space / "person.png"), pose, 0, steps, 2.0)
+        assert pipe.num_timesteps == taken
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Folders that diffusers loads without xmdpt: a run's weights, code and model card."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import types
@@ -15,12 +17,12 @@ from helpers.people import SIZE, body
 from helpers.repository import ROOT
 from typer.testing import CliRunner
 
+from xmdpt import load_pipeline
 from xmdpt.cli import app
 from xmdpt.config import ConfigError
 from xmdpt.extensions.context import ContextTransformer2DModel
 from xmdpt.support.arguments import BadInput
 from xmdpt.weights.export import export_pipeline, new_folder
-from xmdpt.weights.load import load_pipeline
 
 BARE = """
 import sys
@@ -40,6 +42,19 @@ made = pipe(inputs["photo"], inputs["pose"], num_inference_steps=2,
 assert "xmdpt" not in sys.modules
 np.save({out!r}, made.numpy())
 """
+
+
+def example_of(folder: Path) -> dict[str, object]:
+    """How the example of a model card draws: its settings, without what is drawn and the noise."""
+    code = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)[1]
+    call = next(
+        node
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "pipe"
+    )
+    given = {one.arg: one.value for one in call.keywords}
+    names = given.keys() - {"source", "pose", "generator"}
+    return {name: ast.literal_eval(given[name]) for name in names}
 
 
 def test_export_loads_where_xmdpt_is_not_installed(tiny_vae, tmp_path):
@@ -69,11 +84,19 @@ def test_export_loads_where_xmdpt_is_not_installed(tiny_vae, tmp_path):
     ours = load_pipeline(tmp_path / "out", "cpu")
     assert_same_tensors(ours.transformer.state_dict(), pipe.transformer.state_dict())
     assert type(ours.scheduler) is type(pipe.scheduler)
-    assert "Random numbers." in (tmp_path / "out/README.md").read_text()
+    card = (tmp_path / "out/README.md").read_text()
+    assert "Random numbers." in card and 'preset="exact"' in card and "manual_seed(0)" in card
     with pytest.raises(ValueError, match="already exists"):
         export_pipeline(pipe, tmp_path / "out")
     with pytest.raises(ValueError, match="one word"):
         export_pipeline(pipe, tmp_path / "other", license="mine: all\n")
+
+
+def test_a_card_draws_with_the_timesteps_that_the_weights_have_learned(tiny_vae, tmp_path):
+    pipe = make_pipeline(tiny_vae)
+    pipe.register_to_config(fast_timesteps=[999, 400, 90])
+    export_pipeline(pipe, tmp_path / "out")
+    assert example_of(tmp_path / "out") == {"preset": "fast"}
 
 
 def test_an_extension_of_the_network_is_exported_with_what_it_extends(
@@ -110,6 +133,10 @@ def test_a_trained_run_is_exported_with_its_encoders(tiny_vae, tmp_path, monkeyp
     tiny_vae.save_pretrained("models/vae")
     result = CliRunner().invoke(app, ["export", "out/mine", "--run", "base_b"])
     assert result.exit_code == 0, result.output
+    drawing = {"num_inference_steps": 3, "guidance_scale": 2.0, "guidance_power": 0.01}
+    assert example_of(Path("out/mine")) == drawing
+    card = Path("out/mine/README.md").read_text()
+    assert "`base_b` (X-MDPT-B), checkpoint `main`" in card and "profile smoke" in card
     pipe = load_pipeline("out/mine", "cpu")
     assert_same_tensors(pipe.transformer.state_dict(), model.state_dict())
     assert (pipe.config.source_encoder, pipe.config.pose_encoder) == (

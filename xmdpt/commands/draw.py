@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -91,6 +91,7 @@ def export(
     from xmdpt.config import load_config
     from xmdpt.data.deepfashion import DataError
     from xmdpt.demo.space import write_space
+    from xmdpt.paper.origin import origin_of
     from xmdpt.weights.export import export_pipeline
     from xmdpt.weights.load import load_pipeline
     from xmdpt.weights.runs import load_run
@@ -100,16 +101,17 @@ def export(
     check_new(out)
     if space and find_spec("gradio") is None:
         raise BadInput("--space needs Gradio, whose version a Space names: pip install gradio")
+    about: dict[str, Any] = {}
     with one_line(DataError, ValueError):
         if run is None:
             pipe = load_pipeline(weights, "cpu")
         else:
             config = load_config(run=run)
-            pipe = load_run(config, run, checkpoint or config.last_checkpoint)
-        if space:
-            write_space(pipe, out, title, license)
-        else:
-            export_pipeline(pipe, out, title, license=license)
+            chosen = checkpoint or config.last_checkpoint
+            pipe = load_run(config, run, chosen)
+            about = {"origin": origin_of(run, chosen), "sample": config.sample}
+        write = write_space if space else export_pipeline
+        write(pipe, out, title, license=license, **about)
     print(f"wrote {out}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from xmdpt.config import SampleConfig
 from xmdpt.demo import space_app
 from xmdpt.demo.poses import stored_poses
 from xmdpt.people.dataset import identity, render_person
@@ -39,8 +40,8 @@ from gradio_client import Client, handle_file
 client = Client("NAME/OF/THIS/SPACE")
 joints = client.predict("[[386, 109], ...]", api_name="/skeleton")  # 18 [x, y] in 750x1101
 picture = client.predict(
-    handle_file("me.png"), "[[386, 109], ...]", 0, 12, 2.0, api_name="/draw"
-)  # photo, joints, seed, steps, guidance scale
+    handle_file("me.png"), "[[386, 109], ...]", 0, 0, 2.0, api_name="/draw"
+)  # photo, joints, seed, steps (0: the default), guidance scale
 ```
 
 `poses.json` has poses to start from. Every picture is marked as generated, visibly and in its
@@ -49,16 +50,21 @@ metadata.
 
 
 def write_space(
-    pipe: XMDPTPipeline, folder: str | Path, title: str = "X-MDPT", license: str = "other"
+    pipe: XMDPTPipeline,
+    folder: str | Path,
+    title: str = "X-MDPT",
+    origin: str = "",
+    license: str = "other",
+    sample: SampleConfig | None = None,
 ) -> None:
     """Write `pipe` as the new folder `folder`, which runs where xmdpt is not installed.
 
     It holds app.py, requirements.txt, README.md, the weights in model/, and a rendered person and
-    poses to start from. Raises ValueError as `export_pipeline` does.
+    poses to start from. The card is that of `export_pipeline`; raises ValueError as it does.
     """
     title = " ".join(title.split())
     with new_folder(folder) as partial:
-        export_pipeline(pipe, partial / "model", title, license=license)
+        export_pipeline(pipe, partial / "model", title, origin, license, sample)
         code = bundle(space_app, "page") + MAIN
         (partial / "app.py").write_text(code, encoding="utf-8")
         (partial / "poses.json").write_text(json.dumps(stored_poses()) + "\n")

@@ -57,7 +57,7 @@ def draw_joints(pose: str) -> Image.Image:
 def draw_person(photo: str, pose: str, seed: float, steps: float, guidance: float) -> str:
     """A photo's file and joints -> the file of a picture, marked as generated.
 
-    A photo that is not 750:1101 is padded with white.
+    A photo that is not 750:1101 is padded with white. `steps`: 0 means those of the best preset.
     """
     with errors_shown():
         if not photo:
@@ -68,7 +68,8 @@ def draw_person(photo: str, pose: str, seed: float, steps: float, guidance: floa
         drawn = pipe(
             whole_frame(picture.size).cut(picture),
             joints,
-            num_inference_steps=int(steps),
+            preset=pipe.best_preset,
+            num_inference_steps=int(steps) or None,
             guidance_scale=float(guidance),
             generator=torch.Generator().manual_seed(int(seed)),
         ).images[0]
@@ -96,7 +97,7 @@ def page() -> Any:
             )  # fmt: skip
         with gr.Column():
             seed = gr.Number(0, label="Seed", precision=0, minimum=0)
-            steps = gr.Slider(2, 50, value=12, step=1, label="Steps")
+            steps = gr.Slider(0, 50, value=0, step=1, label="Steps (0: the default)")
             guidance = gr.Slider(1, 5, value=2.0, step=0.1, label="Guidance scale")
             button = gr.Button("Draw", variant="primary")
             drawn = gr.Image(label="The picture", interactive=False, type="filepath", format="png")

@@ -1,6 +1,6 @@
 """Our runs' scores beside the paper's: Table 1 and Tables 2(a) to 2(e)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -242,6 +242,15 @@ def heading(metric: str) -> str:
     return f"{METRICS[metric].label}{METRICS[metric].arrow}"
 
 
+def score_text(row: Mapping[str, Any], metric: str) -> str | None:
+    """A metric of a row of scores, rounded and marked as tables show it; None without one."""
+    value = row.get(metric)
+    if value is None:
+        return None
+    text = f"{value:.{METRICS[metric].decimals}f}"
+    return f"{text} {FEW}" if metric in row.get("few", {}) else text
+
+
 def _ours(
     results: Results, run: str | None, name: str | None, steps: int | None = None
 ) -> dict[str, str | None]:
@@ -251,10 +260,7 @@ def _ours(
     cells["our pairs"] = f"{row['count']:,.0f}" if row else None
     for printed in PRINTED:
         key = results.metric(printed)
-        value = row.get(key)
-        text = None if value is None else f"{value:.{METRICS[key].decimals}f}"
-        text = f"{text} {FEW}" if text and key in row.get("few", {}) else text
-        cells[f"our {heading(key)}"] = text
+        cells[f"our {heading(key)}"] = score_text(row, key)
     return cells
 
 

