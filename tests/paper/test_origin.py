@@ -11,7 +11,7 @@ from xmdpt.paper.origin import origin_of
 
 
 def test_it_says_what_the_run_was(results, monkeypatch):
-    monkeypatch.setattr(origin, "commit_of", lambda *paths: "12ab-dirty")
+    monkeypatch.setattr(origin, "commit_of", lambda *paths, folder: "12ab-dirty")
     text = origin_of("base_b", "main", results.params)
     for words in (
         "`base_b` (X-MDPT-B), checkpoint `main`",
@@ -23,7 +23,7 @@ def test_it_says_what_the_run_was(results, monkeypatch):
     ):
         assert words in text
     assert "Scores" not in text, "there are none"
-    monkeypatch.setattr(origin, "commit_of", lambda *paths: "unknown")
+    monkeypatch.setattr(origin, "commit_of", lambda *paths, folder: "unknown")
     assert "| code |" not in origin_of("base_b", "main", results.params)
 
 

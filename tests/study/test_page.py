@@ -202,6 +202,15 @@ def test_the_page_says_it(found, folder):
     assert "60.0" in line
 
 
+@pytest.mark.slow
+def test_the_kept_verdicts_are_those_of_the_kept_runs():
+    kept = ROOT / "reports/reference/study"
+    found = find(DESIGN, kept / "runs")
+    run = "run: xmdpt study report"
+    assert json.loads((kept / "verdicts.json").read_text()) == verdict_rows(found), run
+    assert decided(found) in (ROOT / "README.md").read_text(encoding="utf-8"), run
+
+
 def test_everything_is_written_and_again_the_same(folder):
     assert write_page(DESIGN, folder) == folder / "README.md"
     written = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 import yaml
@@ -188,9 +189,17 @@ def test_a_study_goes_on_in_processes_and_a_failed_run_hides_no_other(project, m
 
 
 def test_runs_of_another_code_are_not_mixed_in(made, project, tmp_path, monkeypatch):
-    monkeypatch.chdir(project)  # no repository, and the runs there say so
+    monkeypatch.chdir(project)
     (tmp_path / "plain-0.json").write_bytes(made["plain-0.json"])
     check_commit(tmp_path)
     monkeypatch.setattr(workers, "code_commit", lambda: "abc")
     with pytest.raises(ConfigError, match="a study is of one code"):
         check_commit(tmp_path)
+
+
+def test_the_commit_is_that_of_the_code_that_runs(tmp_path, monkeypatch):
+    """In a copy of another commit, `xmdpt` of this environment is still this code."""
+    here = runs.code_commit()
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.chdir(tmp_path)
+    assert runs.code_commit() == here

@@ -20,7 +20,7 @@ def git(tmp_path, monkeypatch):
     return run
 
 
-def test_the_commit_of_a_folder_stays_where_others_change(git, tmp_path):
+def test_the_commit_of_a_folder_stays_where_others_change(git, tmp_path, monkeypatch):
     for name in ("code", "results"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("1")
@@ -32,6 +32,8 @@ def test_the_commit_of_a_folder_stays_where_others_change(git, tmp_path):
     assert (commit_of("code"), commit_of()) == (code, f"{head}-dirty")
     (tmp_path / "code/file").write_text("2")
     assert commit_of("code") == f"{code}-dirty"
+    monkeypatch.chdir(tmp_path.parent)
+    assert commit_of("code", folder=tmp_path) == f"{code}-dirty", "wherever it is asked"
 
 
 def test_without_a_repository_it_is_unknown(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Commands that check data sets, score pictures and measure costs."""
+"""Commands that check data sets and score pictures."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -6,6 +6,7 @@ from xmdpt.config import Checkpoint, Config, Objective
 from xmdpt.metrics.labels import FEW, FEW_ABOUT, METRICS
 from xmdpt.paper.scores import PRINTED, Results, drawing_in_words, heading, score_text
 from xmdpt.support.git import UNKNOWN, commit_of
+from xmdpt.support.place import CLONE
 
 PREDICTS: dict[Objective, str] = {
     "epsilon": "the noise, as in the paper",
@@ -46,7 +47,7 @@ def _training(config: Config, run: str, checkpoint: Checkpoint) -> str:
 
 def _code() -> str:
     """The commit of the package, which the weights do not record; empty where it is not known."""
-    commit, dirty, _ = commit_of("xmdpt").partition("-dirty")
+    commit, dirty, _ = commit_of("xmdpt", folder=CLONE).partition("-dirty")
     if commit == UNKNOWN:
         return ""
     return f"commit {commit}{' and changes' if dirty else ''}, at the export"

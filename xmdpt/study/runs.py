@@ -39,6 +39,7 @@ from xmdpt.study.verdicts import BASE
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 from xmdpt.support.git import commit_of
 from xmdpt.support.hub import load_pretrained, weights_key
+from xmdpt.support.place import CLONE
 from xmdpt.training.run import run_key, train_run
 from xmdpt.training.vae import reconstruct
 from xmdpt.weights.runs import load_run, sample_pairs
@@ -81,8 +82,11 @@ def rows_of(row: str) -> dict[str, Drawing]:
 
 
 def code_commit() -> str:
-    """The last commit that changed the package, on which results depend."""
-    return commit_of("xmdpt")
+    """The last commit that changed the package that runs, on which results depend.
+
+    Not that of the current folder: `xmdpt` there may be the command of another clone.
+    """
+    return commit_of("xmdpt", folder=CLONE)
 
 
 def _settings(params: str | Path, row: str, seed: int) -> Config:

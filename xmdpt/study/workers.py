@@ -66,8 +66,9 @@ def check_commit(out: Path) -> None:
         commits = ", ".join(known)
         raise ConfigError(
             f"{out}: its runs come from the code of {commits}, and this is {own}; a study is of "
-            f"one code. Go on in a copy of that (`git worktree add ../study {known[0]}`), with "
-            f"--out {out.absolute()}, or start a study of its own in another --out"
+            f"one code. Go on in a copy of that, with an environment of its own (`git worktree add "
+            f"../study {known[0]}`, and `make setup` there), with --out {out.absolute()}, or start "
+            "a study of its own in another --out"
         )
 
 
