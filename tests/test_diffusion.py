@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 
 from xmdpt.diffusion import (
     XMDPTScheduler,
@@ -133,3 +133,15 @@ def test_settings_that_the_sampler_does_not_have_are_refused(setting):
 def test_step_before_set_timesteps_is_refused():
     with pytest.raises(ValueError, match="set_timesteps"):
         make_scheduler().step(torch.zeros(1), 0, torch.zeros(1))
+
+
+def test_with_eta_one_a_step_is_ddpms():
+    ours = make_scheduler()
+    theirs = DDPMScheduler.from_config(ours.config, variance_type="fixed_small")
+    eps, x = torch.randn(2, 1, 4, 8, 8)
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(1000)
+    for t in (999, 500, 1):
+        made = ours.step(eps, t, x, 1.0, torch.Generator().manual_seed(0)).prev_sample
+        expected = theirs.step(eps, t, x, torch.Generator().manual_seed(0)).prev_sample
+        torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-3)

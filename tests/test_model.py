@@ -268,3 +268,33 @@ def test_fresh_weights_are_drawn_as_the_authors_draw_them():
         0.02, rel=0.3
     )
     assert not any(linear.bias.any() for linear in canet)
+    for linear in (model.time_embedding.linear_1, model.time_embedding.linear_2):
+        assert spread(linear.weight) == pytest.approx(0.02, rel=0.05)
+    assert spread(model.mipnet.mask_token) == pytest.approx(0.02, rel=0.3)
+    patch = model.patch_embed.proj.weight.flatten(1)
+    assert spread(patch) == pytest.approx((2 / sum(patch.shape)) ** 0.5, rel=0.05)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attention", ["self", "cross", "cross_self", "self_cross"])
+def test_mipnets_blocks_run_in_the_order_of_its_name(attention):
+    model, seen = make_model(mip_attention=attention), []
+    for name, block in model.mipnet.blocks.items():
+        block.register_forward_hook(
+            lambda _, given, __, name=name: seen.append((name, given[2] is not None))
+        )
+    x, context = torch.randn(2, 2, 16, 32)
+    model.mipnet(x, torch.randn(2, 32), context, model.kept_tokens(torch.rand(2, 16)))
+    assert seen == [(name, name == "cross") for name in attention.split("_")]
+
+
+@torch.no_grad()
+def test_added_vectors_are_their_plain_sum():
+    model = make_model(aggregation="add")
+    canet, given = model.canet, inputs(model)
+    terms = [
+        canet.pose_pool(canet.pose_projection(given["pose_tokens"])),
+        canet.source_pool(canet.source_projection(given["source_tokens"])),
+        canet.local_pool(model._embed(given["source_latent"])),
+    ]
+    torch.testing.assert_close(condition_of(model, given), sum(terms))

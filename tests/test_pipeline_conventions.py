@@ -25,6 +25,7 @@ from PIL import Image
 from xmdpt import XMDPTPipeline
 from xmdpt.config import ConfigError
 from xmdpt.photos.poses import as_list, draw_pose, read_picture
+from xmdpt.support.pictures import to_signed
 
 POSE = body(0.18, (4, 4))
 SOMEBODY = {"pose_keypoints_2d": np.c_[POSE, np.ones(18)].ravel().tolist()}
@@ -271,3 +272,47 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
 def test_what_cannot_be_used_is_named(pipeline, options, complaint):
     with pytest.raises(ValueError, match=complaint):
         draw(pipeline, **options)
+
+
+@torch.no_grad()
+def test_the_condition_sees_the_latent_as_scaled_for_diffusion(pipeline):
+    seen = []
+    embed = pipeline.transformer.patch_embed
+    embed.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    pipeline.encode_condition(PHOTO, POSE, torch.Generator().manual_seed(0))
+    posterior = pipeline.vae.encode(to_signed(PHOTO[None])).latent_dist
+    noise = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+    expected = (posterior.mean + posterior.std * noise) * pipeline.vae.config.scaling_factor
+    torch.testing.assert_close(seen[0], expected)
+
+
+@pytest.mark.parametrize("how", [{"guidance_power": 4.0}, {"eta": 1.0}])
+def test_what_a_call_asks_for_reaches_its_steps(pipeline, how):
+    generator = torch.Generator().manual_seed(0)
+    condition = pipeline.encode_condition(PHOTO, POSE, generator)
+    noise = torch.randn((1, 4, 8, 8), generator=generator)
+    settings = {"guidance_scale": 2.0, "guidance_power": 0.01} | how
+    expected = pipeline.denoise(condition, noise, 5, generator=generator, **settings)
+    assert draw(pipeline, num_inference_steps=5, **how).equal(expected)
+    assert not draw(pipeline, num_inference_steps=5).equal(expected)
+
+
+def test_an_interrupt_skips_the_remaining_steps(pipeline):
+    seen = []
+
+    def stop(pipe, index, t, tensors):
+        pipe._interrupt = True
+        seen.append(tensors["latents"])
+        return tensors
+
+    made = draw(pipeline, num_inference_steps=5, callback_on_step_end=stop)
+    assert len(seen) == 1 and made.equal(seen[0])
+
+
+def test_the_autoencoder_takes_no_part_in_autocast(pipeline):
+    seen = []
+    for part in (pipeline.vae.encoder, pipeline.vae.decoder):
+        part.register_forward_hook(lambda _, __, made: seen.append(made.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        draw(pipeline, output_type="np")
+    assert seen == [torch.float32, torch.float32]

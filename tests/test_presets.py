@@ -108,3 +108,17 @@ def test_fast_is_the_same_whatever_sampler_it_replaces(pipe, asked, kind, settin
     expected = draw(pipe, asked, preset="fast")
     pipe.scheduler = kind.from_config(pipe.scheduler.config, **setting)
     assert torch.equal(draw(pipe, asked, preset="fast"), expected)
+
+
+@pytest.mark.parametrize("preset", ["fast", "turbo"])
+def test_a_draw_that_is_stopped_leaves_the_pipeline_as_it_was(pipe, asked, preset):
+    pipe.register_modules(turbo=pipe.transformer)
+    pipe.register_to_config(turbo_timesteps=LEARNED, turbo_scale=2.0)
+    own = pipe.scheduler
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw(pipe, asked, preset=preset, callback_on_step_end=stop)
+    assert pipe.scheduler is own and pipe.denoiser is None

@@ -22,6 +22,7 @@ from xmdpt.evaluation.compare import Comparison, compare, named
 from xmdpt.evaluation.evaluate import training_statistics
 from xmdpt.evaluation.protocols import PIDM
 from xmdpt.features.encoders import EfficientNetTokens
+from xmdpt.metrics.labels import METRICS, best_values
 from xmdpt.support.files import code_key
 
 
@@ -72,6 +73,8 @@ def test_two_methods_under_two_protocols(people, methods, tmp_path, monkeypatch,
     for key, value in direct.items():
         assert fine[key] == pytest.approx(value, rel=1e-4), key
     assert fine["ssim"] > coarse["ssim"] and fine["fd_effnet"] < coarse["fd_effnet"]
+    _, best = best_values(found["synthetic"]["scores"], METRICS)
+    assert best == {key: fine[key] for key in best} and {"kd_effnet", "psnr"} <= best.keys()
     assert all(fine["low"][key] <= fine[key] <= fine["high"][key] for key in fine["low"])
     assert f"**{fine['ssim']:.3f}**" in printed and "| coarse" in printed
 

@@ -12,10 +12,12 @@ from PIL import Image
 
 from xmdpt.data.pairs import mangle, result_name
 from xmdpt.evaluation import evaluate, evaluate_pairs
-from xmdpt.evaluation.evaluate import training_statistics
+from xmdpt.evaluation.evaluate import _mean, training_statistics
 from xmdpt.evaluation.protocols import get_protocol
 from xmdpt.evaluation.results import find_pictures
 from xmdpt.metrics.images import psnr, ssim
+from xmdpt.metrics.perceptual import STLPIPS
+from xmdpt.support.pictures import to_signed
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +94,12 @@ def test_pairs_table(data, results):
     drawn, truth = np.asarray(Image.open(results / one["result"])), data.picture(one["target"])
     assert one["psnr"] == pytest.approx(psnr(drawn, truth))
     assert one["ssim"] == pytest.approx(ssim(drawn, truth, sigma=1.2))
+    network = STLPIPS()
+    for row in table.itertuples():
+        made, true = np.asarray(Image.open(results / row.result)), data.picture(row.target)
+        alone = network(to_signed(made[None]), to_signed(true[None])).item()
+        assert row.st_lpips == pytest.approx(alone, rel=1e-3)
+
+
+def test_a_mean_leaves_out_pairs_that_do_not_differ():
+    assert _mean([20.0, float("inf"), 30.0]) == 25 and _mean([float("inf")] * 2) == float("inf")

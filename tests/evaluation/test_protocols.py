@@ -283,3 +283,31 @@ def test_offline_the_rest_is_still_scored(name, files, folders, no_hub):
         for part in (str(no_hub / file), "https://", "no network", "`synthetic`", "is left out"):
             assert part in message
         assert "\n" not in message
+
+
+def fed(name, picture):
+    """What LPIPS and FID see, of results that are 300x200."""
+    pil = RESIZERS["pil bicubic"]
+    match name:
+        case "pidm":
+            return RESIZERS["cv2 bilinear float"](pil(picture, (256, 256)), (256, 176))
+        case "pcdms":
+            return RESIZERS["cv2 cubic float"](pil(picture, (256, 256)), (256, 176))
+        case "cfld" | "patn":
+            return pil(picture, (256, 176))
+        case "cfld-512":
+            return pil(picture, (512, 352))
+        case "leffa":
+            return RESIZERS["pil lanczos"](picture, (300, 200))
+        case _:
+            return pil(picture, (300, 200))
+
+
+@pytest.mark.parametrize("name", [*PROTOCOLS])
+def test_what_networks_see_by_its_definition(name):
+    picture = np.random.default_rng(0).integers(0, 256, (384, 384, 3), np.uint8)
+    rules, seen = get_protocol(name), fed(name, picture)
+    assert np.array_equal(prepare(picture, rules.perceptual[0].steps, (300, 200)), seen)
+    if name == "clean":  # clean-fid resizes by itself
+        seen = RESIZERS["pil bicubic float"](picture, (299, 299))
+    assert np.array_equal(prepare(picture, rules.frechet[0].steps, (300, 200)), seen)

@@ -1,5 +1,6 @@
 """Picture metrics against direct computations: ST-LPIPS, SSIM, PSNR, silhouettes."""
 
+import importlib
 import sys
 import types
 
@@ -9,7 +10,7 @@ import skimage.data
 import torch
 from PIL import Image, ImageDraw
 
-from xmdpt.metrics.images import psnr, sharpness, silhouette, silhouette_iou, ssim
+from xmdpt.metrics.images import WHITE, psnr, sharpness, silhouette, silhouette_iou, ssim
 from xmdpt.metrics.perceptual import LPIPS, STLPIPS
 
 
@@ -29,7 +30,7 @@ def noise() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_st_lpips_equals_the_package(st_lpips, noise, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchsummary", types.SimpleNamespace(summary=None))
-    package = pytest.importorskip("stlpips_pytorch.stlpips")
+    package = importlib.import_module("stlpips_pytorch.stlpips")
     theirs = package.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
     with torch.no_grad():
         torch.testing.assert_close(st_lpips(*noise), theirs(*noise).flatten(), rtol=1e-5, atol=1e-8)
@@ -57,7 +58,7 @@ def test_st_lpips_is_a_loss(st_lpips, noise):
 def test_lpips_equals_the_original_scheme(noise, monkeypatch):
     """With random weights (none are bundled), against the same network in the ST-LPIPS package."""
     monkeypatch.setitem(sys.modules, "torchsummary", types.SimpleNamespace(summary=None))
-    package = pytest.importorskip("stlpips_pytorch.stlpips")
+    package = importlib.import_module("stlpips_pytorch.stlpips")
     theirs = package.LPIPS(net="alex", variant="vanilla", pretrained=False, verbose=False)
     trunk = [value for name, value in theirs.state_dict().items() if name.startswith("net.")]
     alexnet = dict(zip(_alexnet_names(), trunk, strict=True))
@@ -143,9 +144,17 @@ def test_sharpness_is_the_share_of_steepness():
     low = edge // 2
     ramp = np.linspace(0, 196, 8, dtype=np.uint8)[None, :, None].repeat(8, 0).repeat(3, 2)
     assert sharpness(edge, edge) == 1 and sharpness(low, edge) == pytest.approx(0.5)
+    assert sharpness(edge.swapaxes(0, 1), edge) == pytest.approx(1)
     assert sharpness(ramp, edge) == pytest.approx(0.98 * 7**-0.5)  # seven small steps, not one
     assert sharpness(np.full_like(edge, 9), edge) == 0
     assert np.isnan(sharpness(edge, np.full_like(edge, 9)))
+
+
+def test_one_dark_channel_is_cloth():
+    picture = np.full((10, 10, 3), 255, np.uint8)
+    for colour, seen in (((255, 255, 0), 36), ((255, 255, WHITE - 1), 36), ((WHITE,) * 3, 0)):
+        picture[2:8, 2:8] = colour
+        assert silhouette(picture).sum() == seen
 
 
 def test_small_enclosed_holes_are_cloth():

@@ -61,11 +61,16 @@ def test_a_persons_frame_holds_the_box_at_the_aspect(box):
     assert frame.left <= box[0] - margin + 1 and frame.top <= box[1] - margin + 1
     assert frame.left + frame.width >= box[2] + margin - 1
     assert frame.top + frame.height >= box[3] + margin - 1
+    sides = np.array([box[2] - box[0], box[3] - box[1]]) + 2 * margin
+    assert (np.array([frame.width, frame.height]) - sides).min() <= 1, "no larger than it must be"
+    middle = [frame.left + frame.width / 2, frame.top + frame.height / 2]
+    assert middle == pytest.approx([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], abs=1)
 
 
 def test_what_lies_beyond_the_photo_is_white():
     frame = whole_frame((200, 100))
     assert (frame.width, frame.left) == (200, 0) and frame.height == round(200 * 1101 / 750)
+    assert frame.top == -97
     cut = np.array(frame.cut(Image.new("RGB", (200, 100), "black")))
     assert (cut[: -frame.top] == 255).all() and (cut[-frame.top : -frame.top + 100] == 0).all()
     assert (cut[-frame.top + 100 :] == 255).all()

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from xmdpt.study.design import Claim, Design
-from xmdpt.study.verdicts import JUDGED_BY, Scores, judge
+from xmdpt.study.verdicts import JUDGED_BY, Scores, judge, unproven
 
 SEEDS, PEOPLE, NOISE = 3, 120, 0.01
 ONE_NETWORK = ("guidance_low", "other_noise")
@@ -116,3 +117,22 @@ def test_without_base_b_there_is_no_margin_and_no_verdict():
     scores = {m: Scores(s.rows[1:], s.values[1:], s.copy) for m, s in made().items()}
     [verdict] = judge(design(claim("same", "worse")), scores).values()
     assert (verdict.status, verdict.reason) == ("not run", "base_b not run")
+
+
+def test_a_sure_difference_within_the_margin_refutes_no_equality():
+    one = claim("base_b", "slightly_worse", equal=True)
+    [verdict] = judge(design(one, margin=0.025), made(0.005)).values()
+    assert verdict.p_value < 0.05 and verdict.status == "cannot tell"
+
+
+def test_the_level_sets_the_interval():
+    assert statuses(claim("base_b", "same"), level=0.001) == ["cannot tell"]
+
+
+@pytest.mark.parametrize(("t", "weak"), [(1.5, True), (2.5, False)])  # p 0.07, 0.007
+def test_how_sure_a_row_must_beat_the_copy(t, weak):
+    z = stats.norm.ppf((np.arange(PEOPLE) + 0.5) / PEOPLE)
+    z = 0.01 * (z / z.std(ddof=1) + t / PEOPLE**0.5)
+    scores = made()["st_lpips"]
+    copied = Scores(ROWS, scores.values, scores.values[0].mean(axis=0) + z)
+    assert unproven({"st_lpips": copied}, "base_b") is weak

@@ -1,5 +1,6 @@
 """Files and folders that are whole or absent."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -105,3 +106,16 @@ def test_what_other_settings_left_is_said_where_notebooks_do_not_keep_it(tmp_pat
         pass
     said = capsys.readouterr()
     assert said.out == "" and "unfinished work with other settings" in said.err
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    done, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: fsync(file) or done.append(os.fstat(file).st_ino))
+    monkeypatch.setattr(os, "replace", lambda *paths: replace(*paths) or done.append("named"))
+    with atomic_path(tmp_path / "a") as partial:
+        partial.write_text("a")
+    assert done == [(tmp_path / "a").stat().st_ino, "named"]
+    done.clear()
+    with resumable_dir(tmp_path / "out", "key") as work:
+        (work / "b").write_text("b")
+    assert done == [(tmp_path / "out/b").stat().st_ino, "named"]

@@ -4,6 +4,7 @@ of the dead are taken over."""
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -147,3 +148,17 @@ def test_a_shard_after_a_killed_stage_is_named_itself(out, owner):
     owner.wait()
     with shared_dir(out, "key", Shard(0, 2)), pytest.raises(BadInput, match=r"out: shard 0/2 \("):
         sole_owner(out).__enter__()
+
+
+def test_the_lock_file_goes_before_others_may_have_it(out, monkeypatch):
+    unlink = Path.unlink
+
+    def another_tries_first(lock, **options):
+        monkeypatch.undo()
+        with pytest.raises(BadInput):
+            sole_owner(out).__enter__()
+        unlink(lock, **options)
+
+    with sole_owner(out):
+        monkeypatch.setattr(Path, "unlink", another_tries_first)
+    assert [*out.parent.iterdir()] == []

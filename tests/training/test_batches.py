@@ -79,3 +79,15 @@ def test_reading_ahead_keeps_the_order_and_a_few_batches_in_store(count):
         time.sleep(0.02)
         assert len(drawn) <= len(taken) + READERS
     assert sorted(drawn) == taken == list(range(3, 3 + count))
+
+
+def test_each_latent_is_that_of_its_picture(features, data, monkeypatch):
+    cache, places = FeatureCache(features), {}
+    read = cache.read
+    monkeypatch.setattr("xmdpt.features.cache.sample_latent", lambda moments, *_: moments)
+    monkeypatch.setattr(
+        cache, "read", lambda array, *place: places.setdefault(array, place) and read(array, *place)
+    )
+    batch = PairBatches(cache, data.targets("train"), 0).batch(0, torch.arange(8))
+    for kind, tokens in (("source", "source_tokens"), ("target", "pose_tokens")):
+        assert torch.equal(batch[f"{kind}_latent"], read("moments", *places[tokens])), kind

@@ -8,8 +8,9 @@ import torch
 from helpers.networks import assert_same_tensors, make_model
 
 from xmdpt.config import ConfigError
+from xmdpt.diffusion import training_losses
 from xmdpt.training.ema import EMA
-from xmdpt.training.train import TrainingError, TrainingModule, draw_batch
+from xmdpt.training.train import TrainingError, TrainingModule, _quartiles, draw_batch
 
 
 def flat(model):
@@ -140,14 +141,18 @@ def test_a_loss_that_is_not_a_number_reaches_no_weight(trainer, tmp_path):
     made = trainer()
     list(made.run(2))
     made.save(tmp_path / "state.pt")
-    before = {name: value.clone() for name, value in made.model.state_dict().items()}
+    whole = {name: value.clone() for name, value in made.model.state_dict().items()}
     with torch.no_grad():
         made.model.final_layer.linear.bias.fill_(float("nan"))
+    networks = (made.model, made.ema.model)
+    before = [{k: v.clone() for k, v in one.state_dict().items()} for one in networks]
     with pytest.raises(TrainingError, match="step 2: the loss is nan"):
         list(made.run(3))
+    for network, state in zip(networks, before, strict=True):
+        torch.testing.assert_close(network.state_dict(), state, rtol=0, atol=0, equal_nan=True)
     made.load(tmp_path / "state.pt")
     assert made.step == 2
-    assert_same_tensors(made.model.state_dict(), before)
+    assert_same_tensors(made.model.state_dict(), whole)
 
 
 def test_a_state_is_resumed_with_the_current_optimizer_settings(trainer, tmp_path):
@@ -183,3 +188,51 @@ def test_an_automatic_precision_is_kept_by_the_state(trainer, tmp_path, monkeypa
     chosen = trainer(precision="bf16")
     chosen.load(tmp_path / "False.pt")
     assert chosen.precision == "bf16"
+
+
+@torch.no_grad()
+def test_both_passes_are_conditioned_on_the_source_and_drop_pairs_of_their_own(trainer):
+    made = trainer(precision="fp32", condition_dropout=0.5)
+    model, batch = made.model, draw_batch(made.batches, made.config, 16, 0)
+    batch["drop"] = torch.tensor([[0.9, 0.1, 0.9, 0.1], [0.9, 0.9, 0.1, 0.1]])
+    y = model.encode_condition(
+        batch["pose_tokens"].float(), batch["source_tokens"].float(), batch["source_latent"]
+    )
+    hidden, losses = (batch["source_latent"], batch["mask_noise"]), made.module(batch)
+    for name, kept, more in (("mse", [1, 0, 1, 0], ()), ("masked_mse", [1, 1, 0, 0], hidden)):
+        seen = y * torch.tensor(kept)[:, None]
+        expected = training_losses(
+            lambda x, t, seen=seen, more=more: model(x, t, seen, *more).sample,
+            batch["target_latent"], batch["t"], batch["noise"],
+        )  # fmt: skip
+        torch.testing.assert_close(losses[name], expected["mse"])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_training_begins_with_the_settings_of_its_optimizer(trainer, optimizer):
+    made = trainer(optimizer=optimizer, weight_decay=0.05, adam_beta2=0.95)
+    groups = made.optimizer.param_groups
+    assert {group["weight_decay"] for group in groups} == {0.05}
+    assert [group["betas"] for group in groups if "betas" in group] == [(0.9, 0.95)]
+
+
+def test_what_adamw_averages_is_clipped(trainer):
+    made = trainer(precision="fp32", grad_clip=1e-3)
+    next(made.run(1))
+    means = [made.optimizer.state[p]["exp_avg"].norm() for p in made.model.parameters()]
+    assert torch.stack(means).norm().item() == pytest.approx(0.1 * 1e-3, rel=1e-2)
+
+
+def test_min_snr_weighs_both_passes(trainer):
+    made = trainer(snr_gamma=1e-12, precision="fp32")  # all but the bounds is gone
+    hand = TrainingModule(make_model().train(), made.config.condition_dropout)
+    losses = hand(draw_batch(made.batches, made.config, 16, 0))
+    (losses["vb"].mean() + losses["masked_vb"].mean()).backward()
+    norm = torch.stack([p.grad.norm() for p in hand.parameters()]).norm().item()
+    assert next(made.run(1)).grad_norm == pytest.approx(norm, rel=1e-4)
+
+
+def test_quarters_of_the_timesteps():
+    found = _quartiles(torch.tensor([1.0, 3, 5, 7]), torch.tensor([0, 249, 250, 999]))
+    assert [found[f"mse_q{n}"].item() for n in (0, 1, 3)] == [2, 5, 7]
+    assert found["mse_q2"].isnan()
