@@ -17,6 +17,7 @@ from xmdpt.features.make import Encoders
 from xmdpt.lessons.people import features_of
 from xmdpt.lessons.studies import with_transformer
 from xmdpt.support.pictures import to_signed
+from xmdpt.training.device import accelerator
 from xmdpt.training.timesteps import Guided, evenly_in_log_snr, integrate
 from xmdpt.weights.export import export_pipeline
 from xmdpt.weights.load import load_pipeline
@@ -152,3 +153,7 @@ def test_pipelines_saved_before_compute_tokens_in_fp32(tiny_vae, tmp_path):
     del index["encoder_precision"]
     path.write_text(json.dumps(index))
     assert load_pipeline(tmp_path / "old", "cpu").config.encoder_precision == "fp32"
+
+
+def test_processes_send_each_other_no_constants():
+    assert accelerator().ddp_handler.broadcast_buffers is False

@@ -36,6 +36,8 @@ def test_baselines(data, results, tmp_path):
         for name, folder in folders.items()
     }
     assert np.array_equal(made["copy_source"], data.picture(source))
+    every = [data.picture(name) for name in data.pictures("train")]
+    assert np.array_equal(made["mean_picture"], np.mean(every, axis=0).round().astype(np.uint8))
     assert abs(made["mean_picture"][0, 0].astype(int) - 255).max() <= 1
     # All people have the same poses in the same views: the first training person is taken.
     nearest = target.replace("id_00000006", "id_00000000")

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xmdpt.evaluation.summary import paired_gains, score_figure, score_frame, score_table
+from xmdpt.evaluation.summary import (
+    paired_gains,
+    score_figure,
+    score_frame,
+    score_table,
+    summarise,
+)
 from xmdpt.metrics.labels import BASELINES, LIMITS, comparable
 
 
@@ -87,3 +93,8 @@ def test_noise_is_not_the_best_sharpness():
     assert "| sharpness |" in table and table.count("**") == 2, (
         "SSIM has a best row, sharpness none"
     )
+
+
+def test_it_says_which_folder_is_scored(data, results, capsys):
+    summarise({"main": results}, data.root, data.root, "synthetic", 0, progress=True)
+    assert "scoring main\n" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Cached features: exact, resumable, shared out, and every damage named."""
 
 import json
+import os
 import re
 import shutil
 from copy import deepcopy
@@ -19,9 +20,11 @@ from safetensors.torch import load_file, save_file
 from xmdpt.config import ConfigError, load_config
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features import make as writing
+from xmdpt.features import sizes
 from xmdpt.features.cache import FeatureCache, sample_latent
 from xmdpt.features.encoders import make_encoder
-from xmdpt.features.make import Encoders, cache_bytes, cache_features
+from xmdpt.features.make import Encoders, cache_features
+from xmdpt.features.sizes import cache_bytes
 from xmdpt.support.shards import Shard
 
 SETTINGS = load_config("profiles/smoke.yaml").features.model_copy(update={"batch_size": 4})
@@ -143,7 +146,7 @@ def test_size_is_told_before_and_is_what_is_written(data, names, encoders, tmp_p
 
 
 def test_a_disk_too_small_is_refused_at_once(data, names, encoders, tmp_path, monkeypatch):
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: type("", (), {"free": 10_000}))
+    monkeypatch.setattr(sizes.shutil, "disk_usage", lambda _: type("", (), {"free": 10_000}))
     with pytest.raises(DataError, match=r"the disk has 0\.0 MB free.*storage: fp8"):
         write(tmp_path / "features", data, names, encoders)
     assert not (tmp_path / "features").exists()
@@ -375,3 +378,27 @@ def test_index_is_plain(folder):
     index = json.loads((folder / "index.json").read_text())
     assert [len(entry["sha256"]) for entry in index["shards"]] == [64, 64, 64]
     assert set(files(folder)) == {"index.json", *(f"0000{i}.safetensors" for i in range(3))}
+
+
+def test_processes_need_no_open_file_for_each_tensor(data, names, encoders, tmp_path, folder):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    own = deepcopy(encoders)  # the others' tensors may be shared already
+    most = max(map(int, os.listdir("/dev/fd"))) + 60  # far fewer than the networks have tensors
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        target = tmp_path / "features"
+        cache_features(target, names, data, own, SETTINGS, iter, shard_size=4, processes=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert files(target) == files(folder)
+
+
+def test_a_shard_counts_what_the_others_write(data, names, encoders, tmp_path, monkeypatch):
+    whole = sum(cache_bytes(encoders.shapes(SIZE), SETTINGS, len(names)).values())
+    monkeypatch.setattr(sizes.shutil, "disk_usage", lambda _: type("", (), {"free": whole - 1}))
+    with pytest.raises(DataError, match="the features need"):
+        cache_features(
+            tmp_path / "features", names, data, encoders, SETTINGS, iter, shard_size=4,
+            shard=Shard(0, 2),
+        )  # fmt: skip

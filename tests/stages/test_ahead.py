@@ -11,6 +11,7 @@ from helpers.projects import write_project
 from helpers.repository import ROOT
 
 from xmdpt.config import ConfigError
+from xmdpt.stages import ahead
 from xmdpt.stages.ahead import Ahead, make_ahead, stale_work
 from xmdpt.stages.kept import drop_recorded
 
@@ -107,3 +108,12 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch):
         next(make_ahead(1))
     with pytest.raises(ConfigError, match="dvc status: "):
         stale_work()
+
+
+def test_a_training_says_how_far_it_is(capsys, monkeypatch):
+    times = iter([0.0, 1.0, 30.0, 100.0, 110.0])
+    monkeypatch.setattr(ahead.time, "monotonic", lambda: next(times))
+    say = ahead._saying("base_b", 1000)
+    for step in (100, 200, 300, 400):
+        say({"step": step, "loss": 0.5})
+    assert capsys.readouterr().err == "base_b: step 300 of 1000, loss 0.5000, 0.1 h left\n"

@@ -230,3 +230,21 @@ def test_warm_start_lets_mipnet_alone_differ(tmp_path):
         warm_start(make_model(aggregation="concat"), str(tmp_path))
     with pytest.raises(ConfigError, match="holds no model"):
         warm_start(model, str(tmp_path / "absent"))
+
+
+def test_a_checkpoint_that_changes_later_is_not_taken_for_whole(features, config, tmp_path):
+    every = trained_with(config, save_every=1)
+
+    def spoil(row):
+        if row["step"] == 4:  # it was kept at step 2
+            (path,) = tmp_path.glob(f".run.partial-*/ablation/{WEIGHTS}")
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            path.write_bytes(content)
+        if row["step"] == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(every, features, tmp_path / "run", spoil)
+    with pytest.raises(ConfigError, match="ablation: this checkpoint is missing or damaged"):
+        train_run(every, features, tmp_path / "run")

@@ -5,6 +5,7 @@ alone, so runs that draw the same pairs share their scores.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from xmdpt.config import Config
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.data.keypoints import missing
 from xmdpt.data.pairs import mangle, result_name, spread
-from xmdpt.evaluation.results import batches
+from xmdpt.evaluation.results import THREADS, batches
 from xmdpt.evaluation.summary import Scores
 from xmdpt.metrics.labels import AS_WRITTEN, BASELINES, LIMITS
 from xmdpt.support.files import atomic_path, read_json, write_json
 
 BATCH = 16  # pictures through the autoencoder at a time
+WAITING = 256  # pictures that may wait in memory to be averaged
 MISMATCH = 64.0  # pixels of the 256-high frame: the distance of a joint that one pose lacks
 
 
@@ -42,8 +44,10 @@ def mean_picture(data: DeepFashion) -> np.ndarray:
     """Return the mean of the training pictures, uint8 (size, size, 3)."""
     names = data.pictures("train")
     total = np.zeros((data.size, data.size, 3))
-    for name in names:
-        total += data.picture(name)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for some in batches(names, WAITING):
+            for picture in pool.map(data.picture, some):
+                total += picture
     return (total / len(names)).round().astype(np.uint8)
 
 
@@ -76,16 +80,23 @@ def write_baselines(
     """
     train = data.pictures("train")
     poses = np.stack([data.keypoints(name) for name in train])
-    nearest = {
-        target: train[int(pose_distances(data.keypoints(target), poses).argmin())]
-        for target in {target for _, target in pairs}
-    }
     folders = _make_folders(folder, BASELINES)
     mean = mean_picture(data)
-    for source, target in pairs:
+
+    def nearest_to(target: str) -> str:
+        return train[int(pose_distances(data.keypoints(target), poses).argmin())]
+
+    def write(pair: tuple[str, str]) -> None:
+        source, target = pair
         answers = (data.picture(source), mean, data.picture(nearest[target]))
         for path, picture in zip(folders.values(), answers, strict=True):
             Image.fromarray(picture).save(path / result_name(source, target))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        targets = list(dict.fromkeys(target for _, target in pairs))
+        nearest = dict(zip(targets, pool.map(nearest_to, targets), strict=True))
+        for _ in pool.map(write, pairs):
+            pass
     return folders
 
 

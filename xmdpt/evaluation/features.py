@@ -58,6 +58,14 @@ def as_input(
     return to_signed(np.stack([*prepared])).to(device)
 
 
+def _read(picture: Picture) -> tuple[np.ndarray, bytes]:
+    """Read a picture, and what tells it from others."""
+    read = picture.read()
+    digest = hashlib.sha256(repr(read.shape).encode())
+    digest.update(read.data)
+    return read, digest.digest()
+
+
 def pooled_features(
     pictures: Sequence[Picture],
     network: FeatureNetwork,
@@ -78,13 +86,9 @@ def pooled_features(
     bar = tqdm(total=len(pictures), desc=rules.name, unit="picture", disable=not progress or None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
         for batch in batches(pictures, rules.batch_size, rules.drop_last):
-            read = list(pool.map(Picture.read, batch))
-            digests = [
-                hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
-                for picture in read
-            ]
-            pairs = zip(digests, read, strict=True)
-            new = {digest: picture for digest, picture in pairs if digest not in places}
+            found = list(pool.map(_read, batch))
+            digests = [digest for _, digest in found]
+            new = {digest: picture for picture, digest in found if digest not in places}
             if new:
                 x = as_input(list(new.values()), rules.steps, own, device, pool)
                 with full_float32():

@@ -1,5 +1,6 @@
 """Scores of several result folders: values with intervals, a table and a figure."""
 
+import sys
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
@@ -185,6 +186,8 @@ def summarise(
     scores, tables = {}, []
     with store.at_work() if store is not None else nullcontext():
         for name, folder in folders.items():
+            if progress:  # bars show on a terminal alone, which a stage's notebook has not
+                print(f"scoring {name}", file=sys.stderr, flush=True)
             scores[name], pairs = score_folder(
                 Path(folder),
                 Path(reference_dir),

@@ -6,7 +6,6 @@ finished. So a killed run resumes with the missing files, and several processes,
 divide them among themselves without communicating: `xmdpt.support.shards`.
 """
 
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,29 +29,32 @@ from xmdpt.config import ConfigError, FeaturesConfig, Precision
 from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.cache import FeatureCache, shard_name
 from xmdpt.features.encoders import Kind, TokenEncoder, make_encoder
+from xmdpt.features.sizes import cache_bytes, check_disk, readable, stored_types
 from xmdpt.support.files import atomic_path, code_key, fingerprint, resumable_dir, write_json
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import full_float32, gpu_count
-from xmdpt.support.shards import NOTES, Shard, made_by, note_done, pieces_left, shared_dir
+from xmdpt.support.shards import (
+    NOTES,
+    Shard,
+    is_noted,
+    made_by,
+    note_done,
+    pieces_left,
+    shared_dir,
+)
+from xmdpt.support.workers import tensors_by_name
 
 if TYPE_CHECKING:  # a second of imports, and whoever has a VAE has made them
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 SHARD_SIZE = 256
 READERS = 8
-STORAGE = {
-    "fp32": torch.float32,
-    "fp16": torch.float16,
-    "bf16": torch.bfloat16,
-    "fp8": torch.float8_e4m3fn,
-}
 CODE = (
     *("data/images.py", "data/keypoints.py", "data/stores.py", "features/encoders.py"),
-    *("features/make.py", "support/pictures.py"),
+    *("features/make.py", "features/sizes.py", "support/pictures.py"),
 )
 """The code between a data set and its features: what other code has begun is begun anew."""
-Shapes = Mapping[str, tuple[int, ...]]
 Progress = Callable[[Iterable[int]], Iterable[int]]
 """Passes on the shards' numbers and shows how far they are, as tqdm does."""
 
@@ -138,65 +140,6 @@ class Encoders:
 
 
 # Sizes
-
-
-def stored_types(settings: FeaturesConfig) -> dict[str, torch.dtype]:
-    """The arrays that a cache with these settings holds."""
-    tokens = STORAGE[settings.storage]
-    if settings.source_tokens == "stored":
-        source = {"source_tokens": tokens}
-    else:
-        source = {"source_pictures": torch.uint8}
-    return {"moments": torch.float32, **source, "pose_tokens": tokens}
-
-
-def cache_bytes(shapes: Shapes, settings: FeaturesConfig, count: int) -> dict[str, int]:
-    """Bytes of each array in a cache of `count` pictures.
-
-    Everything is stored twice, as is and mirrored, except photos.
-    """
-    copies = {"source_pictures": 1}
-    return {
-        name: count * copies.get(name, 2) * int(np.prod(shapes[name])) * dtype.itemsize
-        for name, dtype in stored_types(settings).items()
-    }
-
-
-def _readable(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def _check_disk(
-    folder: Path, shapes: Shapes, settings: FeaturesConfig, missing: int, count: int
-) -> None:
-    """Refuse a cache that does not fit on the disk of `folder`.
-
-    `missing` of its `count` pictures are still to be stored.
-    """
-    free = shutil.disk_usage(folder).free
-    need = sum(cache_bytes(shapes, settings, missing).values())
-    if need > free:
-        smaller = {"storage": "fp8"}, {"storage": "fp8", "source_tokens": "on_the_fly"}
-        sizes = [
-            sum(cache_bytes(shapes, settings.model_copy(update=change), missing).values())
-            for change in smaller
-        ]
-        raise DataError(
-            f"{folder.parent}: the features need {_readable(need)} and the disk has "
-            f"{_readable(free)} free; free some space, put the folder on a larger disk, or set "
-            f"features.storage: fp8 ({_readable(sizes[0])}), perhaps together with "
-            f"features.source_tokens: on_the_fly ({_readable(sizes[1])})"
-        )
-    if need + sum(cache_bytes(shapes, settings, count).values()) > free:
-        print(
-            "note: DVC copies finished features into its cache unless the file system can share "
-            "them, and the disk has no space for a second copy; `dvc config cache.type "
-            "reflink,hardlink,symlink` avoids the copy",
-            file=sys.stderr,
-        )
-
-
-# One shard
 
 
 def _store(values: Tensor, dtype: torch.dtype) -> Tensor:
@@ -294,7 +237,8 @@ def _launch(processes: int, *work: *Work) -> None:
         return
     try:
         # Not forked: CUDA cannot be used in a fork of a process that has so much as counted GPUs.
-        start_processes(_write_shards, (processes, *work), processes, start_method="spawn")
+        with tensors_by_name():
+            start_processes(_write_shards, (processes, *work), processes, start_method="spawn")
     except ProcessRaisedException as error:
         kind, _, reason = str(error).strip().splitlines()[-1].partition(": ")
         if kind.endswith(DataError.__name__):
@@ -367,13 +311,15 @@ def cache_features(
     scaling_factor = encoders.vae.config["scaling_factor"]
     if _is_there(Path(folder), key, scaling_factor):
         return
-    listed = ", ".join(f"{name} {_readable(size)}" for name, size in sizes.items())
-    print(f"features of {len(names)} pictures: {listed}; {_readable(sum(sizes.values()))} in all")
+    listed = ", ".join(f"{name} {readable(size)}" for name, size in sizes.items())
+    print(f"features of {len(names)} pictures: {listed}; {readable(sum(sizes.values()))} in all")
     parts = [names[i : i + shard_size] for i in range(0, len(names), shard_size)]
 
     def write_missing(work: Path) -> None:
         missing = pieces_left(work, parts, shard)
-        _check_disk(work, shapes, settings, sum(map(len, missing.values())), len(names))
+        # Other shards fill the same disk.
+        left = sum(len(part) for number, part in enumerate(parts) if not is_noted(work, number))
+        check_disk(work, shapes, settings, left, len(names))
         if missing:
             count = processes or gpu_count() or 1
             _launch(min(count, len(missing)), work, missing, data, encoders, settings, progress)

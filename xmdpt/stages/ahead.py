@@ -5,8 +5,11 @@ an earlier try has left beside their outputs, so whatever was made here costs th
 """
 
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from xmdpt.config import load_config
@@ -27,6 +30,8 @@ STAGES = ("train", "sample", "evaluate")
 KEPT = {"train": MODELS, "sample": SAMPLES}
 """Where the outputs lie of stages whose working folders are kept."""
 OnLog = Callable[[dict[str, float]], None]
+SAY_EVERY = 60.0
+"""Seconds between two lines that say how far a training is."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,37 @@ def score_one(run: str) -> None:
     do_shard("evaluate", run, Shard())
 
 
+def _saying(run: str, steps: int) -> OnLog:
+    """Say on stderr, once a minute, how far a training is, and how long it will still take."""
+    said = time.monotonic()
+    first: tuple[float, float] | None = None
+
+    def on_log(row: dict[str, float]) -> None:
+        nonlocal said, first
+        now, step = time.monotonic(), row["step"]
+        if first is None:
+            first = (step, now)
+        if now - said < SAY_EVERY or step == first[0]:
+            return
+        said = now
+        hours = (now - first[1]) / (step - first[0]) * (steps - step) / 3600
+        print(
+            f"{run}: step {step:.0f} of {steps}, loss {row['loss']:.4f}, {hours:.1f} h left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return on_log
+
+
 def _carry_out(job: Ahead) -> None:
-    work = {"train": train_one, "sample": draw_one, "evaluate": score_one}
+    say = _saying(job.run, load_config(run=job.run).train.steps)
+    work: dict[str, Callable[[str], None]] = {
+        "train": partial(train_one, on_log=say), "sample": draw_one, "evaluate": score_one,
+    }  # fmt: skip
     with one_line(DataError, TrainingError):
         for stage in job.stages:
+            print(f"{job.run}: {stage}", file=sys.stderr, flush=True)
             work[stage](job.run)
             if stage in KEPT:
                 keep_for_stage(KEPT[stage] / job.run)

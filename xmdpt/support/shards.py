@@ -102,6 +102,11 @@ def note_done(folder: Path, number: int, files: Iterable[Path]) -> None:
     write_json(_note(folder, number), made)
 
 
+def is_noted(folder: Path, number: int) -> bool:
+    """Whether piece `number` has a note; its files are not looked at."""
+    return _note(folder, number).exists()
+
+
 def made_by(folder: Path, number: int) -> dict[str, Made]:
     """What the note of a finished piece says of its files, by their names in `folder`."""
     made: dict[str, Made] = json.loads(_note(folder, number).read_text())

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -182,11 +182,17 @@ def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:
 
 
 def _save(
-    trainer: Trainer, work: Path, rows: History, kept: Kept, window: list[StepReport]
+    trainer: Trainer,
+    work: Path,
+    rows: History,
+    kept: Kept,
+    window: list[StepReport],
+    digests_of: Callable[[str], dict[str, str]],
 ) -> None:
     """Save the state, with the digests of the checkpoints that belong to it."""
     if trainer.accelerator.is_main_process:
-        digests = {name: _digests(work / name) for name in kept}
+        with trainer.watch.busy():
+            digests = {name: digests_of(name) for name in kept}
         steps = [(report.step, report.losses, report.grad_norm) for report in window]
         trainer.save(work / STATE, history=rows, kept=kept, digests=digests, window=steps)
 
@@ -231,6 +237,7 @@ def _train(
     """
     train = config.train
     rows, kept, window = _start(trainer, config, work)
+    digests_of = cache(lambda name: _digests(work / name))  # once: later, damage would be taken in
     first = trainer.accelerator.is_main_process
     for row in rows if first else ():
         on_found(row)
@@ -252,7 +259,7 @@ def _train(
                         _keep_checkpoint(trainer, work / name)
             stop = any_of(trainer.accelerator, asked())
             if report.step % train.save_every == 0 or last or stop:
-                _save(trainer, work, rows, kept, window)
+                _save(trainer, work, rows, kept, window, digests_of)
             if stop:
                 trainer.accelerator.wait_for_everyone()  # the first has saved: now all may end
                 raise Stopped(f"saved at step {report.step} of {train.steps}")

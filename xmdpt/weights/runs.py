@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ CODE = (
     *("support/random.py", "weights/runs.py"),
 )
 """The code that pictures of a run depend on: unfinished work of other code is not gone on with."""
+THREADS = 8
+"""Photos that are read, and pictures that are written, at a time."""
 Pair = tuple[str, str]
 Drawn = dict[str, list[Pair]]
 """Checkpoint -> the test pairs, (source, target), drawn from it."""
@@ -105,10 +108,13 @@ def _draw(
     seed: int,
 ) -> list[Path]:
     """Draw one batch of pairs, and return the files."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        sources = [*pool.map(data.picture, [source for source, _ in batch])]
+        poses = [*pool.map(data.skeleton, [target for _, target in batch])]
     with autocast(pipeline.device, config.precision):
         made = pipeline(
-            source=[data.picture(source) for source, _ in batch],
-            pose=[data.skeleton(target) for _, target in batch],
+            source=sources,
+            pose=poses,
             num_inference_steps=config.num_inference_steps,
             guidance_scale=config.guidance_scale,
             guidance_power=config.guidance_power,
@@ -116,10 +122,15 @@ def _draw(
         )
     assert isinstance(made, ImagePipelineOutput)
     paths = [folder / result_name(*pair) for pair in batch]
-    for path, image in zip(paths, made.images, strict=True):
-        with atomic_path(path) as partial:
-            image.save(partial)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(_write, made.images, paths):
+            pass
     return paths
+
+
+def _write(image: Image.Image, path: Path) -> None:
+    with atomic_path(path) as partial:
+        image.save(partial)
 
 
 def _is_whole(path: Path) -> bool:
