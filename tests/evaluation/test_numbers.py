@@ -77,7 +77,7 @@ def test_a_distance_of_fewer_pictures_than_features_is_marked(data, tmp_path, mo
     text, found = scored(data.root, folder, tmp_path, monkeypatch, capsys, *words)
     row = found["scores"]["two"]
     assert row["few"] == {"fd_effnet": 1280}
-    assert f"{row['fd_effnet']:.1f} {FEW} " in text and f"* {FEW} a distance of fewer" in text
+    assert f"{row['fd_effnet']:.1f} {FEW} " in text and f"* {FEW} computed from fewer" in text
 
 
 def test_a_table_names_what_it_was_scored_against(data, tmp_path, monkeypatch, capsys):
