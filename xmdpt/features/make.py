@@ -142,6 +142,9 @@ class Encoders:
 # Sizes
 
 
+# One shard
+
+
 def _store(values: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.float8_e4m3fn:  # has no infinity: clamp large values, keep errors as NaN
         limit = torch.finfo(dtype).max

@@ -43,6 +43,7 @@ def cache_bytes(shapes: Shapes, settings: FeaturesConfig, count: int) -> dict[st
 
 
 def readable(count: int) -> str:
+    """Bytes as people read them."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
@@ -74,6 +75,3 @@ def check_disk(
             "reflink,hardlink,symlink` avoids the copy",
             file=sys.stderr,
         )
-
-
-# One shard
