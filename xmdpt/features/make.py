@@ -139,9 +139,6 @@ class Encoders:
         return features | ({"source_tokens": self.source(photos)} if source_tokens else {})
 
 
-# Sizes
-
-
 # One shard
 
 
