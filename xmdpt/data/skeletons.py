@@ -40,8 +40,10 @@ def is_skeleton(picture: np.ndarray) -> bool:
 
     Scaled or blurred ones are told too, whose joints `read_skeleton` cannot read.
     """
+    if not _is_mostly_black(picture):  # first, since of a bright photo all would be copied below
+        return False
     pure, share = _pure_colours(picture)
-    if not _is_mostly_black(picture) or share < SATURATED:
+    if share < SATURATED:
         return False
     red, green, blue = pure.T
     angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
