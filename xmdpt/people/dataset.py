@@ -12,7 +12,9 @@ any other picture of the person as target. All pictures of a person have the sam
 """
 
 import itertools
+import pickle
 import re
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -142,13 +144,13 @@ def _paths(person: Identity, number: int) -> list[str]:
 _worker: Photographer | None = None
 
 
-def _start_worker(template: bodies.BodyTemplate) -> None:
+def _start_worker(template: Path) -> None:
     global _worker
     import drjit
 
     end_with_parent()
     drjit.set_thread_count(1)
-    _worker = Photographer(template)
+    _worker = Photographer(pickle.loads(template.read_bytes()))
 
 
 def _work(root: Path, job: Job, views: int, height: int, samples: int) -> int:
@@ -184,24 +186,27 @@ def _jobs(todo: dict[int, Identity]) -> Iterator[Job]:
 def _render_all(
     root: Path, todo: dict[int, Identity], views: int, height: int, samples: int, workers: int
 ) -> None:
-    """Render the people `todo` with `workers` processes, each with at most three jobs waiting."""
-    template = bodies.load_template()
+    """Render the people `todo` with `workers` processes, each with at most three jobs waiting.
+
+    They read the body's template from a file. As an argument it would fill the pipe to a process
+    that starts, and if that process is killed before it reads, Python writes on for ever.
+    """
     bar = tqdm(total=len(todo) * views, desc="rendering people", unit="picture")
-    with (
-        bar,
-        ProcessPoolExecutor(
+    with bar, tempfile.TemporaryDirectory() as folder:
+        template = Path(folder, "template.pickle")
+        template.write_bytes(pickle.dumps(bodies.load_template()))
+        with ProcessPoolExecutor(
             workers, get_context("spawn"), initializer=_start_worker, initargs=(template,)
-        ) as pool,
-    ):
-        waiting: set[Future[int]] = set()
-        for job in _jobs(todo):
-            waiting.add(pool.submit(_work, root, job, views, height, samples))
-            while len(waiting) >= 3 * workers:
-                done = next(as_completed(waiting))
-                waiting.remove(done)
+        ) as pool:
+            waiting: set[Future[int]] = set()
+            for job in _jobs(todo):
+                waiting.add(pool.submit(_work, root, job, views, height, samples))
+                while len(waiting) >= 3 * workers:
+                    done = next(as_completed(waiting))
+                    waiting.remove(done)
+                    bar.update(done.result())
+            for done in as_completed(waiting):
                 bar.update(done.result())
-        for done in as_completed(waiting):
-            bar.update(done.result())
 
 
 def _write_lists(root: Path, train: list[Identity], test: list[Identity], views: int) -> None:
