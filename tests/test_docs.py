@@ -202,3 +202,10 @@ def test_the_site_is_searched_without_a_network(tmp_path):
         page.wait("document.querySelectorAll('.md-search-result__item').length > 2")
         assert page.problems == []
         assert [url for url in page.urls if not url.startswith(("file:", "data:"))] == []
+
+
+def test_profiles_that_need_a_compiler_are_named_where_one_installs():
+    needed = (ROOT / "docs/start.md").read_text("utf-8").partition("## The first")[0]
+    for path in (ROOT / "profiles").glob("*.yaml"):
+        compiled = yaml.safe_load(path.read_text("utf-8"))["train"]["compile"]
+        assert not compiled or f"`{path.stem}`" in needed, path.stem

@@ -149,3 +149,12 @@ def test_only_the_page_depends_on_executed_notebooks():
 def test_what_is_unfinished_is_ignored_by_git_and_by_dvc_alike():
     for name in (".gitignore", ".dvcignore"):
         assert {".*.partial-*", ".*.lock"} <= {*(ROOT / name).read_text().split()}, name
+
+
+def test_clean_lists_the_data_of_every_profile():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    found = re.search(r"^MADE := (.*?)(?<!\\)\n", makefile, re.S | re.M)
+    assert found is not None
+    for path in (ROOT / "profiles").glob("*.yaml"):
+        root = Path(yaml.safe_load(path.read_text("utf-8"))["data"]["root"])
+        assert any(root.is_relative_to(one) for one in found[1].split()), path.stem
