@@ -209,3 +209,9 @@ def test_profiles_that_need_a_compiler_are_named_where_one_installs():
     for path in (ROOT / "profiles").glob("*.yaml"):
         compiled = yaml.safe_load(path.read_text("utf-8"))["train"]["compile"]
         assert not compiled or f"`{path.stem}`" in needed, path.stem
+
+
+def test_a_walkthrough_that_does_not_exist_is_said():
+    command = [sys.executable, "docs/site/walkthroughs.py", "03_network"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "03_network: no walkthrough" in done.stderr

@@ -298,3 +298,12 @@ def test_added_vectors_are_their_plain_sum():
         canet.local_pool(model._embed(given["source_latent"])),
     ]
     torch.testing.assert_close(condition_of(model, given), sum(terms))
+
+
+def test_first_weights_of_a_seed_are_alike_where_all_layers_are():
+    def first(**changes):
+        torch.manual_seed(0)
+        return make_model(**changes).blocks[0].attn.to_q.weight
+
+    assert torch.equal(first(mask_ratio=0.3), first(mask_ratio=0.7))
+    assert not torch.equal(first(mip_attention="self_cross"), first(mip_attention="none"))

@@ -1,6 +1,7 @@
 """Notebooks as sources: clean, small, without logic."""
 
 import ast
+import asyncio
 import json
 import re
 import subprocess
@@ -14,10 +15,22 @@ from helpers.repository import NOTEBOOKS, ROOT, code_of
 from xmdpt.stages.notebook import has_tag
 
 
-def test_lab_saves_a_stage_as_it_was_and_leaves_others_alone():
-    settings = types.SimpleNamespace(FileContentsManager=types.SimpleNamespace())
+def lab_settings() -> types.SimpleNamespace:
+    """What lab_config.py sets of JupyterLab."""
+    names = ("FileContentsManager", "ServerApp")
+    settings = types.SimpleNamespace(**{name: types.SimpleNamespace() for name in names})
     path = ROOT / "notebooks/lab_config.py"
     exec(path.read_text(), {"c": settings, "__file__": str(path)})
+    return settings
+
+
+def test_kernels_of_lab_start_where_stages_run():
+    files = lab_settings().ServerApp.contents_manager_class(root_dir=str(ROOT))
+    assert asyncio.run(files.get_kernel_path("notebooks/extensions/context.ipynb")) == ""
+
+
+def test_lab_saves_a_stage_as_it_was_and_leaves_others_alone():
+    settings = lab_settings()
     save = settings.FileContentsManager.pre_save_hook
     for name in ("notebooks/pipeline/04_train.ipynb", "notebooks/walkthrough/02_diffusion.ipynb"):
         text = (ROOT / name).read_text()

@@ -257,6 +257,9 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
         ),
         ({"guidance_scale": math.nan}, "finite"),
         ({"guidance_power": math.inf}, "finite"),
+        ({"guidance_power": -1.0}, "guidance_power above 0"),
+        ({"eta": 1.2}, "eta in 0 to 1"),
+        ({"eta": -0.5}, "eta in 0 to 1"),
         ({"source": np.zeros((0, 0, 3), np.uint8)}, "0x0 pixels"),
         ({"source": Image.new("RGB", (1, 1))}, "1x1 pixels"),
         ({"source": Image.new("RGB", (750, 1101), "white")}, "source: .* of one colour"),
@@ -316,3 +319,10 @@ def test_the_autoencoder_takes_no_part_in_autocast(pipeline):
     with torch.autocast("cpu", torch.bfloat16):
         draw(pipeline, output_type="np")
     assert seen == [torch.float32, torch.float32]
+
+
+def test_a_place_between_variances_is_not_taken_for_a_variance(pipeline):
+    config = pipeline.scheduler.config
+    pipeline.scheduler = DDPMScheduler.from_config(config, variance_type="learned")
+    with pytest.raises(ValueError, match="variance_type='learned_range'"):
+        draw(pipeline)

@@ -232,10 +232,16 @@ def learns_variance(scheduler: Any) -> bool:
     asks = "variance_type" in inspect.signature(type(scheduler).__init__).parameters
     if not (asks and kind.startswith("learned")):
         return False
+    name = type(scheduler).__name__
     if not isinstance(scheduler, DDPMScheduler):
         raise ValueError(
-            f"{type(scheduler).__name__} cannot use this model's learned variance: create it by "
+            f"{name} cannot use this model's learned variance: create it by "
             "from_config(..., variance_type=None)"
+        )
+    if kind != "learned_range":
+        raise ValueError(
+            f"{name}: variance_type is {kind}, but the network predicts a place between two "
+            "variances: create it by from_config(..., variance_type='learned_range')"
         )
     return True
 

@@ -342,7 +342,7 @@ class XMDPTPipeline(DiffusionPipeline):
                 the others in its batch.
             guidance_scale, guidance_power: w(t) of Eq. 6; a scale of 1 switches guidance off.
                 `turbo` draws with the one that it has learned alone.
-            eta: of DDIM. latents: noise (B, C, H, W) to start from.
+            eta: of DDIM, 0 to 1. latents: noise (B, C, H, W) to start from.
             output_type: "pil"; "np" (B, H, W, 3) or "pt" (B, 3, H, W) in [0, 1]; or "latent".
             num_inference_steps: by default the preset's.
             preset: "exact", the paper's 50 steps, "fast" or "turbo", see `xmdpt.presets`.
@@ -354,8 +354,8 @@ class XMDPTPipeline(DiffusionPipeline):
         names = callback_on_step_end_tensor_inputs
         if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
             names = callback_on_step_end.tensor_inputs
-        if not (math.isfinite(guidance_scale) and math.isfinite(guidance_power)):
-            raise ValueError("guidance_scale and guidance_power must be finite numbers")
+        if not (math.isfinite(guidance_scale) and 0 < guidance_power < math.inf and 0 <= eta <= 1):
+            raise ValueError("need a finite guidance_scale, guidance_power above 0, eta in 0 to 1")
         with planned(self, preset, num_inference_steps, guidance_scale) as chosen:
             self._check(chosen.steps, num_images_per_prompt, output_type, names)
             condition = self.encode_condition(

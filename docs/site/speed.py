@@ -26,7 +26,8 @@ def shown(kept: dict) -> tuple[str, Figure | None]:
     elif "ways" in kept:
         table, figure, said = savings_table(kept), savings_figure(kept), said_of(kept)
     else:
-        table, figure, said = growth_table(kept), growth_figure(kept), said_of(kept["tokens"][0])
+        table, figure = growth_table(kept), growth_figure(kept)
+        said = said_of(kept["tokens"][0], grows=True)
     return f"{table.to_markdown(disable_numparse=True)}\n\n{said}\n", figure
 
 

@@ -119,6 +119,9 @@ def write_page(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    known = [path.stem for path in NOTEBOOKS]
+    if unknown := [name for name in sys.argv[1:] if name not in known]:
+        sys.exit(f"{', '.join(unknown)}: no walkthrough; they are {', '.join(known)}")
     for notebook in NOTEBOOKS:
         if notebook.stem in sys.argv[1:] or not is_of_today(notebook):
             keep(notebook)

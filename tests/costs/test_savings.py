@@ -14,7 +14,7 @@ from xmdpt.costs import savings
 from xmdpt.costs.full_size import NETWORKS
 from xmdpt.costs.growth import SHOWN, growth_figure, growth_table, measure_growth
 from xmdpt.costs.savings import measure_savings, sampling_ways, training_ways
-from xmdpt.costs.savings_table import savings_figure, savings_table
+from xmdpt.costs.savings_table import said_of, savings_figure, savings_table
 from xmdpt.diffusion import guidance_weight, guide
 from xmdpt.training.train import TrainingModule
 
@@ -142,3 +142,5 @@ def test_growth_has_a_row_for_each_number_of_tokens_and_of_pictures(small, monke
     fewer, more = (each["ways"][0]["flops"] for each in growth["pictures"])
     assert more == 2 * fewer
     assert 2 <= len(growth_figure(growth).axes[0].lines) <= len(SHOWN)  # bfloat16 where it helps
+    words = said_of(growth["tokens"][0], grows=True)
+    assert " pictures" not in words and "largest difference" not in words

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,14 @@ from helpers.repository import ROOT
 
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.lessons import figures
-from xmdpt.lessons.people import _make_once, condition_of, encode_pairs, training_features
+from xmdpt.lessons import people as lesson
+from xmdpt.lessons.people import (
+    _make_once,
+    condition_of,
+    encode_pairs,
+    training_features,
+    views_of,
+)
 from xmdpt.lessons.sampling import (
     SOLVERS,
     distance,
@@ -274,3 +282,27 @@ def test_curves_and_panels_draw_what_they_are_given():
     assert axes.lines[0].get_ydata().tolist() == [1, 100]
     panels = figures.panels({"psnr": line, "st_lpips": line}, "t", "x").axes
     assert [axes.get_title()[-1] for axes in panels] == ["↑", "↓"]
+
+
+def test_a_rendered_person_is_one_whatever_the_names_begin_with():
+    shots = ("01_1_front", "01_3_back", "02_3_back", "02_4_full")
+    names = [f"img/WOMEN/Pants/id_0910000{n}/{shot}.jpg" for n in range(2) for shot in shots]
+    data = SimpleNamespace(pictures=lambda split: names)
+    assert views_of(data, 4, 4) == [names[:4], names[4:]]
+    assert [len(row) for row in views_of(data, 1, 2)] == [2]
+
+
+def test_solvers_of_noise_refuse_a_velocity(pipe, pairs):
+    condition, pipe.scheduler = condition_of(pipe.transformer, pairs), scheduler_for("flow")
+    with pytest.raises(ValueError, match="predict a velocity"):
+        draw_latents(pipe, condition, 3, solver="DDIM")
+    assert torch.isfinite(draw_latents(pipe, condition, 3)).all()
+
+
+def test_people_of_another_renderer_are_rendered_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(lesson, "render_dataset", lambda place, **_: place.mkdir(parents=True))
+    monkeypatch.setattr(lesson, "DeepFashion", lambda root, size: root)
+    first = lesson.lesson_people(2, folder=tmp_path)
+    assert lesson.lesson_people(2, folder=tmp_path) == first
+    monkeypatch.setattr(lesson, "code_key", lambda *patterns: "other")
+    assert lesson.lesson_people(2, folder=tmp_path) != first

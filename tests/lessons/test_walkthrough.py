@@ -1,5 +1,6 @@
 """The notebooks that teach and those to play with, executed for real, as a reader would."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -86,7 +87,19 @@ def test_the_walkthrough_is_numbered_without_gaps_and_the_index_names_all():
     names = sorted(path.stem for path in (ROOT / "notebooks/walkthrough").glob("[0-9]*.ipynb"))
     assert [int(name[:2]) for name in names] == list(range(len(names)))
     index = (ROOT / "docs/understand/notebooks.md").read_text()
-    assert [path.stem for path in [*NOTEBOOKS, Path("05_play")] if path.stem not in index] == []
+    folders = [ROOT / "notebooks" / name for name in ("walkthrough", "ablations", "extensions")]
+    taught = sorted(path.stem for folder in folders for path in folder.glob("*.ipynb"))
+    assert sorted(re.findall(r"(?m)^\| \[?`(\w+)`", index)) == taught, "a row for each"
+
+
+def test_first_cells_say_the_time_that_the_index_says():
+    index = (ROOT / "docs/understand/notebooks.md").read_text()
+    for path in (ROOT / "notebooks/walkthrough").glob("*.ipynb"):
+        first = " ".join(nbformat.read(path, as_version=4).cells[0].source.split())
+        found = re.search(rf"(?m)^\| \[`{path.stem}`.*\| ([^|]+) \|$", index)
+        assert found is not None, path.stem
+        assert re.search(rf"\*Time: (about )?{found[1]}", first), path.stem
+        assert "You need: " in first, path.stem
 
 
 @pytest.mark.slow

@@ -75,8 +75,8 @@ def test_page_is_whole_and_asks_for_nothing_outside(page):
 @pytest.mark.parametrize(
     ("name", "cure"),
     [
-        ("metrics/vae.json", "run the stage that wrote it again"),
-        ("scores/base_b.json", "run the stage that wrote it again"),
+        ("metrics/vae.json", "run the stage `vae` again"),
+        ("scores/base_b.json", "run the stage evaluate@base_b again"),
         ("exhibits/table_1/exhibit.json", "run the stage that makes this exhibit again"),
         ("costs.json", "run the stage `costs` again"),
     ],

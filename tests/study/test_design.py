@@ -6,9 +6,8 @@ from helpers.repository import ROOT
 
 from xmdpt.config import ConfigError, load_config
 from xmdpt.paper.published import scores
-from xmdpt.study.design import load_design
+from xmdpt.study.design import BASE, load_design
 from xmdpt.study.runs import DRAWINGS
-from xmdpt.study.verdicts import BASE
 from xmdpt.study.workers import all_runs, follow_up_runs
 
 DESIGN = load_design(ROOT / "claims.yaml")
@@ -51,6 +50,10 @@ def test_every_row_of_tables_1_and_2_is_in_a_claim():
             lambda tree: tree["follow_ups"]["length"].update(claims=["x"]),
             "length: 'x' is not among",
         ),
+        (
+            lambda tree: tree["claims"]["noise"].update(better="other_noise", worse="size_s"),
+            "noise: 'other_noise' is drawn by base_b's weights",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, message):
@@ -69,6 +72,9 @@ def test_no_file_and_no_yaml(tmp_path):
         load_design(tmp_path / "claims.yaml")
     (tmp_path / "claims.yaml").write_text("claims: [")
     with pytest.raises(ConfigError, match="not YAML"):
+        load_design(tmp_path / "claims.yaml")
+    (tmp_path / "claims.yaml").write_bytes(b"registered: caf\xe9\n")
+    with pytest.raises(ConfigError, match="not UTF-8"):
         load_design(tmp_path / "claims.yaml")
 
 

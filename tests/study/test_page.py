@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from xmdpt.study.page import (
     END,
     decided,
     headlines,
+    in_words,
     page,
     verdict_rows,
     write_page,
@@ -107,6 +109,8 @@ def test_gains_are_in_per_cent_of_what_base_b_lacks(found):
     assert papers_gain(claims["global_local"]) == pytest.approx(100 * 4.342 / 6.7288)
     assert papers_gain(claims["longer_fid"]) == pytest.approx(100 * (1 - 6.7288 / 7.3293))
     assert papers_gain(claims["cross_lpips"]) == pytest.approx(100 * 0.0060 / 0.1814)
+    early = papers_gain(DESIGN.claims["size_b_s_early"])
+    assert early == pytest.approx(100 * (7.4282 - 6.7288) / 7.3293), "of the finished B, as ours"
 
 
 def test_a_gain_is_the_same_before_and_after_it_is_judged(found):
@@ -271,3 +275,27 @@ def test_a_page_before_any_row_has_all_its_seeds(folder, tmp_path):
         assert "+25.0 %" in line and "2 of 3 seeds" in line
     assert "60.0, 75.0" in text and "under way: 60 of 90" in so_far
     assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".json", ".jpg", ""}
+
+
+def test_a_design_needs_no_seed_0(folder):
+    """What is not trained is scored once, as seed 0, whatever the design's seeds are."""
+    found = find(DESIGN.model_copy(update={"seeds": [1, 2]}), folder / "runs")
+    assert found.verdicts["mipnet_plain"].status == "supported"
+    assert "copy_source" in found.records and "truth" in found.records
+    assert not {"truth", "copy_source"} & {*found.further[0]["ssim"].rows}
+
+
+def test_an_open_claim_of_equality_says_nothing_of_differences_it_would_have_seen(found):
+    scores = found.scores["st_lpips"]
+    for name, ending in (("noise", "cannot tell"), ("mask_50_30_lpips", " %")):
+        verdict = replace(found.verdicts[name], status="cannot tell")
+        assert in_words(verdict, scores, "st_lpips", DESIGN).endswith(ending)
+
+
+def test_the_page_says_where_the_code_was_changed(folder, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    path = tmp_path / "runs/base_b-0.json"
+    drawing = json.loads(path.read_text())
+    del drawing["digest"]
+    write_scores(path, drawing | {"commit": "d" * 40 + "-dirty"})
+    assert "dddddddddddd-dirty" in page(find(DESIGN, tmp_path / "runs"), ())

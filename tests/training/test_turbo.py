@@ -13,6 +13,7 @@ from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.flow import make_flow_scheduler
 from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.presets import PresetError, plan
+from xmdpt.training.errors import TrainingError
 from xmdpt.training.timesteps import Guided, evenly_in_log_snr
 from xmdpt.training.turbo import (
     HELD_OUT,
@@ -200,3 +201,14 @@ def test_latents_are_encoded_in_full_float32(pipe, people):
     pipe.vae.encoder.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
     latents_of(pipe, data, data.pictures("train")[:1], 0)
     assert seen == [False]
+
+
+def test_a_last_step_at_timestep_1_has_steps_behind_it_too(pipe):
+    many = with_between(pipe, torch.tensor((999, 400, 1), dtype=torch.float64))
+    assert len(many) == 12 and (many.diff() < 0).all() and many[-1] > 0
+
+
+def test_what_is_not_finite_reaches_no_weight(pipe, tmp_path):
+    with pytest.raises(TrainingError, match="update 0: the loss is nan"):
+        distill_guidance(pipe, CONDITION, LATENTS * torch.nan, tmp_path, 2.0, Recipe(2, 1e-3, 4))
+    assert not [*tmp_path.glob("state*")]

@@ -112,8 +112,7 @@ def sample(
     xmdpt bench sample
     xmdpt bench sample --size l --batch-size 8 --device cuda
     """
-    place, pictures = _prepared(device, batch_size, out, figure)
-    _savings("sample", size, pictures, repeats, place, out, figure, as_json)
+    _savings("sample", size, batch_size, repeats, device, out, figure, as_json)
 
 
 @app.command()
@@ -135,8 +134,7 @@ def train(
     xmdpt bench train
     xmdpt bench train --size b --batch-size 32 --device cuda
     """
-    place, pictures = _prepared(device, batch_size, out, figure)
-    _savings("train", size, pictures, repeats, place, out, figure, as_json)
+    _savings("train", size, batch_size, repeats, device, out, figure, as_json)
 
 
 @app.command()
@@ -161,7 +159,7 @@ def growth(
     with answers(as_json) as answer:
         measured = measure_growth(size, pictures, repeats, place, show)
         table = growth_table(measured).to_markdown(disable_numparse=True)
-        answer(f"{table}\n\n{said_of(measured['tokens'][0])}", measured)
+        answer(f"{table}\n\n{said_of(measured['tokens'][0], grows=True)}", measured)
     _keep(measured, out, growth_figure, figure)
 
 
@@ -199,9 +197,9 @@ def pictures(
 def _savings(
     kind: Literal["sample", "train"],
     size: Literal["s", "b", "l"],
-    pictures: int,
+    batch_size: int | None,
     repeats: int,
-    place: "torch.device",
+    device: str | None,
     out: Path | None,
     figure: Path | None,
     as_json: bool,
@@ -211,6 +209,7 @@ def _savings(
     from xmdpt.support.compiler import find_compiler
     from xmdpt.training.train import TrainingModule
 
+    place, pictures = _prepared(device, batch_size, out, figure)
     compiler = find_compiler() is not None
     wrap = partial(TrainingModule, condition_dropout=0.1)
     with answers(as_json) as answer:

@@ -98,12 +98,13 @@ def guidance(
 
     from xmdpt.data.deepfashion import DataError
     from xmdpt.support.files import resumable_dir
+    from xmdpt.training.errors import TrainingError
     from xmdpt.training.states import STATES
     from xmdpt.training.timesteps import conditions_of
     from xmdpt.training.turbo import GUIDANCE, distill_guidance, latents_of
 
     check_new(out)
-    with answers(as_json) as answer, one_line(DataError, ValueError):
+    with answers(as_json) as answer, one_line(DataError, ValueError, TrainingError):
         pipe, people, drawn = _opened(weights, device, data, pairs)
         given, _ = conditions_of(pipe, people, drawn, seed)
         latents = latents_of(pipe, people, [target for _, target in drawn], seed)
@@ -146,12 +147,13 @@ def steps(
 
     from xmdpt.data.deepfashion import DataError
     from xmdpt.support.files import resumable_dir
+    from xmdpt.training.errors import TrainingError
     from xmdpt.training.states import STATES
     from xmdpt.training.timesteps import conditions_of, learn_timesteps
     from xmdpt.training.turbo import STEPS, check_turbo, distill_steps
 
     check_new(out)
-    with answers(as_json) as answer, one_line(DataError, ValueError):
+    with answers(as_json) as answer, one_line(DataError, ValueError, TrainingError):
         pipe, people, drawn = _opened(weights, device, data, pairs)
         _, scale = check_turbo(pipe)
         given, noise = conditions_of(pipe, people, drawn, seed)

@@ -261,7 +261,7 @@ def _one_person(source: Sequence[Path], alone: dict[str, Any]) -> tuple[list[Pat
     """The first photo of the one person, in a list, and the others."""
     from xmdpt.photos.tables import files_in
 
-    for flag in ("--source-keypoints", "--person"):
+    for flag in OF_THE_SOURCE:
         if alone[flag] is not None:
             raise BadInput(f"{flag} needs a single photo; --same-person takes several")
     photos = files_in(source)

@@ -30,18 +30,23 @@ def savings_table(measured: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("")
 
 
-def said_of(measured: dict[str, Any]) -> str:
-    """On what the times were measured, and how."""
+def said_of(measured: dict[str, Any], grows: bool = False) -> str:
+    """On what the times were measured, and how; `grows` where a column has the pictures."""
     machine, settings = measured["machine"], measured["settings"]
     peaks = ", ".join(f"{rate / 1e9:,.0f} in {name}" for name, rate in measured["peak"].items())
     side = settings["matrix_side"]
     what = "A guided step" if settings["kind"] == "sample" else "A training step"
+    pictures = "" if grows else f", {settings['batch_size']} pictures"
+    difference = (
+        ""
+        if grows
+        else " The largest difference is a share of the largest number of the first way's output."
+    )
     return (
-        f"{what} of X-MDPT-{settings['size'].upper()}, {settings['batch_size']} pictures, the "
+        f"{what} of X-MDPT-{settings['size'].upper()}{pictures}, the "
         f"median of {settings['repeats']} rounds through all ways, on {machine['name']} "
         f"({machine['threads']} threads, PyTorch {machine['torch']}). A product of two matrices of "
-        f"{side:,} x {side:,} took place at {peaks} GFLOP/s. The largest difference is a share of "
-        "the largest number of the first way's output."
+        f"{side:,} x {side:,} took place at {peaks} GFLOP/s.{difference}"
     )
 
 

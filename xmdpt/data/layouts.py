@@ -68,15 +68,12 @@ def from_rows(rows: object) -> np.ndarray:
     return to_our_joints(values[:, :2], values[:, 2] if values.shape[1] == 3 else None)
 
 
-def from_openpose_json(content: dict[str, Any], person: int = 0) -> np.ndarray:
-    """Person `person` in the content of OpenPose's JSON -> (18, 2), -1 missing.
+def from_openpose(person: dict[str, Any]) -> np.ndarray:
+    """One of the people in OpenPose's JSON -> (18, 2), -1 missing.
 
     Reads `pose_keypoints_2d`: x, y, confidence of each of 18 (COCO) or 25 joints (BODY_25).
     """
-    people = content.get("people", [])
-    if not 0 <= person < len(people):
-        raise ValueError(f"no person {person} in an OpenPose JSON of {len(people)} people")
-    values = people[person].get("pose_keypoints_2d")
+    values = person.get("pose_keypoints_2d")
     values = np.asarray([] if values is None else values, dtype=np.float64).ravel()
     if values.size not in (54, 75):
         raise ValueError(f"pose_keypoints_2d must hold 18 or 25 x 3 numbers, not {values.size}")

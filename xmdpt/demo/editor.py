@@ -11,8 +11,8 @@ from PIL import Image
 
 from xmdpt.data.keypoints import COLORS, JOINTS, LIMBS
 from xmdpt.photos.framing import ASPECT_HEIGHT, ASPECT_WIDTH
+from xmdpt.photos.retarget import MIRROR
 
-SIDES = {"left": "right", "right": "left"}
 ACTIONS = ("undo", "redo", "mirror", "save")
 STYLE = """
 canvas { width: 100%; max-width: 340px; touch-action: none; cursor: grab; }
@@ -20,12 +20,6 @@ canvas { width: 100%; max-width: 340px; touch-action: none; cursor: grab; }
 .actions button { margin: 0; padding: 4px 12px; border: 1px solid; border-radius: 6px; }
 .actions button:disabled { opacity: 0.4; }
 """
-
-
-def other_side(joint: str) -> str:
-    """The name of the joint on the body's other side: its own in the middle."""
-    side, _, rest = joint.partition("_")
-    return f"{SIDES[side]}_{rest}" if side in SIDES else joint
 
 
 def as_address(picture: Image.Image | None) -> str:
@@ -72,7 +66,7 @@ def pose_editor(joints: list[list[int]]) -> gr.HTML:
         limbs=[list(limb) for limb in LIMBS],
         colors=["rgb({}, {}, {})".format(*color[::-1]) for color in COLORS],
         names=[name.replace("_", " ") for name in JOINTS],
-        other_side=[JOINTS.index(other_side(name)) for name in JOINTS],
+        other_side=MIRROR,
         photo="",
         elem_id="editor",
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from xmdpt.data.keypoints import COLORS, JOINTS, missing
+from xmdpt.data.keypoints import COLORS, JOINTS, joint_names, missing
 from xmdpt.paper.figures import ASPECT
 from xmdpt.paper.scores import heading
 
@@ -38,10 +38,7 @@ def joints_figure(picture: np.ndarray, keypoints: np.ndarray, skeleton: np.ndarr
                 JOINTS[n].replace("_", " "), keypoints[n], at, arrowprops=arrow,
                 ha=align, va="center", fontsize=7, annotation_clip=False,
             )  # fmt: skip
-    gone = ", ".join(
-        name.replace("_", " ") for name, skip in zip(JOINTS, absent, strict=True) if skip
-    )
-    named.set_title(f"not seen: {gone or 'none'}", fontsize=8)
+    named.set_title(f"not seen: {joint_names(absent) or 'none'}", fontsize=8)
     drawn.set_title("what the model is given", fontsize=8)
     for axes in (named, drawn):
         axes.set(xticks=[], yticks=[])

@@ -12,12 +12,13 @@ from torch import Tensor
 from xmdpt.config import FeaturesConfig
 from xmdpt.data.annotations import Pair
 from xmdpt.data.deepfashion import DeepFashion
+from xmdpt.data.pairs import item, spread
 from xmdpt.features.cache import FeatureCache, sample_latent
 from xmdpt.features.make import Encoders, cache_features
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.people.dataset import render_dataset
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.support.files import fingerprint
+from xmdpt.support.files import code_key, fingerprint
 from xmdpt.support.place import CLONE, own_cache
 
 REPOSITORY = CLONE or Path()
@@ -28,7 +29,7 @@ FIRST_PERSON = 9_100_000  # no profile renders these numbers
 def lesson_people(
     test: int, train: int = 0, views: int = 8, size: int = 128, folder: str | Path | None = None
 ) -> DeepFashion:
-    """A data set of rendered people, made once, at about five pictures a second.
+    """A data set of rendered people, made once by this renderer, at about five pictures a second.
 
     It has `test` and `train` people with `views` pictures each, squashed to `size` when read, in
     `folder` (None: data/cache/lessons of the repository; without one, the cache of this user). The
@@ -36,7 +37,7 @@ def lesson_people(
     takes a minute.
     """
     root = _make_once(
-        Path(folder or WORK) / f"people-{test}-{train}-{views}",
+        Path(folder or WORK) / f"people-{test}-{train}-{views}-{code_key('people/*.py')}",
         lambda place: render_dataset(
             place,
             identities=train + test,
@@ -47,6 +48,18 @@ def lesson_people(
         ),
     )
     return DeepFashion(root, size)
+
+
+def views_of(data: DeepFashion, people: int, views: int) -> list[list[str]]:
+    """Up to `views` pictures of each of up to `people` test people, spread evenly over all.
+
+    The number that a rendered picture's name begins with is no other outfit, as it is in
+    DeepFashion: `views_of_people` would take one person for two.
+    """
+    by_person: dict[str, list[str]] = {}
+    for name in sorted(data.pictures("test")):
+        by_person.setdefault(item(name), []).append(name)
+    return [spread(pictures, views) for pictures in spread([*by_person.values()], people)]
 
 
 def _make_once(place: Path, make: Callable[[Path], None]) -> Path:

@@ -53,10 +53,15 @@ def draw_latents(
     """Latents (B, C, H, W) drawn from conditions (B, D); the seed determines the noise.
 
     `solver` is one of SOLVERS, for models that predict noise; None is the pipeline's own, which it
-    keeps in any case.
+    keeps in any case. Raises ValueError for a solver of noise and a model that predicts a velocity.
     """
     own = pipe.scheduler
     if solver is not None:
+        if own.config.get("prediction_type", "epsilon") != "epsilon":
+            raise ValueError(
+                f"solver '{solver}' is for weights that predict noise, and these predict a "
+                "velocity (`objective: flow`): leave it out, or name other weights"
+            )
         pipe.scheduler = SOLVERS[solver]()
     try:
         noise = start_noise(pipe, len(condition), seed)

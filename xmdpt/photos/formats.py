@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xmdpt.data.keypoints import missing
-from xmdpt.data.layouts import KNOWN, from_openpose_json, from_rows, to_our_joints
+from xmdpt.data.layouts import KNOWN, from_openpose, from_rows, to_our_joints
 
 Size = tuple[int, int]
 """(H, W) of a picture."""
@@ -77,7 +77,7 @@ def _people_in_dict(content: dict[str, Any], size: Size | None) -> list[np.ndarr
     canvas = _canvas(content)
     if "people" in content:
         _require_openpose(content)
-        people = [from_openpose_json(content, person=n) for n in range(len(content["people"]))]
+        people = map(from_openpose, content["people"])
         return [_to_photo(keypoints, canvas, size) for keypoints in people]
     if isinstance(content.get("bodies"), dict):
         return _dwpose(content["bodies"], size or canvas)

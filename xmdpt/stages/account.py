@@ -55,9 +55,9 @@ def logged_in() -> bool:
     return False
 
 
-def reachable(seconds: float = PATIENCE) -> bool:
+def reachable() -> bool:
     """Whether anything answers at `address()` in time."""
-    return answers(address(), seconds)
+    return answers(address())
 
 
 def obstacle() -> str | None:

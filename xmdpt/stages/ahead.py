@@ -23,9 +23,8 @@ from xmdpt.support.shards import Shard
 from xmdpt.support.workers import side_by_side
 from xmdpt.training.errors import TrainingError
 from xmdpt.training.run import train_run
-from xmdpt.weights.runs import SAMPLES, draw_run
+from xmdpt.weights.runs import MODELS, SAMPLES, draw_run
 
-MODELS = Path("models")
 STAGES = ("train", "sample", "evaluate")
 KEPT = {"train": MODELS, "sample": SAMPLES}
 """Where the outputs lie of stages whose working folders are kept."""

@@ -19,13 +19,13 @@ def read_settings(settings: list[str]) -> dict[str, Any]:
     return {name: yaml_value(setting, text) for setting, name, text in named}
 
 
-def train_alone(run: str, out: Path, settings: list[str], params: str = "params.yaml") -> None:
+def train_alone(run: str, out: Path, settings: list[str]) -> None:
     """Train `run` with changed settings, and keep its weights in `out`.
 
     Says how the global batch is divided; the rate stays as it is set, whatever the number of
     processes. Raises ConfigError where the features are missing.
     """
-    config = load_config(params, run, read_settings(settings))
+    config = load_config(run=run, changes=read_settings(settings))
     if released := config.experiments[run].released:
         raise ConfigError(f"{run}: is not trained: its weights are published, {released}")
     require_features()
@@ -42,7 +42,7 @@ def train_alone(run: str, out: Path, settings: list[str], params: str = "params.
             file=sys.stderr,
         )
     with chosen.main_process_first():  # which makes what is not there
-        features = features_of(run, params)
+        features = features_of(run)
     bar = tqdm(total=config.train.steps, desc=run, unit="step", disable=None if first else True)
 
     def on_log(row: dict[str, float]) -> None:

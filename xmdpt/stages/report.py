@@ -20,7 +20,7 @@ from xmdpt.paper.exhibits import (
     read_exhibits,
     read_sheet,
 )
-from xmdpt.paper.scores import drawing_in_words
+from xmdpt.paper.scores import Results, drawing_in_words
 from xmdpt.stages.curves import training_curves
 from xmdpt.stages.kept import drop_recorded
 from xmdpt.stages.origin import provenance
@@ -44,14 +44,6 @@ NOTEBOOKS = {
     "06_baselines": "score baselines and limits",
 }
 RUN_NOTEBOOKS = {"04_train": "train", "05_sample": "sample", "06_evaluate": "evaluate"}
-
-
-def read_scores(path: Path) -> dict[str, dict[str, Any]]:
-    """Row -> metric -> value, as a stage wrote them; empty where it has not."""
-    if not path.is_file():
-        return {}
-    rows: dict[str, dict[str, Any]] = read_json(path, "run the stage that wrote it again")
-    return rows
 
 
 def _number(value: float | None, metric: str) -> str:
@@ -180,10 +172,9 @@ class Page:
     """Claim of the study -> its line in the study's table."""
 
 
-def _run_section(root: Path, run: str, fit: Fit) -> dict[str, Any]:
-    config = load_config(root / SETTINGS, run=run)
-    title, figures = config.experiments[run].title, root / "reports/figures"
-    scores = read_scores(root / f"reports/scores/{run}.json")
+def _run_section(results: Results, run: str, fit: Fit) -> dict[str, Any]:
+    config, scores = results.of_run(run), results.rows(run)
+    title, figures = config.experiments[run].title, results.root / "reports/figures"
     checkpoints = config.train.checkpoints.items()
     labels = {name: f"{title} after {steps} steps" for name, steps in checkpoints}
     return {
@@ -258,7 +249,9 @@ def _asset(name: str) -> Markup:
 def render(root: Path, config: Config, page: Page) -> str:
     """The page for the results below `root`; the same results give the same text."""
     exhibits = [_exhibit(root, record, page.fit) for record in read_exhibits(root)]
-    runs = [_run_section(root, run, page.fit) for run in config.runs]
+    results, vae = Results(root / SETTINGS), root / "reports/metrics/vae.json"
+    runs = [_run_section(results, run, page.fit) for run in config.runs]
+    of_vae = read_json(vae, "run the stage `vae` again") if vae.is_file() else {}
     claims = _claims(exhibits, page.verdicts)
     counts = Counter(claim["status"] for claim in claims)
     metrics = {metric.label: metric for run in runs for metric in run["table"]["metrics"]}
@@ -281,7 +274,7 @@ def render(root: Path, config: Config, page: Page) -> str:
         metrics=list(metrics.values()),
         limits=any(row["kind"] == "limit" for run in runs for row in run["table"]["rows"]),
         people=data_uri(root / "reports/figures/people.png", page.fit),
-        vae=score_table(read_scores(root / "reports/metrics/vae.json"), VAE_ROWS),
+        vae=score_table(of_vae, VAE_ROWS),
         vae_figure=data_uri(root / "reports/figures/vae.png", page.fit),
         notebooks=NOTEBOOKS,
         provenance=provenance(root, [SETTINGS]),

@@ -14,13 +14,12 @@ from typing import Any, get_args
 import wandb_workspaces.reports.v2 as wr
 from wandb_workspaces import expr
 
-from xmdpt.config import Config, load_config
+from xmdpt.config import Config
 from xmdpt.metrics.labels import METRICS
 from xmdpt.paper.exhibits import HOW_TO_READ, Status, exhibit_folder, read_exhibits
-from xmdpt.paper.scores import tables_with
+from xmdpt.paper.scores import Results, tables_with
 from xmdpt.stages.exhibit_log import exhibits_run, key_of
 from xmdpt.stages.origin import provenance
-from xmdpt.stages.report import read_scores
 from xmdpt.stages.tracking import run_id
 from xmdpt.support.files import fingerprint
 
@@ -56,12 +55,12 @@ def read_reproduction(
 ) -> Reproduction:
     """Read what the stages left below `root`; raises ConfigError where params.yaml is unusable."""
     root = Path(root)
-    config = load_config(root / "params.yaml")
-    scored = [root / f"reports/scores/{run}.json" for run in config.runs]
-    rows = [row for path in scored for row in read_scores(path).values()]
+    results = Results(root / "params.yaml")
+    runs = {run: results.of_run(run) for run in results.config.runs}
+    rows = [row for run in runs for row in results.rows(run).values()]
     return Reproduction(
-        config,
-        {run: load_config(root / "params.yaml", run) for run in config.runs},
+        results.config,
+        runs,
         [_exhibit(record, root) for record in read_exhibits(root)],
         verdicts,
         [name for name in METRICS if any(name in row for row in rows)],

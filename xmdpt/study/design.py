@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from xmdpt.config import ConfigError, Loader, Section
+from xmdpt.config import ConfigError, Section
+from xmdpt.settings_file import read_tree
 
 Metric = Literal["fid", "lpips", "ssim"]
+BASE = "base_b"
+"""The row that the paper proposes, by which gains and the margin are measured."""
 FOLLOW_UPS = "follow_ups"
 """The folder of the follow-ups' scores, beside that of the runs."""
 
@@ -75,6 +77,12 @@ class Design(Section):
             self._require(f"claims.{name}", claim.better, claim.worse)
             if claim.better == claim.worse:
                 raise ValueError(f"claims.{name}: compares '{claim.better}' with itself")
+            sides, drawn = {claim.better, claim.worse}, {*self.same_weights}
+            if sides & drawn and not sides <= {BASE, *drawn}:
+                raise ValueError(
+                    f"claims.{name}: '{min(sides & drawn)}' is drawn by {BASE}'s weights, so it "
+                    f"compares with {BASE} and other such rows only"
+                )
         for name, follow_up in self.follow_ups.items():
             for claimed in follow_up.claims:
                 if claimed not in self.claims:
@@ -90,12 +98,11 @@ class Design(Section):
 def load_design(path: str | Path = "claims.yaml") -> Design:
     """Read the design of the study; raises ConfigError, which names the file and the field."""
     path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; it comes with a clone of xmdpt")
+    tree = read_tree(path)
     try:
-        return Design.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; it comes with a clone of xmdpt") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        return Design.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from xmdpt.metrics.labels import COPY, METRICS
 from xmdpt.study.findings import Findings, papers_gain, relative, trend_rows
+from xmdpt.study.scores import UNTRAINED
 from xmdpt.study.verdicts import JUDGED_BY
 from xmdpt.support.files import atomic_path
 
@@ -21,8 +22,6 @@ COLOURS = {
 DPI = 130
 WIDEST = 40.0
 """Per cent at which the axis of gains ends; what lies beyond is marked with an arrow."""
-FRAME = (COPY, "truth")
-"""Rows of pictures above and below those of the study."""
 
 
 def verdicts_figure(found: Findings) -> Figure | None:
@@ -96,12 +95,10 @@ def trends_figure(found: Findings) -> Figure | None:
 
 def rows_picture(found: Findings, runs: Path) -> Figure | None:
     """The same pairs as every row drew them with the first seed, one below the other."""
-    rows = [row for row in found.design.rows if row in found.records]
-    sheets = {
-        row: runs / f"{row}-{found.design.seeds[0]}.jpg" for row in (FRAME[0], *rows, FRAME[1])
-    }
-    sheets = {row: path for row, path in sheets.items() if path.is_file()}
-    pictures = {row: np.asarray(Image.open(path)) for row, path in sheets.items()}
+    rows = (COPY, *(row for row in found.design.rows if row in found.records), "truth")
+    seeds = {row: 0 if row in UNTRAINED else found.design.seeds[0] for row in rows}
+    sheets = {row: runs / f"{row}-{seed}.jpg" for row, seed in seeds.items()}
+    pictures = {row: np.asarray(Image.open(p)) for row, p in sheets.items() if p.is_file()}
     if not pictures:
         return None
     height, width = next(iter(pictures.values())).shape[:2]

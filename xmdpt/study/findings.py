@@ -10,10 +10,9 @@ import numpy as np
 from xmdpt.metrics.contrasts import seed_interval
 from xmdpt.metrics.labels import METRICS
 from xmdpt.paper.published import scores as printed
-from xmdpt.study.design import FOLLOW_UPS, Claim, Design
-from xmdpt.study.scores import Drawings, read_drawings, scores_of, units
+from xmdpt.study.design import BASE, FOLLOW_UPS, Claim, Design
+from xmdpt.study.scores import UNTRAINED, Drawings, read_drawings, scores_of, units
 from xmdpt.study.verdicts import (
-    BASE,
     JUDGED_BY,
     PERFECT,
     Scores,
@@ -43,39 +42,55 @@ class Findings:
     follow_ups: Drawings
 
 
+def _of_design(design: Design, row: str, own: Mapping[int, Any]) -> dict[int, Any]:
+    """A row's drawings with the design's seeds; what is not trained has a seed of its own."""
+    return {seed: one for seed, one in own.items() if seed in design.seeds or row in UNTRAINED}
+
+
 def find(design: Design, runs: Path) -> Findings:
     """Read all scores in `runs` and in the folder of follow-ups beside it, and judge."""
     drawings = read_drawings(runs)
-    seeds = {seed for own in drawings.values() for seed in own} - {*design.seeds}
+    trained = [own for row, own in drawings.items() if row not in UNTRAINED]
+    seeds = {seed for own in trained for seed in own} - {*design.seeds}
     further = {seed: scores_of(drawings, runs, SHOWN, [seed]) for seed in sorted(seeds)}
     records = {
-        row: known
-        for row, own in drawings.items()
-        if (known := {seed: one for seed, one in own.items() if seed in design.seeds})
+        row: known for row, own in drawings.items() if (known := _of_design(design, row, own))
     }
     scores = scores_of(records, runs, SHOWN, design.seeds)
     follow_ups = read_drawings(runs.parent / FOLLOW_UPS)
     return Findings(design, scores, judge(design, scores), records, further, follow_ups)
 
 
+def per_cent(value: float, base: float, metric: str) -> float:
+    """A difference in per cent of what the score `base` lacks to a perfect one."""
+    return 100 * value / abs(base - PERFECT[metric])
+
+
 def relative(value: float, scores: Scores, metric: str) -> float:
     """A difference in per cent of what base_b lacks to a perfect score."""
-    return 100 * value / abs(scores.mean("base_b") - PERFECT[metric])
+    return per_cent(value, scores.mean(BASE), metric)
+
+
+def _gain(better: float, worse: float, base: float, metric: str) -> float:
+    """What the first of two scores gains over the second, in per cent of what `base` lacks."""
+    return per_cent(better - worse if METRICS[metric].higher else worse - better, base, metric)
 
 
 def papers_gain(claim: Claim) -> float | None:
     """The paper's difference in per cent of what its `base_b` lacks, or None.
 
-    That is the row of the claim itself, early if it compares early rows, else that of Table 2.
+    That is the row of the claim itself; beside early rows, whose gains are taken by `base_b` too,
+    the finished one of Table 1; else that of Table 2.
     """
     if claim.paper is None:
         return None
     better, worse = claim.paper
     sides = {claim.better: better, claim.worse: worse}
-    table_2 = next(row for row in printed() if (row.table, row.run) == ("2a", BASE))
-    base = sides.get(BASE, sides.get(f"{BASE}_early", float(getattr(table_2, claim.metric))))
-    gain = better - worse if claim.metric == "ssim" else worse - better
-    return 100 * gain / abs(base - PERFECT[JUDGED_BY[claim.metric]])
+    table = "1" if any(row.endswith("_early") for row in sides) else "2a"
+    rows = [row for row in printed() if (row.table, row.run) == (table, BASE)]
+    finished = max(rows, key=lambda row: row.steps or 0)
+    base = sides.get(BASE, float(getattr(finished, claim.metric)))
+    return _gain(better, worse, base, JUDGED_BY[claim.metric])
 
 
 def whole(drawing: Mapping[str, Any], metric: str) -> float | None:
@@ -103,8 +118,7 @@ def gain_so_far(found: Findings, claim: Claim, seeds: Sequence[int]) -> float:
     better, worse, base = (
         mean_over_seeds(found, row, metric, seeds) for row in (claim.better, claim.worse, BASE)
     )
-    gain = better - worse if METRICS[metric].higher else worse - better
-    return 100 * gain / abs(base - PERFECT[metric])
+    return _gain(better, worse, base, metric)
 
 
 @dataclass(frozen=True)
@@ -152,16 +166,15 @@ def trend_rows(found: Findings) -> list[dict[str, Any]]:
                 if trend.base_b not in scores.rows or other not in scores.rows:
                     continue
                 gain = gain_of(found.design, found.scores, trend.base_b, other, metric)
-                base = abs(scores.mean(trend.base_b))
-                low, high = gain.interval()
+                base, (low, high) = scores.mean(trend.base_b), gain.interval()
                 rows.append(
                     {
                         "trend": trend.title,
                         "over": "no_mask" if other == trend.no_mask else "mdt",
                         "metric": metric,
-                        "gain": 100 * gain.difference / base,
-                        "low": 100 * low / base,
-                        "high": 100 * high / base,
+                        "gain": per_cent(gain.difference, base, metric),
+                        "low": per_cent(low, base, metric),
+                        "high": per_cent(high, base, metric),
                     }
                 )
     return rows

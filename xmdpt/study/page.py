@@ -34,7 +34,10 @@ from xmdpt.support.files import atomic_path, write_json
 BEGIN = "<!-- what is decided: xmdpt study report -->"
 END = "<!-- end of what is decided -->"
 HEADLINES = 10
-UNIT = "Gains are in per cent of the gap between X-MDPT-B and a perfect score."
+UNIT = (
+    "Gains are in per cent of the gap between X-MDPT-B and a perfect score. Each 95 % interval is "
+    "for one claim alone; verdicts keep one error rate for all claims, which asks for more."
+)
 UNDECIDED = "A claim is judged once its rows have all seeds. Verdicts are final when all are there."
 
 
@@ -98,7 +101,7 @@ def in_words(verdict: Verdict, scores: Scores, metric: str, design: Design) -> s
     """The verdict with what qualifies it."""
     if verdict.reason:
         return f"{verdict.status}: {verdict.reason}"
-    if verdict.status == "cannot tell" and verdict.gain is not None:
+    if verdict.status == "cannot tell" and verdict.gain is not None and not verdict.claim.equal:
         strictest = design.level / len(design.claims)  # of Holm's procedure
         seen = relative(verdict.gain.detectable(1 - strictest), scores, metric)
         return f"{verdict.status}; would have seen {seen:.1f} %"
@@ -202,7 +205,8 @@ def _progress(found: Findings) -> str:
 
 def _about(found: Findings) -> str:
     drawings = [one for own in found.records.values() for one in own.values()]
-    commits = ", ".join(sorted({one["commit"][:12] for one in drawings}))
+    # Of 40 digits twelve, and "-dirty" where it stands behind them.
+    commits = ", ".join(sorted({one["commit"][:12] + one["commit"][40:] for one in drawings}))
     people, pairs = len(drawings[0]["people"]), drawings[0]["count"]
     return (
         f"{_progress(found)}, {pairs:,} pairs of {people} people each, by the code of "
@@ -217,8 +221,9 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
         "verdicts.png": "What each claim's better row gains, in per cent of the gap between "
         "X-MDPT-B and a perfect score, with 95 % intervals over seeds and people. Grey: the "
         "margin. Diamonds: the paper's differences. Triangles: beyond the axis.",
-        "trends.png": "What X-MDPT's masking gains over the plain transformer and over MDT's, with "
-        "95 % intervals, and the paper's gain in FID and LPIPS.",
+        "trends.png": "What X-MDPT's masking gains over the plain transformer and over MDT's, in "
+        "per cent of the distance of the X-MDPT that is trained likewise, with 95 % intervals, and "
+        "the paper's gain in FID and LPIPS.",
         "rows.jpg": "The same pairs, drawn by every row with the first seed.",
     }
     parts = [

@@ -28,14 +28,14 @@ from tqdm import tqdm
 from xmdpt.config import Config, ConfigError, SampleConfig, load_config
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name, spread
-from xmdpt.evaluation.baselines import write_baselines, write_limits
+from xmdpt.evaluation.baselines import pairs_to_draw, write_baselines, write_limits
 from xmdpt.evaluation.evaluate import training_statistics
 from xmdpt.evaluation.features import Statistics
 from xmdpt.features.cache import FeatureCache
 from xmdpt.features.rows import features_of
 from xmdpt.metrics.labels import BASELINES, LIMITS
+from xmdpt.study.design import BASE
 from xmdpt.study.scores import file_name, score_drawing, write_scores
-from xmdpt.study.verdicts import BASE
 from xmdpt.support.files import atomic_path, fingerprint, resumable_dir
 from xmdpt.support.git import commit_of
 from xmdpt.support.hub import load_pretrained, weights_key
@@ -118,6 +118,11 @@ def _train(config: Config, folder: Path, features: Path) -> float:
     return minutes
 
 
+def _sampling(config: Config, drawing: Drawing) -> SampleConfig:
+    """The profile's settings of `sample`, and where a drawing differs its own."""
+    return SampleConfig.model_validate(config.sample.model_dump() | dict(drawing.sample))
+
+
 def _draw(
     config: Config, weights: Path, seed: int, data: DeepFashion, drawing: Drawing, folder: Path
 ) -> None:
@@ -130,7 +135,7 @@ def _draw(
                 "the one to start from"
             )
         pipeline.vae = load_pretrained(AutoencoderKL.from_pretrained, config.vae.init, "vae.init")
-    settings = SampleConfig.model_validate(config.sample.model_dump() | dict(drawing.sample))
+    settings = _sampling(config, drawing)
     noise = seed + OTHER_NOISE if drawing.other_noise else seed
     bar = partial(tqdm, desc=folder.name, unit="batch", disable=None)
     key = fingerprint(weights.name, weights_key([pipeline.vae]), settings.model_dump(), noise)
@@ -140,7 +145,7 @@ def _draw(
 
 def _pairs(config: Config, data: DeepFashion) -> list[tuple[str, str]]:
     """The test pairs that every row draws."""
-    return spread(data.pairs("test"), config.sample.checkpoints[config.last_checkpoint])
+    return pairs_to_draw(config, data.pairs("test"))
 
 
 def _write_sheet(folder: Path, pairs: Sequence[tuple[str, str]], path: Path) -> None:
@@ -184,7 +189,7 @@ def carry_out(
         drawing, folder = rows_of(row)[drawn], work / "drawings" / f"{drawn}-{seed}"
         _draw(config, weights, seed, data, drawing, folder)
         _write_sheet(folder, _pairs(config, data), path.with_suffix(".jpg"))
-        sample = {"sample": config.sample.model_dump() | dict(drawing.sample)}
+        sample = {"sample": _sampling(config, drawing).model_dump()}
         write_scores(path, about | sample | score_drawing(folder, data.root, _statistics(config)))
     return [*missing.values()]
 

@@ -24,12 +24,14 @@ from xmdpt.evaluation.results import Picture
 from xmdpt.evaluation.summary import rounded
 from xmdpt.metrics.contrasts import jackknife_values
 from xmdpt.metrics.frechet import FrechetDistance, kernel_distance
-from xmdpt.metrics.labels import COPY, LABELS
+from xmdpt.metrics.labels import BASELINES, COPY, LABELS, LIMITS
 from xmdpt.study.verdicts import Scores
 from xmdpt.support.files import fingerprint, write_json
 
 GROUPS = 20
 """Of people, each left out of a distance in turn; of fewer people each one."""
+UNTRAINED = {*BASELINES, *LIMITS}
+"""Rows that need no training: they are scored once, as seed 0, whatever a design's seeds are."""
 Drawings = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """Row -> seed -> what the file of its drawing says."""
 
@@ -144,7 +146,7 @@ def scores_of(
     """
     if COPY not in records:
         raise ConfigError(f"{folder}: no scores of {COPY}; `xmdpt study run` makes them first")
-    rows = {row: own for row, own in records.items() if {*seeds} <= {*own} and row != COPY}
+    rows = {row: own for row, own in records.items() if {*seeds} <= {*own} and row not in UNTRAINED}
     copy = records[COPY][0]  # its pictures need no seed, so it has seed 0 alone
     drawings = {row: [own[seed] for seed in seeds] for row, own in rows.items()}
     for row, own in drawings.items():

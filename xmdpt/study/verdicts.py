@@ -8,12 +8,11 @@ import numpy as np
 from xmdpt.metrics.contrasts import Contrast, contrast, holm
 from xmdpt.metrics.labels import METRICS
 from xmdpt.paper.exhibits import Status
-from xmdpt.study.design import Claim, Design
+from xmdpt.study.design import BASE, Claim, Design
 
 JUDGED_BY = {"fid": "fd_effnet", "lpips": "st_lpips", "ssim": "ssim"}
 """The paper's metric -> the metric of rendered people that judges it."""
 PERFECT = {"fd_effnet": 0.0, "st_lpips": 0.0, "ssim": 1.0}
-BASE = "base_b"
 LEARNED = "st_lpips"
 """The metric in which a row must beat a copy of the source before it decides anything."""
 

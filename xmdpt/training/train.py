@@ -170,9 +170,7 @@ class Trainer:
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer)
 
     def save(self, path: Path, **about: object) -> None:
-        """Write all that resuming needs, and `about`, whole or not at all; one process does it."""
-        if not self.accelerator.is_main_process:
-            return
+        """Write all that resuming needs, and `about`, whole or not at all."""
         state = about | {
             "step": self.step,
             "precision": self.precision,
@@ -183,8 +181,7 @@ class Trainer:
         }
         if self.alignment is not None:
             state["alignment"] = self.alignment.state_dict()
-        with self.watch.busy():
-            save_state(path, state)
+        save_state(path, state)
 
     def load(self, path: Path) -> dict[str, Any]:
         """Resume from a state that `save` wrote and return it; `auto` precision keeps the state's.

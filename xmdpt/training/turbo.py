@@ -28,6 +28,7 @@ from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import autocast, full_float32
 from xmdpt.support.random import batch_indices, keyed_generator
 from xmdpt.training.device import adamw
+from xmdpt.training.errors import TrainingError
 from xmdpt.training.states import STATE, DamagedState, load_newest, read_state, save_state
 from xmdpt.training.timesteps import (
     BATCH,
@@ -104,7 +105,8 @@ def _learn(
 ) -> None:
     """Train on what `losses(update)` yields; a state in `work` is gone on from.
 
-    At a scheduler's notice the state is saved and Stopped raised.
+    At a scheduler's notice the state is saved and Stopped raised. Raises TrainingError before
+    anything that is not finite reaches the weights.
     """
     optimizer = adamw(student.parameters(), recipe.rate)
 
@@ -123,7 +125,12 @@ def _learn(
             for loss in losses(update):
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+                norm = torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+                if not norm.isfinite():
+                    raise TrainingError(
+                        f"update {update}: the loss is {loss.item()}, the gradient norm {norm:g}; "
+                        "see that the weights draw, and give other pairs or another seed"
+                    )
                 optimizer.step()
             done, stop = update + 1, asked()
             if done % SAVE_EVERY == 0 or done == recipe.updates or stop:
@@ -234,8 +241,11 @@ def distill_guidance(
 
 
 def with_between(pipe: XMDPTPipeline, t: Tensor) -> Tensor:
-    """Timesteps (4 N,) of the teacher: each of t (N,), and three between it and the next, or 1."""
-    ends = [*t.tolist(), 1.0]
+    """Timesteps (4 N,) of the teacher: each of t (N,), and three between it and the next.
+
+    Behind the last one comes 1 or, if that is the last one itself, 0.
+    """
+    ends = [*t.tolist(), 1.0 if t[-1] > 1 else 0.0]
     parts = [
         evenly_in_log_snr(pipe, BETWEEN + 2, first, last)[:-1] for first, last in pairwise(ends)
     ]

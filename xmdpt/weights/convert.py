@@ -29,28 +29,30 @@ class CheckpointError(ValueError):
 
 
 # The authors' names -> ours. Their self-attention fuses query, key and value: see _split_qkv.
-_RENAMES = (
-    (r"^x_embedder\.", "patch_embed."),
-    (r"^t_embedder\.mlp\.0\.", "time_embedding.linear_1."),
-    (r"^t_embedder\.mlp\.2\.", "time_embedding.linear_2."),
-    (r"^mlp_dino_pose\.0\.", "canet.pose_projection.linear."),
-    (r"^mlp_dino_pose\.2\.", "canet.pose_projection.norm."),
-    (r"^mlp_dino_img\.0\.", "canet.source_projection.linear."),
-    (r"^mlp_dino_img\.2\.", "canet.source_projection.norm."),
-    (r"^conv1d_pose\.0\.", "canet.pose_pool.conv."),
-    (r"^conv1d_pose\.2\.", "canet.pose_pool.norm."),
-    (r"^conv1d_global\.0\.", "canet.source_pool.conv."),
-    (r"^conv1d_global\.2\.", "canet.source_pool.norm."),
-    (r"^conv1d_local\.0\.", "canet.local_pool.conv."),
-    (r"^conv1d_local\.2\.", "canet.local_pool.norm."),
-    (r"^mlp_final\.0\.", "canet.join.linear."),
-    (r"^mlp_final\.2\.", "canet.join.norm."),
-    (r"^sideblocks\.0\.", "mipnet.blocks.self."),
-    (r"^sideblocks_cross\.0\.", "mipnet.blocks.cross."),
-    (r"^mask_token$", "mipnet.mask_token"),
-    (r"\.adaLN_modulation\.1\.", ".modulation."),
-    (r"\.attn\.proj\.", ".attn.to_out."),
-    (r"\.rel_pos_bias\.relative_position_bias_table$", ".position_bias.table"),
+_BEGINNINGS = (
+    ("x_embedder.", "patch_embed."),
+    ("t_embedder.mlp.0.", "time_embedding.linear_1."),
+    ("t_embedder.mlp.2.", "time_embedding.linear_2."),
+    ("mlp_dino_pose.0.", "canet.pose_projection.linear."),
+    ("mlp_dino_pose.2.", "canet.pose_projection.norm."),
+    ("mlp_dino_img.0.", "canet.source_projection.linear."),
+    ("mlp_dino_img.2.", "canet.source_projection.norm."),
+    ("conv1d_pose.0.", "canet.pose_pool.conv."),
+    ("conv1d_pose.2.", "canet.pose_pool.norm."),
+    ("conv1d_global.0.", "canet.source_pool.conv."),
+    ("conv1d_global.2.", "canet.source_pool.norm."),
+    ("conv1d_local.0.", "canet.local_pool.conv."),
+    ("conv1d_local.2.", "canet.local_pool.norm."),
+    ("mlp_final.0.", "canet.join.linear."),
+    ("mlp_final.2.", "canet.join.norm."),
+    ("sideblocks.0.", "mipnet.blocks.self."),
+    ("sideblocks_cross.0.", "mipnet.blocks.cross."),
+    ("mask_token", "mipnet.mask_token"),
+)
+_PARTS = (
+    (".adaLN_modulation.1.", ".modulation."),
+    (".attn.proj.", ".attn.to_out."),
+    (".rel_pos_bias.relative_position_bias_table", ".position_bias.table"),
 )
 _INTEGERS = (torch.int32, torch.int64)
 _HALF = (torch.float16, torch.bfloat16)
@@ -79,18 +81,17 @@ def _rename(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state_dict.items():
         if name.endswith(_INDEX_SUFFIX):
             continue
-        for pattern, replacement in _RENAMES:
-            name = re.sub(pattern, replacement, name)
+        name = _renamed(name)
         renamed |= _split_qkv(name, tensor) if ".attn.qkv." in name else {name: tensor}
     return renamed
 
 
 def _shape(state: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
     if name not in state:
-        raise ValueError(f"not an X-MDPT state dict: no tensor {_official_name(name)}")
+        raise ValueError(f"not an X-MDPT state dict: no tensor {_renamed(name, back=True)}")
     shape = tuple(state[name].shape)
     if len(shape) != dimensions or 0 in shape:
-        raise ValueError(f"not an X-MDPT state dict: {_official_name(name)} has shape {shape}")
+        raise ValueError(f"not an X-MDPT state dict: {_renamed(name, back=True)} has shape {shape}")
     return shape
 
 
@@ -172,7 +173,7 @@ def to_official(model: XMDPTTransformer2DModel) -> dict[str, Tensor]:
         if ".attn.to_q." in name and self_attention:
             tensor = torch.cat([tensor, own[name.replace(".to_q.", ".to_kv.")]])
             name = name.replace(".to_q.", ".qkv.")
-        name = _official_name(name)
+        name = _renamed(name, back=True)
         state[name] = tensor.clone()
         if name.endswith(_TABLE_SUFFIX):
             index = model.get_buffer(_OWN_INDEX).clone()
@@ -180,14 +181,15 @@ def to_official(model: XMDPTTransformer2DModel) -> dict[str, Tensor]:
     return state
 
 
-def _official_name(name: str) -> str:
-    for pattern, ours in _RENAMES:
-        theirs = pattern.replace("\\.", ".").strip("^$")
-        if pattern.startswith("^"):
-            if name.startswith(ours):
-                name = theirs + name.removeprefix(ours)
-        else:
-            name = name.replace(ours, theirs)
+def _renamed(name: str, back: bool = False) -> str:
+    """The authors' name of a tensor in ours; with `back`, ours in theirs."""
+    for pair in _BEGINNINGS:
+        old, new = reversed(pair) if back else pair
+        if name.startswith(old):
+            name = new + name.removeprefix(old)
+    for pair in _PARTS:
+        old, new = reversed(pair) if back else pair
+        name = name.replace(old, new)
     return name
 
 
@@ -195,7 +197,7 @@ def _name_in_file(name: str) -> str:
     """Of a tensor that may be one of the two that `_split_qkv` makes of one."""
     if "mipnet.blocks.cross." not in name:
         name = re.sub(r"\.attn\.to_(q|kv)\.", ".attn.qkv.", name)
-    return _official_name(name)
+    return _renamed(name, back=True)
 
 
 def _load(path: Path) -> object:
