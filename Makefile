@@ -17,7 +17,7 @@ MADE := data/synthetic data/study data/study_work data/recipe data/wide data/ind
 	reports/costs.json reports/index.html reports/bundle.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study lint test test-slow docs lab pretrained lock clean
+.PHONY: help setup repro study lint test cover test-slow docs lab pretrained lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ lint: setup  ## Check style, spelling, types and which room imports which
 	$(IN_VENV) mypy
 
 test: setup  ## Run the fast tests
+	$(IN_VENV) python -m pytest -m "not slow"
+
+cover: setup  ## Run the fast tests, and say how many lines of the package they reach
 	$(IN_VENV) python -m pytest -m "not slow" --cov=xmdpt --cov-report=
 	@$(IN_VENV) sh -c 'echo "The tests reach $$(coverage report --format=total) % of the lines of xmdpt."'
 

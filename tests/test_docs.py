@@ -21,6 +21,7 @@ from xmdpt.stages.notebook import has_tag
 
 sys.path.insert(0, str(ROOT / "docs/site"))
 import colab
+import hooks
 import reference
 import walkthroughs
 
@@ -215,3 +216,8 @@ def test_a_walkthrough_that_does_not_exist_is_said():
     command = [sys.executable, "docs/site/walkthroughs.py", "03_network"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "03_network: no walkthrough" in done.stderr
+
+
+def test_a_wide_equation_scrolls_and_not_the_page():
+    made = hooks.on_page_content(r'<div class="arithmatex">\[y = x\]</div>', None, None, None)
+    assert made.startswith('<div class="arithmatex"><math') and made.endswith("</math></div>")

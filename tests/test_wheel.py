@@ -57,6 +57,7 @@ def installed(wheel, tmp_path) -> Path:
     return tmp_path / "site"
 
 
+@pytest.mark.slow
 def test_it_holds_the_package_and_the_small_weights_and_nothing_else(installed):
     package = set(tracked("xmdpt"))
     weights = {name.replace(WEIGHTS, "xmdpt/weights/bundled"): name for name in tracked(WEIGHTS)}

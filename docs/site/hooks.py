@@ -87,11 +87,12 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(html, page, config, files):
-    """Equations as MathML, which browsers set themselves."""
+    """Equations as MathML, which browsers set themselves; a wide one scrolls in its `div`."""
 
     def mathml(equation: re.Match[str]) -> str:
         source = equation[2].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
         display = "block" if equation[1] == "div" else "inline"
-        return latex2mathml.converter.convert(source, display=display)
+        made = latex2mathml.converter.convert(source, display=display)
+        return made if display == "inline" else f'<div class="arithmatex">{made}</div>'
 
     return EQUATION.sub(mathml, html)

@@ -1,8 +1,8 @@
 """What networks cost: sizes of the stand-ins, closed-form counts, timing in rounds."""
 
 import json
-import time
 from functools import partial
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -86,12 +86,22 @@ def test_a_guided_picture_takes_the_forwards_that_the_table_says(tiny_vae):
     assert NETWORKS["vae"].forwards == 1
 
 
-def test_a_call_is_timed_by_the_median_of_many(monkeypatch):
-    monkeypatch.setattr(efficiency, "LEAST_SECONDS", 0.34)
-    lengths = iter([0.3, 0.02, 0.02, 0.02, 0.02])
-    assert 0.02 <= time_call(lambda: time.sleep(next(lengths)), CPU) < 0.3
-    slow = iter([0.5, 0.02])  # the first is left out however long it takes
-    assert 0.02 <= time_call(lambda: time.sleep(next(slow)), CPU) < 0.3
+@pytest.mark.parametrize(
+    ("lengths", "taken"),
+    [
+        ((3, 1, 2, 7, 9), 2),  # the fourth fills the time; the last is not asked for
+        ((50, 1, 9), 1),  # the first is left out however long it takes
+    ],
+)
+def test_a_call_is_timed_by_the_median_of_many(monkeypatch, lengths, taken):
+    clock, left = [0.0], iter(lengths)
+
+    def call():
+        clock[0] += next(left)
+
+    monkeypatch.setattr(efficiency, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(efficiency, "LEAST_SECONDS", 13)
+    assert time_call(call, CPU) == taken and [*left] == [9]
 
 
 def test_random_networks_keep_their_buffers():

@@ -178,6 +178,8 @@ def test_memory_is_of_as_many_pictures_as_it_was_measured_with():
     counted, peak = measured(*ALL), measured(*ALL, device="cuda")
     assert "tensors alive at once, for 8 pictures at once." in provenance(counted)
     assert "peak of PyTorch's allocator, for 1 picture." in provenance(peak)
+    once = {"settings": peak["settings"] | {"repeats": 1, "batch_size": 1}}
+    assert "once. One guided step of 1 picture was" in provenance(peak | once)
     label = efficiency_figure(peak).axes[1].get_ylabel()
     assert label == "denoiser's memory in MB, 1 picture"
     assert efficiency_claims(peak)[1].evidence.endswith("for 1 picture")

@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -98,48 +97,47 @@ def test_it_draws_with_the_best_preset_or_with_steps_of_ones_own(
 def test_its_endpoints_draw_where_xmdpt_is_not_installed(space, tmp_path):
     from gradio_client import Client, exceptions, handle_file
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     environment = {
         "HF_HOME": str(tmp_path / "home"), "HOME": str(tmp_path), "PATH": "/usr/bin",
-        "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONUNBUFFERED": "1",
         "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "no_proxy": "127.0.0.1,localhost",
     }  # fmt: skip
-    with (tmp_path / "log").open("w") as log:
+    said = tmp_path / "log"
+    with said.open("w") as log:
         served = subprocess.Popen(
             [sys.executable, "-c", WITHOUT_XMDPT], cwd=space, env=environment,
             stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        for _ in range(600):
-            with socket.socket() as asked:
-                if asked.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert served.poll() is None, (tmp_path / "log").read_text()
+        end = time.monotonic() + 600
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+", said.read_text())):
+            assert served.poll() is None and time.monotonic() < end, said.read_text()
             time.sleep(0.5)
+        address = found[0]  # a port that it has found free itself
         client = Client(
-            f"http://127.0.0.1:{port}", verbose=False, download_files=tmp_path / "got",
-            analytics_enabled=False, httpx_kwargs={"trust_env": False},
+            address, verbose=False, download_files=tmp_path / "got",
+            analytics_enabled=False, httpx_kwargs={"trust_env": False, "timeout": 300},
         )  # fmt: skip
         pose = json.dumps(next(iter(stored_poses().values())))
         skeleton = np.array(Image.open(client.predict(pose, api_name="/skeleton")).convert("RGB"))
         x, y = parse_pose(pose)[1].astype(int)
         assert skeleton.shape == (1101, 750, 3) and skeleton[y, x].any() and not skeleton[0].any()
         photo = handle_file(space / "person.png")
-        found = [client.predict(photo, pose, seed, 2, 2.0, api_name="/draw") for seed in (0, 0, 1)]
-        first, again, other = (np.array(Image.open(path).convert("RGB")) for path in found)
+        drawn = [client.predict(photo, pose, seed, 2, 2.0, api_name="/draw") for seed in (0, 0, 1)]
+        first, again, other = (np.array(Image.open(path).convert("RGB")) for path in drawn)
         assert first.shape[0] / first.shape[1] == pytest.approx(1101 / 750, abs=0.02)
         assert (first == again).all() and (first != other).any()
-        assert MARK.encode() in Path(found[0]).read_bytes(), "marked in its metadata"
+        assert MARK.encode() in Path(drawn[0]).read_bytes(), "marked in its metadata"
         with pytest.raises(exceptions.AppError, match="the pose: needs 18 rows"):
             client.predict(photo, "[]", 0, 2, 2.0, api_name="/draw")
         for steps in (1, 10**6):
             with pytest.raises(exceptions.AppError):
                 client.predict(photo, pose, 0, steps, 2.0, api_name="/draw")
         large = {"files": ("a.png", b"0" * 21 * 10**6)}
-        address = f"http://127.0.0.1:{port}/gradio_api/upload"
-        assert httpx.post(address, files=large, timeout=60, trust_env=False).status_code == 413
+        answer = httpx.post(
+            f"{address}/gradio_api/upload", files=large, timeout=300, trust_env=False
+        )
+        assert answer.status_code == 413
     finally:
         served.terminate()
         served.wait(60)

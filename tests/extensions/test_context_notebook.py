@@ -57,6 +57,7 @@ def test_rows_are_set_side_by_side(tmp_path, monkeypatch):
         str(tmp_path / "done.ipynb"),
         parameters={"columns": 2},
         kernel_name="python3",
+        start_timeout=300,
         progress_bar=False,
         cwd=tmp_path,
     )

@@ -88,8 +88,13 @@ def browse(folder: Path):
             assert process.poll() is None and time.monotonic() < end, "Chromium did not start"
             time.sleep(0.2)
         port = port_file.read_text().split()[0]
-        tabs = httpx.get(f"http://127.0.0.1:{port}/json/list", trust_env=False).json()
-        [tab] = [tab for tab in tabs if tab["type"] == "page"]
+        tabs, url = [], f"http://127.0.0.1:{port}/json/list"
+        while not tabs:  # the port answers before the page is there
+            assert time.monotonic() < end, "Chromium opened no page"
+            time.sleep(0.1)
+            found = httpx.get(url, timeout=120, trust_env=False).json()
+            tabs = [tab for tab in found if tab["type"] == "page"]
+        [tab] = tabs
         connection = websocket.create_connection(
             tab["webSocketDebuggerUrl"], suppress_origin=True, timeout=120
         )
@@ -97,4 +102,8 @@ def browse(folder: Path):
         connection.close()
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # what it showed is judged all the same
+            process.kill()
+            process.wait()

@@ -173,12 +173,16 @@ STAGES: dict[str, Stage] = {
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (of a signal, minus its number), its steps, its words."""
+    """How a process ended: its exit code (of a signal, minus its number), its steps, its words.
+
+    `seconds` are those since it was sent a signal, or since it began if it ended before (`told`).
+    """
 
     code: int
     steps: list[int]
     said: str
     seconds: float
+    told: bool
 
 
 def start(stage: str, world: Path, place: Path) -> int:
@@ -224,19 +228,19 @@ def finish(
     pid: int, place: Path, send: int | None = None, after: float = 0.0, steps: int = 0
 ) -> Ended:
     """Wait for a process, to which a signal may be sent after so many seconds and steps."""
-    began, count = time.monotonic(), place.with_name(f"{place.name}.steps")
+    began, count, told = time.monotonic(), place.with_name(f"{place.name}.steps"), False
     while not (done := os.waitpid(pid, os.WNOHANG))[0]:
         seconds = time.monotonic() - began
         if send is not None and seconds >= after and _lines(count) >= steps:
             os.kill(pid, send)
-            send, began = None, time.monotonic()
+            send, began, told = None, time.monotonic(), True
         if seconds > TIME_LIMIT:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
     code = os.waitstatus_to_exitcode(done[1])
     made = [int(line) for line in _take(count).split()]
     said = _take(place.with_name(f"{place.name}.said"))
-    return Ended(code, made, said, time.monotonic() - began)
+    return Ended(code, made, said, time.monotonic() - began, told)
 
 
 def carry_out(stage: str, world: Path, place: Path, **how) -> Ended:

@@ -75,6 +75,7 @@ def test_a_notebook_runs_at_its_smallest(path, work, tmp_path, monkeypatch):
         str(tmp_path / path.name),
         parameters={name: value for name, value in small.items() if name in declared},
         kernel_name="python3",
+        start_timeout=300,
         progress_bar=False,
         cwd=ROOT,
     )
@@ -108,4 +109,5 @@ def test_sliders_move_joints_and_the_button_draws():
     small = new_code_cell("people, poses, num_inference_steps = 1, 2, 2")
     notebook.cells.insert(2, small)
     notebook.cells.append(new_code_cell(HANDS))
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT)}}).execute()
+    patience = {"timeout": 1200, "startup_timeout": 300}
+    NotebookClient(notebook, **patience, resources={"metadata": {"path": str(ROOT)}}).execute()

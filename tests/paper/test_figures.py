@@ -107,7 +107,9 @@ def test_scaling_sets_no_distances_over_different_numbers_of_pictures_side_by_si
     figure = scaling_figure(results_of(tmp_path))
     axes = {axes.get_title(): axes for axes in figure.axes}
     for title, points in {"st_lpips ↓": 3, "fd_effnet ↓": 2}.items():
-        assert [len(one[0].get_xdata()) for one in axes[title].containers] == [0, points]
+        assert [len(one[0].get_xdata()) for one in axes[title].containers] == [points]
+    said = [text.get_text() for text in figure.legends[0].texts]
+    assert not [text for text in said if "ours" in text and "ablations' checkpoint" in text]
 
 
 def test_the_control_of_figure_5_stands_beside_it():
@@ -120,6 +122,12 @@ def test_the_control_of_figure_5_stands_beside_it():
     assert np.diff(places, 2) == pytest.approx(0), "each nine has the same room"
     top = left.transAxes.transform((0, 1))[1]
     assert left.transData.transform((0, 1.0))[1] <= top + 1e-6, "a collapse is seen"
+
+
+def test_no_two_runs_of_figure_5_look_alike():
+    history = pd.DataFrame({"step": [1], "cosine_person": [0.9], "cosine_people": [0.8]})
+    left, _ = invariance_figure({str(number): history for number in range(12)}).axes
+    assert len({(one.get_color(), one.get_marker()) for one in left.lines[:12]}) == 12
 
 
 # People

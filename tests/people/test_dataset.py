@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -214,10 +215,10 @@ def test_people_differ_and_repeat():
     assert len({view(people[0], v).name for v in range(20)}) == 20
 
 
-def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path):
+def test_a_folder_of_somebody_elses_is_not_replaced(dataset, tmp_path):
     """Even one in the same layout: DeepFashion as others lay it out."""
     root, settings = tmp_path / "people", {"identities": 2, "test_identities": 1, "workers": 1}
-    rendering.render_dataset(root, **settings, **SMALL)
+    shutil.copytree(dataset, root)
     rendering.render_dataset(root, **settings, **SMALL | {"seed": 1})  # its own it may
     extra = root / "photo.jpg"
     extra.touch()

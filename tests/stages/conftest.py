@@ -35,6 +35,14 @@ def finished_run(tmp_path_factory):
     return finished(tmp_path_factory.mktemp("finished"), ["base_b"])
 
 
+@pytest.fixture(scope="session")
+def photographed(tmp_path_factory):
+    """The miniature of DeepFashion, to be copied: its 90 pictures are rendered once."""
+    from helpers.miniature import write_people
+
+    return write_people(tmp_path_factory.mktemp("miniature") / "deepfashion")
+
+
 @pytest.fixture
 def reproduced(no_account):
     """A folder as a finished run of two exhibits leaves it, and the study before its first run."""

@@ -156,3 +156,8 @@ def test_on_paper_all_is_unfolded_and_nothing_needs_a_hand(made, browser):
     browser.do("Emulation.setEmulatedMedia", media="")
     assert browser.do("Page.printToPDF")["data"], "which announces itself once more"
     assert browser.value("document.querySelectorAll('details.run[open]').length") == 0
+
+
+def test_a_logarithmic_axis_ends_near_its_values(made, browser):
+    look(browser, made / "reports/index.html")
+    assert browser.value("roomOf(null, 0.38, 2.11)") == pytest.approx([0.3, 3])

@@ -9,6 +9,7 @@ the real ones; so the numbers mean nothing, and everything that makes them runs.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,6 @@ from helpers.miniature import (
     draw_exhibits,
     dvc,
     write_networks,
-    write_people,
 )
 
 RUN = "size_s"
@@ -51,12 +51,12 @@ def write_settings(project: Path, networks: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_paper_profile_runs_end_to_end(tmp_path):
+def test_the_paper_profile_runs_end_to_end(photographed, tmp_path):
     project, networks = tmp_path / "xmdpt", tmp_path / "networks"
     copy_project(project)
     write_networks(networks)
     write_settings(project, networks)
-    write_people(project / "data/raw/deepfashion")
+    shutil.copytree(photographed, project / "data/raw/deepfashion")
     torch_home = networks / "torch"
     for made in (
         dvc(project, torch_home, "repro", *STAGES),

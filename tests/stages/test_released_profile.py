@@ -6,13 +6,14 @@ everything that makes them runs.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 import yaml
-from helpers.miniature import COSTS, SAMPLE, copy_project, dvc, write_networks, write_people
+from helpers.miniature import COSTS, SAMPLE, copy_project, dvc, write_networks
 from helpers.networks import assert_same_tensors
 from helpers.repository import ROOT
 
@@ -57,12 +58,12 @@ def write_settings(project: Path, networks: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_released_profile_runs_end_to_end(tmp_path):
+def test_the_released_profile_runs_end_to_end(photographed, tmp_path):
     project, networks = tmp_path / "xmdpt", tmp_path / "networks"
     copy_project(project)
     write_networks(networks)
     write_settings(project, networks)
-    write_people(project / "data/raw/deepfashion")
+    shutil.copytree(photographed, project / "data/raw/deepfashion")
     first = dvc(project, networks / "torch", "repro", "released")
     assert first.returncode != 0 and "trungpx/xmdpt on GitHub" in first.stdout + first.stderr
     states = {

@@ -105,13 +105,15 @@ def test_it_opens_with_what_is_decided_and_ends_with_the_rules(page):
 def test_claims_of_the_study_that_no_exhibit_shows_are_listed_once(made):
     line = {"where": "Section 3.4", "status": "supported", "judged by": "SSIM"}
     line |= {"claim": "Weaker is better", "gain": "+1.0 % (+0.5 to +1.5)"}
+    line |= {"better, worse": "0.74, 0.73", "verdict": "supported, and smaller than the margin"}
     known = line | {"claim": "It is faster", "where": "Table 1", "status": "not run", "gain": ""}
     path = made / "reports/exhibits/table_1/exhibit.json"
     path.write_text(path.read_text().replace("It is faster", "It is faster (Table 1)"))
     page = text_of(made, {"weaker": line, "faster": known})
     assert page.count("It is faster (Table 1)") == 1
     assert "Weaker is better (Section 3.4)</th>" in page
-    assert "study: SSIM, gain +1.0 % (+0.5 to +1.5)" in page
+    assert "study: SSIM 0.74, 0.73, gain +1.0 % (+0.5 to +1.5)" in page
+    assert "and smaller than the margin" in page
     assert "2 supported, 1 cannot tell." in page, "of the table, where the claim is known already"
 
 
@@ -121,6 +123,17 @@ def test_once_the_study_has_verdicts_its_picture_is_at_the_top(made):
     shutil.copy(made / "reports/figures/vae.png", study)
     opening = text_of(made).split('id="decided"')[1].split('id="exhibits"')[0]
     assert "over seeds and people" in opening and opening.count("<img") == 1
+    assert "Grey: the margin" in opening and "not of this run" in opening
+    assert "Computed on" not in opening.split("</figure>")[0]
+
+
+def test_published_weights_are_not_said_to_be_trained_here(tmp_path):
+    shutil.copy(ROOT / "profiles/released.yaml", tmp_path / "params.yaml")
+    page = text_of(tmp_path)
+    runs = page.split('id="runs"')[1].split('id="rules"')[0].split("<pre")[0]
+    assert runs.count("Not trained here: the weights are those that the authors published") == 3
+    assert "rom scratch" not in runs and "for 0 steps" not in runs
+    assert "are the authors' published weights" in runs and "data/released/vae, as it is" in runs
 
 
 def test_curves_are_those_of_each_training(page):

@@ -33,6 +33,11 @@ def work(tracker: tracking.Tracker) -> None:
     tracker.summary({"best": 0.3})
 
 
+def clock(times):
+    """For a module in place of `time`, which other threads of this process look at too."""
+    return types.SimpleNamespace(monotonic=lambda: next(times))
+
+
 def fake_wandb(monkeypatch, **names):
     monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(Settings=dict, **names))
 
@@ -113,7 +118,7 @@ def test_what_a_run_is_called(monkeypatch):
 
 def test_what_is_left_is_told_beside_what_is_kept(monkeypatch, capsys):
     times = iter([100.0, 120.0, 400.0])
-    monkeypatch.setattr(tracking.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(tracking, "time", clock(times))
     tracker = tracking.Tracker()
     for step in (500, 510, 600):  # a resumed run begins with what it found
         tracker.pace(step, 1000)
@@ -124,7 +129,7 @@ def test_what_is_left_is_told_beside_what_is_kept(monkeypatch, capsys):
 
 def test_speed_is_that_since_the_last_row(monkeypatch):
     times = iter([100.0, 120.0, 150.0])
-    monkeypatch.setattr(tracking.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(tracking, "time", clock(times))
     tracker = tracking.Tracker()
     first, second, third = (tracker.speed(step, 32) for step in (500, 510, 530))
     assert {*first} == {"memory_mb"}, "before it there is nothing to compare with"

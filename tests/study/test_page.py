@@ -10,7 +10,7 @@ from helpers.repository import ROOT
 from PIL import Image
 
 from xmdpt.study.design import load_design
-from xmdpt.study.figures import WIDEST, draw_figures, verdicts_figure
+from xmdpt.study.figures import WIDEST, draw_figures, trends_figure, verdicts_figure
 from xmdpt.study.findings import (
     find,
     foretold,
@@ -198,6 +198,8 @@ def test_the_page_says_it(found, folder):
     text = page(found, ["verdicts.png", "rows.jpg"])
     assert "Verdicts are final when all are there" in text and "commit cccccccccccc" in text
     assert "trends.png" not in text and "![" in text
+    assert text.index("| claim") < text.index("Holm's procedure")
+    assert "](../../../docs/results/study.md)" in text
     [line] = [line for line in text.splitlines() if "MIPNet beats the plain transformer" in line]
     assert "+5.7 %" in line and "60.0, 75.0" in line and "| supported" in line
     [line] = [line for line in text.splitlines() if line.startswith("| `no_mask`")]
@@ -274,7 +276,8 @@ def test_a_page_before_any_row_has_all_its_seeds(folder, tmp_path):
         [line] = [x for x in shown.splitlines() if "MIPNet beats the plain transformer" in x]
         assert "+25.0 %" in line and "2 of 3 seeds" in line
     assert "60.0, 75.0" in text and "under way: 60 of 90" in so_far
-    assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".json", ".jpg", ""}
+    left = {path.suffix for path in tmp_path.iterdir()}
+    assert left == {".md", ".json", ""}, "and no picture of an earlier time"
 
 
 def test_a_design_needs_no_seed_0(folder):
@@ -299,3 +302,15 @@ def test_the_page_says_where_the_code_was_changed(folder, tmp_path):
     del drawing["digest"]
     write_scores(path, drawing | {"commit": "d" * 40 + "-dirty"})
     assert "dddddddddddd-dirty" in page(find(DESIGN, tmp_path / "runs"), ())
+
+
+def test_intervals_are_drawn_to_their_ends_and_no_further(found):
+    bars = [one for one in verdicts_figure(found).axes[0].lines if one.get_linewidth() == 2]
+    assert bars and {one.get_solid_capstyle() for one in bars} == {"butt"}
+
+
+def test_one_trend_alone_is_no_figure(found):
+    first = dict([next(iter(found.design.trends.items()))])
+    design = found.design.model_copy(update={"trends": first})
+    assert trends_figure(replace(found, design=design)) is None
+    assert trends_figure(found) is not None

@@ -48,19 +48,26 @@ def test_gpus_are_taken_in_turn_and_cores_one_each(monkeypatch):
     assert workers._places(2)[0].threads == 2
 
 
-@pytest.mark.parametrize("given", [None, "4,6", "GPU-5f, GPU-a1"])
-def test_a_job_finds_its_gpu_alone_even_when_it_is_imported(tmp_path, monkeypatch, given):
+def test_a_job_finds_its_gpu_alone_even_when_it_is_imported(tmp_path, monkeypatch):
     """Later is too late: CUDA keeps the GPUs that were visible when it was first asked for any."""
     monkeypatch.setattr(workers, "gpu_count", lambda: 2)
-    monkeypatch.setenv(workers.VISIBLE, given or "")
-    if given is None:
-        monkeypatch.delenv(workers.VISIBLE)
+    monkeypatch.setenv(workers.VISIBLE, "GPU-5f, GPU-a1")
     assert dict(side_by_side(partial(note_gpus, folder=tmp_path), "ab", 2)) == {
         "a": True,
         "b": True,
     }
-    seen = {(tmp_path / job).read_text() for job in "ab"}
-    assert seen == {name.strip() for name in (given or "0,1").split(",")}
+    assert {(tmp_path / job).read_text() for job in "ab"} == {"GPU-5f", "GPU-a1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "second"), [(None, "1"), ("4,6", "6"), ("GPU-5f, GPU-a1", "GPU-a1")]
+)
+def test_a_gpu_is_called_as_it_is_called_here(monkeypatch, given, second):
+    monkeypatch.setenv(workers.VISIBLE, given or "")
+    if given is None:
+        monkeypatch.delenv(workers.VISIBLE)
+    with workers._visible(1):
+        assert os.environ[workers.VISIBLE] == second
     assert os.environ.get(workers.VISIBLE) == given, "it is ours again"
 
 

@@ -31,6 +31,13 @@ def test_people_with_one_picture_do_not_count():
     ]
 
 
+def test_people_with_too_few_pictures_do_not_count():
+    folders = [f"img/WOMEN/Dresses/id_0000000{person}" for person in (1, 2)]
+    names = [f"{folders[0]}/01_{n}_front.jpg" for n in range(2)]
+    names += [f"{folders[1]}/01_{n}_front.jpg" for n in range(3)]
+    assert views_of_people(names, least=3) == [names[2:]]
+
+
 def test_the_probe_sees_the_source_and_a_fixed_pose(features, data, config):
     cache = FeatureCache(features)
     views = views_of_people(data.pictures("train"), people=2, views=2)

@@ -259,11 +259,14 @@ def provenance(measured: Costs) -> str:
         if on_gpu(measured)
         else "counted, not measured: float32 weights and the tensors alive at once"
     )
+    rounds, batch = settings["repeats"], settings["batch_size"]
+    timed = "once" if rounds == 1 else f"in {rounds} rounds: median (smallest to largest)"
+    drawn = "1 picture" if batch == 1 else f"{batch} pictures"
     return (
         f"Networks of full size (256x256 pixels) with random weights on {where}, PyTorch "
         f"{machine['torch']}, {machine['precision']} (the VAE in fp32). "
-        f"Timed in turns, {settings['repeats']} rounds: median (smallest to largest). One guided "
-        f"step of {settings['batch_size']} picture(s) was timed and scaled to {settings['steps']} "
+        f"Timed in turns, {timed}. One guided step of {drawn} was timed and scaled to "
+        f"{settings['steps']} "
         f"steps and {settings['pictures']} pictures. "
         f"Memory: {memory}, for {pictures_at_once(measured)}. "
         "The paper's seconds are an A100's; ours are shown on a GPU only."

@@ -134,13 +134,16 @@ def spread(items: Sequence[T], count: int | None) -> list[T]:
     return [items[round(index)] for index in np.linspace(0, len(items) - 1, count)]
 
 
-def views_of_people(names: Sequence[str], people: int = 8, views: int = 4) -> list[list[str]]:
+def views_of_people(
+    names: Sequence[str], people: int = 8, views: int = 4, least: int = 2
+) -> list[list[str]]:
     """Up to `views` pictures of each of up to `people` people, spread evenly over all of them.
 
-    A person in other clothes counts as another person. People with a single picture are left out.
+    A person in other clothes counts as another person. People with fewer than `least` pictures are
+    left out.
     """
     by_person = defaultdict(list)
     for name in sorted(names):
         by_person[outfit(name)].append(name)
-    several = [pictures for pictures in by_person.values() if len(pictures) > 1]
+    several = [pictures for pictures in by_person.values() if len(pictures) >= least]
     return [spread(pictures, views) for pictures in spread(several, people)]

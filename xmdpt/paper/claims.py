@@ -5,6 +5,7 @@ not know what another seed would give. The study judges those (`xmdpt.study`); w
 stands beside.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +41,18 @@ class Comparison:
     better: Side
     worse: Side
     metric: Literal["fid", "ssim", "lpips"] = "lpips"
+
+
+def study_found(line: Mapping[str, str]) -> list[str]:
+    """What a line of the study's table measured, and what qualifies its verdict.
+
+    Nothing before the study has run.
+    """
+    if not line["gain"]:
+        return []
+    measured = f"study: {line['judged by']} {line['better, worse']}, gain {line['gain']}"
+    qualified = line["verdict"].removeprefix(line["status"]).lstrip(",;: ")
+    return [measured, *([qualified] if qualified else [])]
 
 
 def beside(comparison: Comparison, results: Results) -> str:
@@ -155,8 +168,9 @@ def views_claim(distances: pd.DataFrame, seed: int) -> Claim:
     known = distances.dropna(subset=["drawn", "others"])
     gain = known["others"] - known["drawn"]
     text = "Another view of a person changes a picture less than another person does (st_lpips)"
+    if (people := known["person"].nunique()) < FEWEST_PEOPLE:
+        evidence = f"{people} people were drawn from several views; {FEWEST_PEOPLE} are needed"
+        return Claim(text, "cannot tell", evidence)
     evidence, low, high = _in_numbers(gain, known["person"], "sets of views", seed)
-    if known["person"].nunique() < FEWEST_PEOPLE:
-        return Claim(text, "cannot tell", f"{evidence} (below {FEWEST_PEOPLE})")
     status: Status = "supported" if low > 0 else "not supported" if high < 0 else "cannot tell"
     return Claim(text, status, evidence)

@@ -21,7 +21,8 @@ from xmdpt.paper.scores import PRINTED, Results, heading
 
 ASPECT = 16 / 11  # about DeepFashion's 750 x 1101; the networks see it squashed to a square
 CELL = 0.95  # width in inches; more if the pictures have more pixels than it can show
-STYLES = ("-", "--", "-.", ":")
+STYLES = (("-", "."), ("--", "x"), ("-.", "+"), (":", "1"))
+"""Of lines and their markers: each serves ten colours."""
 CLOSEST = 1e-6  # smallest distance from a cosine of 1 that Figure 5 shows
 SIZES = {"size_s": "S", "base_b": "B", "size_l": "L"}
 
@@ -130,8 +131,9 @@ def invariance_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
     values = [history[column] for history in histories.values() for column in texts]
     for axes, (column, text) in zip(panels, texts.items(), strict=True):
         for number, (name, history) in enumerate(histories.items()):
-            line = {"label": name, "color": f"C{number}", "linestyle": STYLES[number // 10 % 4]}
-            axes.plot(history["step"], history[column], marker=".", **line)
+            style, marker = STYLES[number // 10 % 4]
+            line = {"label": name, "color": f"C{number}", "linestyle": style, "marker": marker}
+            axes.plot(history["step"], history[column], **line)
         _nines(axes)
         lowest = min((value.min() for value in values), default=0.9)
         axes.set_ylim(lowest - 0.5 * (1 - lowest), 1 - CLOSEST)
@@ -140,7 +142,7 @@ def invariance_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
     panels[0].axhline(
         INVARIANT, color="black", linewidth=0.8, linestyle=":", label=f"the paper's {INVARIANT}"
     )
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6,
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5,
                   fontsize=8, frameon=False)  # fmt: skip
     return figure
 
@@ -185,19 +187,25 @@ def _scaling_lines(results: Results, metric: str) -> tuple[dict[str, Line], dict
     return printed, ours
 
 
-def _draw_scaling(axes: Axes, lines: dict[str, Line]) -> None:
-    """A panel of Figure 6: a line for each training length, with intervals."""
+def _draw_scaling(axes: Axes, lines: dict[str, Line], absent: str) -> None:
+    """A panel of Figure 6: a line for each training length that has points, with intervals.
+
+    `absent` is what it says where none has.
+    """
     places = {size: place for place, size in enumerate(SIZES.values())}
-    for shift, (label, line) in zip((-0.04, 0.04), lines.items(), strict=True):
-        values, below, above = zip(*line.values(), strict=True) if line else ((), (), ())
-        x = [places[size] + shift for size in line]
-        axes.errorbar(x, values, (below, above), marker="o", label=label, capsize=3, elinewidth=1)
+    for number, (label, line) in enumerate(lines.items()):
+        if not line:
+            continue
+        values, below, above = zip(*line.values(), strict=True)
+        x = [places[size] + (-0.04, 0.04)[number] for size in line]
+        look = {"label": label, "color": f"C{number}", "marker": "o"}
+        axes.errorbar(x, values, (below, above), capsize=3, elinewidth=1, **look)
     axes.set(xticks=list(places.values()), xticklabels=list(places), xlim=(-0.3, 2.3))
     axes.set_xlabel("size")
     axes.grid(alpha=0.3)
     if not any(lines.values()):
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "not printed", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, absent, ha="center", transform=axes.transAxes)
 
 
 def scaling_figure(results: Results) -> Figure:
@@ -206,8 +214,8 @@ def scaling_figure(results: Results) -> Figure:
     grid = figure.subplots(2, len(PRINTED))
     for column, metric in enumerate(PRINTED):
         printed, ours = _scaling_lines(results, metric)
-        _draw_scaling(grid[0, column], printed)
-        _draw_scaling(grid[1, column], ours)
+        _draw_scaling(grid[0, column], printed, "not printed")
+        _draw_scaling(grid[1, column], ours, "not made")
         grid[0, column].set_title(PRINTED[metric], fontsize=10)
         grid[1, column].set_title(heading(results.metric(metric)), fontsize=10)
     handles, labels = [], []

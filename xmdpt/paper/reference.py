@@ -29,8 +29,8 @@ BEGIN = "<!-- what is reproduced: python -m xmdpt.paper.reference -->"
 END = "<!-- end of what is reproduced -->"
 WIDEST = 1400  # pixels
 SCORES_KEPT = (
-    "The numbers lie beside this page: of a run `scores_RUN.json`, of its single pairs "
-    "`scores_RUN.tsv`, along its training `train_RUN.tsv`."
+    "The numbers (of a run `scores_RUN.json`, of its single pairs `scores_RUN.tsv`, along its "
+    "training `train_RUN.tsv`)"
 )
 
 
@@ -98,12 +98,12 @@ def _page(root: Path, exhibits: list[dict[str, Any]], about: dict[str, Any], sco
     parts = [
         "# The paper's tables and figures, as one run made them",
         f"Profile `{about['profile']}`, seed {about['seed']}. {about['note']}",
-        SCORES_KEPT if scored else "The tables' numbers lie beside this page.",
-        HOW_TO_READ,
         "| claim | verdict | evidence |\n|---|---|---|",
     ]
     for exhibit in exhibits:
         parts[-1] += "".join(map(_claim_line, exhibit["claims"], repeat(_slug(exhibit))))
+    kept = SCORES_KEPT if scored else "The tables' numbers"
+    parts += [HOW_TO_READ, f"{kept} are in `{FOLDER}/{about['profile']}/`."]
     for exhibit in exhibits:
         parts += [f'<a id="{_slug(exhibit)}"></a>\n\n## {exhibit["title"]}', exhibit["caption"]]
         folder = exhibit_folder(exhibit["name"], root)

@@ -28,6 +28,10 @@ let onPaper = false;
 const night = () => dark.matches && !onPaper;
 const colourOf = (place) => `hsl(${HUES[place % HUES.length]} 65% ${night() ? 66 : 36}%)`;
 const dashOf = (place) => (place < HUES.length ? [] : [6, 4]);
+const digit = (value) => 10 ** Math.floor(Math.log10(value));
+// The room of a logarithmic axis: from one round number to the next, not to the next power of ten.
+const roomOf = (_, low, high) => (low == null ? [null, null] : [
+  Math.floor(low / digit(low)) * digit(low), (Math.floor(high / digit(high)) + 1) * digit(high)]);
 const short = (value) => (value == null ? "" : String(Number(value.toPrecision(4))));
 
 class Curves {
@@ -92,7 +96,7 @@ class Curves {
     this.plot?.destroy();
     this.plot = new uPlot({
       ...this.size(),
-      scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
+      scales: { x: { time: false }, y: log ? { distr: 3, range: roomOf } : {} },
       axes: [axis("training step"), axis(label, { size: 70,
         values: (_, values) => values.map(short) })],
       series: [{}, ...this.drawn.map((place) => ({ label: this.runs[place].title, spanGaps: true,

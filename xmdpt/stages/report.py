@@ -12,9 +12,11 @@ from markupsafe import Markup
 
 from xmdpt.config import Config, load_config
 from xmdpt.metrics.labels import BASELINES, FEW, FEW_ABOUT, LIMITS, METRICS, best_values
+from xmdpt.paper.claims import study_found
 from xmdpt.paper.exhibits import (
     DECIDED,
     HOW_TO_READ,
+    HOW_TO_READ_GAINS,
     Status,
     exhibit_folder,
     read_exhibits,
@@ -119,9 +121,11 @@ def verdict(scores: dict[str, dict[str, Any]], ours: str) -> list[str]:
     return lines
 
 
-def start_of(config: Config) -> str:
+def start_of(config: Config, run: str) -> str:
     """Where the training of a run began, in words."""
-    steps = f"{config.train.steps} steps of batch {config.train.batch_size}"
+    if file := config.experiments[run].released:
+        return f"Not trained here: the weights are those that the authors published, {file}."
+    steps = f"{config.train.steps:,} steps of batch {config.train.batch_size}"
     if config.train.resume is not None:
         steps += f", in part with other settings, from the state {config.train.resume}"
     if config.train.init is None:
@@ -151,12 +155,14 @@ def strangers_of(config: Config) -> str:
 def autoencoder_of(config: Config) -> str:
     """How the autoencoder came about, in words."""
     if config.vae.init is None:
-        return f"All of it was trained from scratch for {config.vae.steps} steps."
+        return f"All of it was trained from scratch for {config.vae.steps:,} steps."
+    if config.vae.steps == 0:
+        return f"It is that in {config.vae.init}, as it is."
     if config.vae.train_encoder:
         what, rest = "Encoder and decoder were", ""
     else:
         what, rest = "Its decoder was", "; the encoder stayed as it was"
-    return f"{what} fine-tuned from {config.vae.init} for {config.vae.steps} steps{rest}."
+    return f"{what} fine-tuned from {config.vae.init} for {config.vae.steps:,} steps{rest}."
 
 
 @dataclass(frozen=True)
@@ -176,11 +182,11 @@ def _run_section(results: Results, run: str, fit: Fit) -> dict[str, Any]:
     config, scores = results.of_run(run), results.rows(run)
     title, figures = config.experiments[run].title, results.root / "reports/figures"
     checkpoints = config.train.checkpoints.items()
-    labels = {name: f"{title} after {steps} steps" for name, steps in checkpoints}
+    labels = {name: f"{title} after {steps:,} steps" for name, steps in checkpoints}
     return {
         "name": run,
         "title": title,
-        "start": start_of(config),
+        "start": start_of(config, run),
         "table": score_table(scores, labels | BASELINES | LIMITS),
         "verdict": verdict(scores, config.last_checkpoint),
         "grid": data_uri(figures / f"grid_{run}.png", fit),
@@ -223,20 +229,25 @@ def _claims(
     for line in verdicts.values():
         text = f"{line['claim']} ({line['where']})"
         if text not in shown:
-            gain = f"study: {line['judged by']}, gain {line['gain']}" if line["gain"] else ""
-            claim = {"text": text, "status": line["status"], "evidence": gain, "exhibit": None}
+            evidence = "; ".join(study_found(line))
+            claim = {"text": text, "status": line["status"], "evidence": evidence, "exhibit": None}
             claims.append(claim)
     return claims
 
 
-def _opening(root: Path, runs: Sequence[Mapping[str, Any]], fit: Fit) -> dict[str, Any] | None:
+def _opening(
+    root: Path, runs: Sequence[Mapping[str, Any]], dataset: str, fit: Fit
+) -> dict[str, Any] | None:
     """The one picture at the top: the study's, or what the first run drew; None before both."""
     if (root / STUDY).is_file():
-        about = "What each claim's better row gains, with 95 % intervals over seeds and people."
+        about = f"{HOW_TO_READ_GAINS} All of it is of the study's rendered people, not of this run."
         return {"uri": data_uri(root / STUDY, fit), "about": about}
     for run in runs:
         if run["grid"]:
-            about = f"{run['title']}: source, pose, ours and truth, one test pair a column."
+            about = (
+                f"{run['title']}: source, pose, ours and truth, one test pair a column. "
+                f"Computed on {dataset}."
+            )
             return {"uri": run["grid"], "about": about}
     return None
 
@@ -268,7 +279,7 @@ def render(root: Path, config: Config, page: Page) -> str:
         decided=[claim for claim in claims if claim["status"] in DECIDED],
         undecided=[claim for claim in claims if claim["status"] not in DECIDED],
         statuses={status: counts[status] for status in get_args(Status) if counts[status]},
-        opening=_opening(root, runs, page.fit),
+        opening=_opening(root, runs, dataset_of(config), page.fit),
         curves=training_curves(root, config),
         runs=runs,
         metrics=list(metrics.values()),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from xmdpt.config import Checkpoint, ConfigError
-from xmdpt.paper.claims import Comparison, Side, beside
+from xmdpt.paper.claims import Comparison, Side, beside, study_found
 from xmdpt.paper.exhibits import Claim as Said
 from xmdpt.paper.scores import Results
 from xmdpt.study.design import Claim, load_design
@@ -43,15 +43,6 @@ def read_verdicts(folder: Path = PAGE) -> dict[str, dict[str, Any]]:
         raise ConfigError(f"{path}: no such file; `xmdpt study report` writes it") from None
 
 
-def _found(line: dict[str, Any]) -> list[str]:
-    """What the study measured, and what qualifies its verdict; nothing before it has run."""
-    if not line["gain"]:
-        return []
-    measured = f"study: {line['judged by']} {line['better, worse']}, gain {line['gain']}"
-    qualified = line["verdict"].removeprefix(line["status"]).lstrip(",;: ")
-    return [measured, *([qualified] if qualified else [])]
-
-
 def claims_of(exhibit: str, results: Results) -> tuple[Said, ...]:
     """The claims of an exhibit with the study's verdicts, and beside them the scores of `results`.
 
@@ -65,7 +56,7 @@ def claims_of(exhibit: str, results: Results) -> tuple[Said, ...]:
             continue
         line = verdicts[name]
         text = f"{claim.claim} ({claim.place})"
-        found, live = _found(line), ""
+        found, live = study_found(line), ""
         if not {claim.better, claim.worse} & {*design.same_weights}:  # no run of their own
             sides = (_side(claim.better, exhibit), _side(claim.worse, exhibit))
             live = beside(Comparison(*sides, metric=claim.metric), results)

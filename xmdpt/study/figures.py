@@ -41,7 +41,10 @@ def verdicts_figure(found: Findings) -> Figure | None:
         assert verdict.gain is not None
         ends = [relative(end, scores, metric) for end in verdict.gain.interval()]
         gain = relative(verdict.gain.difference, scores, metric)
-        axes.plot(np.clip(ends, -WIDEST, WIDEST), [place, place], color=colour, linewidth=2)
+        axes.plot(  # to its ends and no further: whether it leaves the margin decides
+            np.clip(ends, -WIDEST, WIDEST), [place, place], color=colour, linewidth=2,
+            solid_capstyle="butt",
+        )  # fmt: skip
         marker = "o" if abs(gain) <= WIDEST else ">" if gain > 0 else "<"
         axes.plot(np.clip(gain, -WIDEST, WIDEST), place, marker, color=colour)
         if (paper := papers_gain(verdict.claim)) is not None:
@@ -74,9 +77,12 @@ def _trend_panel(axes: Axes, rows: pd.DataFrame, paper: dict[str, float]) -> Non
 
 
 def trends_figure(found: Findings) -> Figure | None:
-    """What X-MDPT's masking gains in each trend; dotted lines: the paper's gain."""
+    """What X-MDPT's masking gains in each trend; dotted lines: the paper's gain.
+
+    None before there are two to compare: one alone is in the figure of verdicts.
+    """
     rows = pd.DataFrame(trend_rows(found))
-    if rows.empty:
+    if rows.empty or rows["trend"].nunique() < 2:
         return None
     claims = found.design.claims
     figure = Figure(figsize=(11, 3.8), layout="constrained")
@@ -123,6 +129,8 @@ def draw_figures(found: Findings, folder: Path) -> list[str]:
         "rows.jpg": rows_picture(found, folder / "runs"),
     }
     made = {name: figure for name, figure in figures.items() if figure is not None}
+    for name in {*figures} - {*made}:
+        (folder / name).unlink(missing_ok=True)  # of an earlier time
     for name, figure in made.items():
         with atomic_path(folder / name) as partial:
             figure.savefig(partial, dpi=DPI)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from xmdpt.metrics.labels import BASELINES, COPY, LIMITS, METRICS
-from xmdpt.paper.exhibits import DECIDED, Status
+from xmdpt.paper.exhibits import DECIDED, HOW_TO_READ_GAINS, Status
 from xmdpt.paper.reference import put_between
 from xmdpt.study.beside import VERDICTS
 from xmdpt.study.design import Claim, Design
@@ -34,9 +34,11 @@ from xmdpt.support.files import atomic_path, write_json
 BEGIN = "<!-- what is decided: xmdpt study report -->"
 END = "<!-- end of what is decided -->"
 HEADLINES = 10
+COLUMNS = ("claim", "verdict", "gain", "paper", "judged by", "better, worse", "where")
+"""Of the table of verdicts, so that a phone shows the verdict beside the claim."""
 UNIT = (
-    "Gains are in per cent of the gap between X-MDPT-B and a perfect score. Each 95 % interval is "
-    "for one claim alone; verdicts keep one error rate for all claims, which asks for more."
+    "Gains are in per cent of the gap between X-MDPT-B and a perfect score. 95 % intervals are of "
+    "one claim alone, verdicts of all together."
 )
 UNDECIDED = "A claim is judged once its rows have all seeds. Verdicts are final when all are there."
 
@@ -178,10 +180,6 @@ def _follow_ups(found: Findings) -> list[str]:
     return parts
 
 
-def _without(row: Mapping[str, str], *names: str) -> dict[str, str]:
-    return {name: value for name, value in row.items() if name not in names}
-
-
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
@@ -210,17 +208,15 @@ def _about(found: Findings) -> str:
     people, pairs = len(drawings[0]["people"]), drawings[0]["count"]
     return (
         f"{_progress(found)}, {pairs:,} pairs of {people} people each, by the code of "
-        f"commit {commits}. Rows and claims are those of `claims.yaml`; `docs/results/study.md` "
-        "says how a verdict is reached."
+        f"commit {commits}. Rows and claims are those of `claims.yaml`; "
+        "[the rules](../../../docs/results/study.md) say how a verdict is reached."
     )
 
 
 def page(found: Findings, pictures: Sequence[str]) -> str:
     """The page in Markdown; `pictures` are the names of the figures beside it."""
     captions = {
-        "verdicts.png": "What each claim's better row gains, in per cent of the gap between "
-        "X-MDPT-B and a perfect score, with 95 % intervals over seeds and people. Grey: the "
-        "margin. Diamonds: the paper's differences. Triangles: beyond the axis.",
+        "verdicts.png": HOW_TO_READ_GAINS,
         "trends.png": "What X-MDPT's masking gains over the plain transformer and over MDT's, in "
         "per cent of the distance of the X-MDPT that is trained likewise, with 95 % intervals, and "
         "the paper's gain in FID and LPIPS.",
@@ -232,12 +228,12 @@ def page(found: Findings, pictures: Sequence[str]) -> str:
         summary(found),
         *([UNDECIDED] if _is_under_way(found) else []),
         "## Verdicts",
+        _table([{name: row[name] for name in COLUMNS} for row in verdict_rows(found)]),
         "Gains are in per cent of the gap between `base_b` and a perfect score, and so are the "
         "paper's. A positive gain is what the claim says. Each 95 % interval is for one claim "
         "alone; verdicts use Holm's procedure over all claims. Scores here are as gains take them: "
         "fd_effnet is the jackknife's estimate, lower than in the table of rows by most of what "
         "so few pictures add to it.",
-        _table([_without(row, "name", "status") for row in verdict_rows(found)]),
         *(
             f"![{captions[name]}]({name})\n\n*{captions[name]}*"
             for name in captions
