@@ -198,8 +198,10 @@ def _draw_scaling(axes: Axes, lines: dict[str, Line], absent: str) -> None:
             continue
         values, below, above = zip(*line.values(), strict=True)
         x = [places[size] + (-0.04, 0.04)[number] for size in line]
-        look = {"label": label, "color": f"C{number}", "marker": "o"}
-        axes.errorbar(x, values, (below, above), capsize=3, elinewidth=1, **look)
+        axes.errorbar(
+            x, values, (below, above), capsize=3, elinewidth=1, label=label,
+            color=f"C{number}", marker="o",
+        )  # fmt: skip
     axes.set(xticks=list(places.values()), xticklabels=list(places), xlim=(-0.3, 2.3))
     axes.set_xlabel("size")
     axes.grid(alpha=0.3)
