@@ -12,7 +12,7 @@ PIP_INSTALL := "$(BIN)/python" -m pip --disable-pip-version-check install
 STAMP := .venv/.installed
 # The stages say `python`: let it be ours.
 IN_VENV := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
-MADE := data/synthetic data/study data/study_work data/recipe data/wide data/index data/cache/features data/cache/row_features data/cache/lessons data/cache/statistics data/cache/scores data/samples data/baselines models wandb build \
+MADE := data/synthetic data/study data/study_work data/recipe data/wide data/index data/cache/features data/cache/row_features data/cache/lessons data/cache/statistics data/cache/scores data/cache/baselines data/samples data/baselines models wandb build \
 	reports/exhibits reports/figures reports/notebooks reports/pages reports/scores \
 	reports/costs.json reports/index.html reports/bundle.html
 

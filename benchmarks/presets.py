@@ -8,6 +8,7 @@ Pictures that are there are kept, so an interrupted run goes on.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from xmdpt.data.annotations import Pair
 from xmdpt.data.deepfashion import DeepFashion
 from xmdpt.data.pairs import result_name, spread
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.support.files import atomic_path
+from xmdpt.presets import presets_of
+from xmdpt.support.files import atomic_path, fingerprint
+from xmdpt.support.hub import weights_key
 from xmdpt.support.random import keyed_generator
 from xmdpt.weights.load import load_pipeline
 
@@ -33,9 +36,17 @@ WAYS: dict[str, dict[str, Any]] = {
 BATCH = 50
 
 
+def check_same(folder: Path, key: str) -> None:
+    """End where `folder` has pictures of other weights or pairs; else note whose they are."""
+    note = folder.with_name(f".{folder.name}.key")  # hidden, so that `build/presets/*` is folders
+    if folder.is_dir() and (not note.is_file() or note.read_text() != key):
+        sys.exit(f"{folder}: pictures of other weights or pairs; name another --out, or delete it")
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(key)
+
+
 def draw(pipe: XMDPTPipeline, data: DeepFashion, pairs: list[Pair], folder: Path, way: str) -> None:
     """Draw the pairs (source, target) that `folder` lacks, as <source>_2_<target>_vis.png."""
-    folder.mkdir(parents=True, exist_ok=True)
     pairs = [pair for pair in pairs if not (folder / result_name(*pair)).exists()]
     for start in tqdm(range(0, len(pairs), BATCH), desc=way, unit="batch"):
         batch = pairs[start : start + BATCH]
@@ -57,14 +68,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, default=None)
     parser.add_argument("--pairs", type=int, default=400)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["exact", "fast", "turbo"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, help="default: the presets they have")
     parser.add_argument("--out", type=Path, default=Path("build/presets"))
     asked = parser.parse_args()
     pipe = load_pipeline(asked.weights)
     pipe.set_progress_bar_config(disable=True)
     data = DeepFashion(asked.data, pipe.size)
     pairs = spread(data.pairs("test"), asked.pairs)
-    for way in asked.ways:
+    networks = [pipe.vae, pipe.transformer, *([] if pipe.turbo is None else [pipe.turbo])]
+    key = fingerprint(weights_key(networks), str(pipe.learned), str(asked.data.resolve()), pairs)
+    for way in asked.ways or presets_of(pipe.scheduler, pipe.learned):
+        check_same(asked.out / way, key)
         draw(pipe, data, pairs, asked.out / way, way)
 
 

@@ -1,10 +1,13 @@
 """Named ways of drawing."""
 
+import runpy
+
 import pytest
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from helpers.networks import make_pipeline
 from helpers.people import SIZE, body
+from helpers.repository import ROOT
 
 from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.flow import make_flow_scheduler
@@ -122,3 +125,11 @@ def test_a_draw_that_is_stopped_leaves_the_pipeline_as_it_was(pipe, asked, prese
     with pytest.raises(KeyboardInterrupt):
         draw(pipe, asked, preset=preset, callback_on_step_end=stop)
     assert pipe.scheduler is own and pipe.denoiser is None
+
+
+def test_the_benchmark_takes_no_pictures_of_other_weights(tmp_path):
+    check_same = runpy.run_path(str(ROOT / "benchmarks/presets.py"))["check_same"]
+    check_same(tmp_path / "exact", "a")
+    check_same(tmp_path / "exact", "a")
+    with pytest.raises(SystemExit, match="pictures of other weights"):
+        check_same(tmp_path / "exact", "b")

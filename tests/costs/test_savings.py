@@ -144,3 +144,6 @@ def test_growth_has_a_row_for_each_number_of_tokens_and_of_pictures(small, monke
     assert 2 <= len(growth_figure(growth).axes[0].lines) <= len(SHOWN)  # bfloat16 where it helps
     words = said_of(growth["tokens"][0], grows=True)
     assert " pictures" not in words and "largest difference" not in words
+    alone = growth["tokens"][0]
+    once = alone | {"settings": alone["settings"] | {"batch_size": 1, "repeats": 1}}
+    assert ", 1 picture, once, on " in said_of(once)

@@ -21,6 +21,7 @@ from PIL import ExifTags, Image
 
 from xmdpt.config import DataConfig
 from xmdpt.data.deepfashion import DataError, DeepFashion
+from xmdpt.data.survey import survey
 from xmdpt.evaluation.results import Picture, training_pictures
 
 
@@ -45,9 +46,19 @@ def test_an_index_reads_as_what_it_tells_of(write, people, tmp_path):
         assert one.known_digest == Picture(one.store, one.name).digest() == one.digest()
     names = {path.name for path in (tmp_path / "index").iterdir()}
     assert names == {
-        "dataset.json", "pictures.tsv", "keypoints.npz", "survey.json", "overlap.json",
+        "dataset.json", "pictures.tsv", "keypoints.npz", "overlap.json",
         "train.lst", "test.lst", "train_pairs.txt", "test_pairs.txt",
     }  # fmt: skip
+
+
+def test_a_note_changes_no_index(people, tmp_path):
+    def content():
+        index_of(people, tmp_path / "index")
+        return {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()}
+
+    first = content()
+    (people / "photo.heic").touch()
+    assert survey(people, SIZE).notes and content() == first
 
 
 def test_an_index_changes_with_a_picture_and_with_a_joint(people, tmp_path):

@@ -1,6 +1,8 @@
 """Features and scores are the same in whatever layout a data set lies."""
 
 import shutil
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from xmdpt.data.deepfashion import DataError, DeepFashion, read_picture
 from xmdpt.data.pairs import result_name
 from xmdpt.evaluation import evaluate
 from xmdpt.evaluation.baselines import write_baselines
+from xmdpt.evaluation.evaluate import evaluate_pairs
+from xmdpt.evaluation.protocols import get_protocol
 from xmdpt.evaluation.results import References, match_results, training_pictures
 from xmdpt.features.cache import FeatureCache
 from xmdpt.features.encoders import make_encoder
@@ -56,6 +60,21 @@ def test_every_layout_gives_the_same_scores(people, lmdb_index, tmp_path):
     assert one == scores[0]
     with pytest.raises(DataError, match=r"64-64: has no train\.lst to say which"):
         training_pictures(lmdb_index.raw)
+
+
+def test_references_that_were_squashed_before_are_said(people, tmp_path):
+    data, raw = DeepFashion(people, SIZE), tmp_path / "raw"
+    write_lmdb(raw / "256-256", people, everyone(data))
+    copy_of(people, raw, "pose", "train_pairs.txt", "test_pairs.txt")
+    made = write_baselines(tmp_path / "made", data, data.pairs("test"))["copy_source"]
+    said = {}
+    for name in ("pidm", "cfld"):
+        rules = replace(get_protocol(name), perceptual=())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            evaluate_pairs(made, raw, rules, progress=False)
+        said[name] = any("LMDB of 256x256" in str(one.message) for one in caught)
+    assert said == {"pidm": False, "cfld": True}
 
 
 def test_names_of_ones_own_are_found_under_an_index(tmp_path):

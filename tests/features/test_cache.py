@@ -147,7 +147,7 @@ def test_size_is_told_before_and_is_what_is_written(data, names, encoders, tmp_p
 
 def test_a_disk_too_small_is_refused_at_once(data, names, encoders, tmp_path, monkeypatch):
     monkeypatch.setattr(sizes.shutil, "disk_usage", lambda _: type("", (), {"free": 10_000}))
-    with pytest.raises(DataError, match=r"the disk has 0\.0 MB free.*storage: fp8"):
+    with pytest.raises(DataError, match=r"the disk has 0\.0 MB free.*whole clone.*storage: fp8"):
         write(tmp_path / "features", data, names, encoders)
     assert not (tmp_path / "features").exists()
     assert not [*tmp_path.rglob("*.safetensors")]

@@ -94,6 +94,14 @@ def test_scaling_shows_the_intervals_of_ours(monkeypatch, tmp_path):
     assert [text.get_text() for text in axes["PSNR ↑"].texts] == ["not printed"]
 
 
+def test_a_line_that_fid_lacks_is_in_the_legend(monkeypatch, tmp_path):
+    interval = {"low": {"st_lpips": 0.2}, "high": {"st_lpips": 0.4}}
+    rows = {"main": {"st_lpips": 0.3} | interval}
+    monkeypatch.setattr(Results, "rows", lambda self, run: rows)
+    figure = scaling_figure(results_of(tmp_path))
+    assert "ours: main checkpoint" in [text.get_text() for text in figure.legends[0].texts]
+
+
 def test_scaling_sets_no_distances_over_different_numbers_of_pictures_side_by_side(
     monkeypatch, tmp_path
 ):

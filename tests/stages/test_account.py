@@ -16,6 +16,7 @@ from xmdpt.stages.account import (
     obstacle,
     reachable,
 )
+from xmdpt.support.network import answers
 
 pytestmark = pytest.mark.usefixtures("no_account")
 
@@ -55,7 +56,7 @@ def test_a_word_that_is_no_mode_is_refused(monkeypatch):
 def test_a_key_without_an_answer_is_offline_and_said_once_in_time(silent, monkeypatch, capsys):
     """Who waits for a word of this server waits for ever."""
     monkeypatch.setenv("WANDB_API_KEY", "made-up")
-    monkeypatch.setattr(account, "reachable", partial(reachable, PATIENCE / 20))
+    monkeypatch.setattr(account, "answers", partial(answers, seconds=PATIENCE / 20))
     assert choose_mode() == "offline"
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1

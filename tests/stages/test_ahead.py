@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import types
 
 import pytest
 import yaml
@@ -12,9 +11,10 @@ from helpers.projects import write_project
 from helpers.repository import ROOT
 
 from xmdpt.config import ConfigError
-from xmdpt.stages import ahead
+from xmdpt.stages import alone
 from xmdpt.stages.ahead import Ahead, make_ahead, stale_work
 from xmdpt.stages.kept import drop_recorded
+from xmdpt.support import progress
 
 WEIGHTS = "main/diffusion_pytorch_model.safetensors"
 OUTPUTS = {"train": "models", "sample": "data/samples", "evaluate": "reports/scores"}
@@ -111,11 +111,14 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch):
         stale_work()
 
 
-def test_a_training_says_how_far_it_is(capsys, monkeypatch):
-    times = iter([0.0, 1.0, 30.0, 100.0, 110.0])
-    clock = types.SimpleNamespace(monotonic=lambda: next(times))
-    monkeypatch.setattr(ahead, "time", clock)  # other threads go by their own
-    say = ahead._saying("base_b", 1000)
-    for step in (100, 200, 300, 400):
-        say({"step": step, "loss": 0.5})
-    assert capsys.readouterr().err == "base_b: step 300 of 1000, loss 0.5000, 0.1 h left\n"
+def test_a_training_in_a_log_says_how_far_it_is(capsys, monkeypatch, tmp_path):
+    def train_run(config, features, out, on_log):
+        for step in (100, 200, 300):
+            on_log({"step": step, "loss": 0.5})
+
+    monkeypatch.setattr(progress, "SAY_EVERY", 0.0)
+    monkeypatch.setattr(alone, "require_features", lambda: None)
+    monkeypatch.setattr(alone, "features_of", lambda run: tmp_path)
+    monkeypatch.setattr(alone, "train_run", train_run)
+    alone.train_alone("base_b", tmp_path / "out", [])
+    assert "base_b: step 300 of" in capsys.readouterr().err

@@ -54,6 +54,10 @@ def test_every_row_of_tables_1_and_2_is_in_a_claim():
             lambda tree: tree["claims"]["noise"].update(better="other_noise", worse="size_s"),
             "noise: 'other_noise' is drawn by base_b's weights",
         ),
+        (
+            lambda tree: tree["trends"]["full"].update(base_b="guidance_low"),
+            "trends.full: 'guidance_low' is drawn by base_b's weights",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, message):

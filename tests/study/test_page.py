@@ -215,6 +215,16 @@ def test_the_kept_verdicts_are_those_of_the_kept_runs():
     run = "run: xmdpt study report"
     assert json.loads((kept / "verdicts.json").read_text()) == verdict_rows(found), run
     assert decided(found) in (ROOT / "README.md").read_text(encoding="utf-8"), run
+    pictures = [path.name for path in kept.iterdir() if path.suffix in (".png", ".jpg")]
+    assert (kept / "README.md").read_text(encoding="utf-8").rstrip() == page(
+        found, pictures
+    ).rstrip(), run
+
+
+def test_the_page_says_whose_code_the_follow_ups_are_of(found):
+    made = {"guidance_1": {0: dict(found.records["base_b"][0], commit="e" * 40)}}
+    text = page(replace(found, follow_ups=made), ())
+    assert "by the code of commit eeeeeeeeeeee, test" in text
 
 
 def test_everything_is_written_and_again_the_same(folder):

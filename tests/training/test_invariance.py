@@ -38,6 +38,12 @@ def test_people_with_too_few_pictures_do_not_count():
     assert views_of_people(names, least=3) == [names[2:]]
 
 
+def test_one_person_under_two_numbers_is_no_control_of_himself():
+    names = [f"img/WOMEN/Pants/id_09100000/0{n}_{{}}.jpg" for n in (1, 2)]
+    views = [[name.format("3_back"), name.format("4_full")] for name in names]
+    assert not InvarianceProbe(None, views).comparable
+
+
 def test_the_probe_sees_the_source_and_a_fixed_pose(features, data, config):
     cache = FeatureCache(features)
     views = views_of_people(data.pictures("train"), people=2, views=2)

@@ -36,15 +36,16 @@ def said_of(measured: dict[str, Any], grows: bool = False) -> str:
     peaks = ", ".join(f"{rate / 1e9:,.0f} in {name}" for name, rate in measured["peak"].items())
     side = settings["matrix_side"]
     what = "A guided step" if settings["kind"] == "sample" else "A training step"
-    pictures = "" if grows else f", {settings['batch_size']} pictures"
+    batch, rounds = settings["batch_size"], settings["repeats"]
+    pictures = "" if grows else ", 1 picture" if batch == 1 else f", {batch} pictures"
+    times = "once" if rounds == 1 else f"the median of {rounds} rounds through all ways"
     difference = (
         ""
         if grows
         else " The largest difference is a share of the largest number of the first way's output."
     )
     return (
-        f"{what} of X-MDPT-{settings['size'].upper()}{pictures}, the "
-        f"median of {settings['repeats']} rounds through all ways, on {machine['name']} "
+        f"{what} of X-MDPT-{settings['size'].upper()}{pictures}, {times}, on {machine['name']} "
         f"({machine['threads']} threads, PyTorch {machine['torch']}). A product of two matrices of "
         f"{side:,} x {side:,} took place at {peaks} GFLOP/s.{difference}"
     )

@@ -176,7 +176,7 @@ def make_index(
 ) -> dict[str, Any]:
     """Write the index of a surveyed data set to the folder `root`; returns `overlap_report`.
 
-    Also writes survey.json and overlap.json. `say` is told what reading the pictures adds to the
+    Also writes overlap.json. `say` is told what reading the pictures adds to the
     survey's notes. Raises DataError if something is missing or a picture
     or key point file cannot be read; `root` then stays as it was.
     """
@@ -193,7 +193,6 @@ def make_index(
         keypoints = {name: reading.keypoints for name, reading in readings.items()}
         write_lists(folder, found.pictures, found.targets)
         write_index(folder, root, found.root, data.store, digests, keypoints)
-        write_json(folder / "survey.json", found.as_json())
         write_json(folder / REPORT, overlap)
     return overlap
 

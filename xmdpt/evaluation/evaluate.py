@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from xmdpt.data.images import picture_size
-from xmdpt.data.stores import DataError, FolderStore, read_picture
+from xmdpt.data.stores import DataError, FolderStore, LmdbStore, read_picture
 from xmdpt.evaluation.features import (
     Statistics,
     as_input,
@@ -27,7 +27,15 @@ from xmdpt.evaluation.features import (
 from xmdpt.evaluation.inspection import inspect
 from xmdpt.evaluation.networks import PerceptualNetwork, frechet_network, perceptual_network
 from xmdpt.evaluation.preparation import prepare, scored_sizes
-from xmdpt.evaluation.protocols import SSIM, Frechet, Perceptual, Protocol, Size, get_protocol
+from xmdpt.evaluation.protocols import (
+    SSIM,
+    Frechet,
+    Perceptual,
+    Protocol,
+    Resize,
+    Size,
+    get_protocol,
+)
 from xmdpt.evaluation.results import (
     THREADS,
     Match,
@@ -111,8 +119,18 @@ def _warn_if_squashed(matches: Sequence[Match], rules: Protocol, own: Size) -> N
         )
 
 
+def _begins_with(rules: Protocol, own: Size, size: Size) -> bool:
+    """Whether all that a protocol looks at is first squashed to `size` by PIL's bicubic."""
+    steps = (rules.pixels, *(one.steps for one in (*rules.perceptual, *rules.frechet)))
+    firsts = [one[0] if one else None for one in steps]
+    return all(
+        isinstance(step, Resize) and step.filter == "pil bicubic" and (step.size or own) == size
+        for step in firsts
+    )
+
+
 def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: Size) -> References:
-    """Open the references; warns if the protocol enlarges them."""
+    """Open the references; warns if the protocol enlarges them, or would begin with larger ones."""
     sizes = scored_sizes(rules.pixels, own)
     references = References(reference_dir, sizes[0])
     height, width = references.require(match.target).read().shape[:2]
@@ -120,6 +138,12 @@ def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: S
         warn(
             f"references in {reference_dir} are {width}x{height} (width x height); protocol "
             f"'{rules.name}' scores {sizes[0][1]}x{sizes[0][0]}: they are enlarged"
+        )
+    elif isinstance(references.store, LmdbStore) and not _begins_with(rules, own, (height, width)):
+        warn(
+            f"references in {reference_dir} come from an LMDB of {width}x{height} (width x height)"
+            f"; protocol '{rules.name}' begins with the originals, so its numbers differ a "
+            "little: for its own, give `xmdpt evaluate --reference` and --train a folder of files"
         )
     return references
 

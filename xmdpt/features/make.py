@@ -7,9 +7,10 @@ divide them among themselves without communicating: `xmdpt.support.shards`.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -23,7 +24,6 @@ from torch.multiprocessing.spawn import (
     ProcessRaisedException,
     start_processes,
 )
-from tqdm import tqdm
 
 from xmdpt.config import ConfigError, FeaturesConfig, Precision
 from xmdpt.data.deepfashion import DataError, DeepFashion
@@ -34,6 +34,7 @@ from xmdpt.support.files import atomic_path, code_key, fingerprint, resumable_di
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.precision import full_float32, gpu_count
+from xmdpt.support.progress import told
 from xmdpt.support.shards import (
     NOTES,
     Shard,
@@ -55,8 +56,9 @@ CODE = (
     *("features/make.py", "features/sizes.py", "support/pictures.py"),
 )
 """The code between a data set and its features: what other code has begun is begun anew."""
-Progress = Callable[[Iterable[int]], Iterable[int]]
+Progress = Callable[[Collection[int]], Iterable[int]]
 """Passes on the shards' numbers and shows how far they are, as tqdm does."""
+SHOWN: Progress = partial(told, what="shards of features")
 
 
 class EncoderArguments(TypedDict):
@@ -284,7 +286,7 @@ def cache_features(
     data: DeepFashion,
     encoders: Encoders,
     settings: FeaturesConfig,
-    progress: Progress = tqdm,
+    progress: Progress = SHOWN,
     shard_size: int = SHARD_SIZE,
     processes: int | None = None,
     keep: bool = False,

@@ -64,7 +64,8 @@ def check_disk(
         ]
         raise DataError(
             f"{folder.parent}: the features need {readable(need)} and the disk has "
-            f"{readable(free)} free; free some space, put the folder on a larger disk, or set "
+            f"{readable(free)} free; free some space, move the whole clone to a larger disk (DVC "
+            "takes no output behind a link), or set "
             f"features.storage: fp8 ({readable(sizes[0])}), perhaps together with "
             f"features.source_tokens: on_the_fly ({readable(sizes[1])})"
         )

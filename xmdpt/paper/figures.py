@@ -220,11 +220,14 @@ def scaling_figure(results: Results) -> Figure:
         _draw_scaling(grid[1, column], ours, "not made")
         grid[0, column].set_title(PRINTED[metric], fontsize=10)
         grid[1, column].set_title(heading(results.metric(metric)), fontsize=10)
-    handles, labels = [], []
-    for axes, whose in zip(grid[:, 0], ("the paper's", "ours"), strict=True):
-        axes.set_ylabel(whose)
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.append(handle)
-            labels.append(f"{whose}: {label}")
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    shown = {}
+    for row, whose in zip(grid, ("the paper's", "ours"), strict=True):
+        row[0].set_ylabel(whose)
+        for axes in row:  # a line may have points in some panels alone
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                shown.setdefault(f"{whose}: {label}", handle)
+    figure.legend(
+        [*shown.values()], [*shown], loc="outside lower center", ncols=4, fontsize=8,
+        frameon=False,
+    )  # fmt: skip
     return figure

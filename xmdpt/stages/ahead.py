@@ -6,7 +6,6 @@ an earlier try has left beside their outputs, so whatever was made here costs th
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from xmdpt.stages.graph import stale_stages
 from xmdpt.stages.kept import drop_recorded, keep_for_stage
 from xmdpt.stages.shards import do_shard
 from xmdpt.support.arguments import one_line
+from xmdpt.support.progress import saying
 from xmdpt.support.shards import Shard
 from xmdpt.support.workers import side_by_side
 from xmdpt.training.errors import TrainingError
@@ -29,8 +29,6 @@ STAGES = ("train", "sample", "evaluate")
 KEPT = {"train": MODELS, "sample": SAMPLES}
 """Where the outputs lie of stages whose working folders are kept."""
 OnLog = Callable[[dict[str, float]], None]
-SAY_EVERY = 60.0
-"""Seconds between two lines that say how far a training is."""
 
 
 @dataclass(frozen=True)
@@ -74,31 +72,8 @@ def score_one(run: str) -> None:
     do_shard("evaluate", run, Shard())
 
 
-def _saying(run: str, steps: int) -> OnLog:
-    """Say on stderr, once a minute, how far a training is, and how long it will still take."""
-    said = time.monotonic()
-    first: tuple[float, float] | None = None
-
-    def on_log(row: dict[str, float]) -> None:
-        nonlocal said, first
-        now, step = time.monotonic(), row["step"]
-        if first is None:
-            first = (step, now)
-        if now - said < SAY_EVERY or step == first[0]:
-            return
-        said = now
-        hours = (now - first[1]) / (step - first[0]) * (steps - step) / 3600
-        print(
-            f"{run}: step {step:.0f} of {steps}, loss {row['loss']:.4f}, {hours:.1f} h left",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    return on_log
-
-
 def _carry_out(job: Ahead) -> None:
-    say = _saying(job.run, load_config(run=job.run).train.steps)
+    say = saying(job.run, load_config(run=job.run).train.steps)
     work: dict[str, Callable[[str], None]] = {
         "train": partial(train_one, on_log=say), "sample": draw_one, "evaluate": score_one,
     }  # fmt: skip

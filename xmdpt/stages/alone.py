@@ -9,6 +9,7 @@ from tqdm import tqdm
 from xmdpt.config import ConfigError, load_config
 from xmdpt.features.rows import features_of, require_features
 from xmdpt.support.arguments import split_setting, yaml_value
+from xmdpt.support.progress import saying
 from xmdpt.training.device import accelerator, share_of
 from xmdpt.training.run import train_run
 
@@ -44,10 +45,13 @@ def train_alone(run: str, out: Path, settings: list[str]) -> None:
     with chosen.main_process_first():  # which makes what is not there
         features = features_of(run)
     bar = tqdm(total=config.train.steps, desc=run, unit="step", disable=None if first else True)
+    say = saying(run, config.train.steps)
 
     def on_log(row: dict[str, float]) -> None:
         bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
         bar.update(row["step"] - bar.n)
+        if first and bar.disable:  # in a log file
+            say(row)
 
     with bar:
         train_run(config, features, out, on_log)

@@ -72,7 +72,13 @@ class Design(Section):
     def _check(self) -> "Design":
         self._require("same_weights", *self.same_weights)
         for name, trend in self.trends.items():
-            self._require(f"trends.{name}", trend.base_b, trend.mdt, trend.no_mask)
+            rows = (trend.base_b, trend.mdt, trend.no_mask)
+            self._require(f"trends.{name}", *rows)
+            if copies := {*rows} & {*self.same_weights}:
+                raise ValueError(
+                    f"trends.{name}: '{min(copies)}' is drawn by {BASE}'s weights; name a row that "
+                    "is trained"
+                )
         for name, claim in self.claims.items():
             self._require(f"claims.{name}", claim.better, claim.worse)
             if claim.better == claim.worse:

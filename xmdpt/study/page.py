@@ -164,9 +164,11 @@ def _follow_ups(found: Findings) -> list[str]:
     tried = [one for one in found.design.follow_ups.values() if {*one.rows} & {*found.follow_ups}]
     if not tried:
         return []
+    made = [one for own in found.follow_ups.values() for one in own.values()]
     parts = [
         "## Where verdicts go against the paper",
-        "Further rows, with one seed, test the likeliest reason. They decide nothing.",
+        f"Further rows, with one seed, by the code of commit {_commits(made)}, test the likeliest "
+        "reason. They decide nothing.",
     ]
     for one in tried:
         claims = "; ".join(found.design.claims[name].claim for name in one.claims)
@@ -201,14 +203,17 @@ def _progress(found: Findings) -> str:
     return f"{finished} of {len(found.design.rows) * len(found.design.seeds)} drawings"
 
 
+def _commits(drawings: Iterable[Mapping[str, Any]]) -> str:
+    """Of whose code drawings are: of 40 digits twelve, and "-dirty" where it stands behind them."""
+    return ", ".join(sorted({one["commit"][:12] + one["commit"][40:] for one in drawings}))
+
+
 def _about(found: Findings) -> str:
     drawings = [one for own in found.records.values() for one in own.values()]
-    # Of 40 digits twelve, and "-dirty" where it stands behind them.
-    commits = ", ".join(sorted({one["commit"][:12] + one["commit"][40:] for one in drawings}))
     people, pairs = len(drawings[0]["people"]), drawings[0]["count"]
     return (
         f"{_progress(found)}, {pairs:,} pairs of {people} people each, by the code of "
-        f"commit {commits}. Rows and claims are those of `claims.yaml`; "
+        f"commit {_commits(drawings)}. Rows and claims are those of `claims.yaml`; "
         "[the rules](../../../docs/results/study.md) say how a verdict is reached."
     )
 

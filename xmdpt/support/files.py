@@ -162,7 +162,10 @@ def resumable_dir(
     """
     path = Path(path)
     if path.is_symlink():  # said at once, not when the work is finished and cannot be put there
-        raise BadInput(f"{path}: is a link, which cannot be replaced; link {path.parent} instead")
+        raise BadInput(
+            f"{path}: is a link, which cannot be replaced; name the folder that it leads to, or, "
+            "for an output of a stage, move the whole clone there: DVC takes none behind a link"
+        )
     partial = working_path(path, key)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

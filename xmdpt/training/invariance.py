@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xmdpt.data.pairs import item
 from xmdpt.features.cache import FeatureCache
 from xmdpt.model import XMDPTTransformer2DModel
 from xmdpt.support.pictures import to_signed
@@ -36,6 +37,8 @@ class InvarianceProbe:
         self, cache: FeatureCache, views: list[list[str]], source_encoder: nn.Module | None = None
     ) -> None:
         """Read the features; `source_encoder` makes source tokens if the cache stores photos."""
+        # A rendered person has the same clothes under both numbers that names begin with.
+        views = [*{item(pictures[0]): pictures for pictures in views}.values()]
         self.people = [person for person, pictures in enumerate(views) for _ in pictures]
         self.comparable = len(views) > 1
         if not self.comparable:

@@ -23,6 +23,7 @@ from xmdpt.presets import scheduler_for
 from xmdpt.support.files import atomic_path, code_key, file_digest, fingerprint, resumable_dir
 from xmdpt.support.hub import reason
 from xmdpt.support.precision import autocast
+from xmdpt.support.progress import told
 from xmdpt.support.random import keyed_generator
 from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_dir
 
@@ -197,7 +198,8 @@ def _draw_missing(
         for start in range(0, len(pairs), size)
     ]
     loaded: dict[str, XMDPTPipeline] = {}
-    for number, (checkpoint, batch) in tqdm(pieces_left(work, pieces, shard).items(), unit="batch"):
+    left = [*pieces_left(work, pieces, shard).items()]
+    for number, (checkpoint, batch) in told(left, f"{run}: batches"):
         if checkpoint not in loaded:
             loaded = {checkpoint: load_run(config, run, checkpoint)}  # one at a time in memory
         files = _draw(
