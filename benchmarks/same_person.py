@@ -23,8 +23,9 @@ from xmdpt.metrics.intervals import bootstrap_interval
 from xmdpt.metrics.perceptual import STLPIPS
 from xmdpt.people.dataset import identity, render_person
 from xmdpt.photos.framing import squash
+from xmdpt.photos.inputs import Source
 from xmdpt.photos.poses import Pose
-from xmdpt.pipeline import Source, XMDPTPipeline
+from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.support.files import atomic_path
 from xmdpt.support.pictures import to_signed
 from xmdpt.support.random import keyed_generator

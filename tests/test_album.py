@@ -16,6 +16,7 @@ from PIL import Image
 from xmdpt.album import COLUMNS, SHEET, TABLE, Album, How, Readings
 from xmdpt.data.keypoints import draw_skeleton
 from xmdpt.generate import draw, prepare
+from xmdpt.photos.framing import squash
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import MARK, save_picture
 from xmdpt.photos.people import PeopleFinder
@@ -339,3 +340,11 @@ def test_joints_count_by_what_they_are_not_by_their_path(files, pipe, monkeypatc
     np.savetxt("me.txt", long_legged(0.15, (13, 4)))
     for path, drawn in ((files / "me.txt", 3), (Path("me.txt"), 0)):
         assert album(files, pipe, source_keypoints=path).draw(lines, list).drawn == drawn
+
+
+def test_an_album_keeps_sources_as_small_as_it_draws_them(files, pipe):
+    path = files / "me.png"
+    whole = Readings(How(), NoFinder(), str).source(path)
+    small = Readings(How(), NoFinder(), str, (), pipe.size).source(path)
+    assert small.picture.size == (pipe.size, pipe.size)
+    assert np.array_equal(squash(small.picture, pipe.size), squash(whole.picture, pipe.size))

@@ -157,3 +157,12 @@ def test_pipelines_saved_before_compute_tokens_in_fp32(tiny_vae, tmp_path):
 
 def test_processes_send_each_other_no_constants():
     assert accelerator().ddp_handler.broadcast_buffers is False
+
+
+def test_the_token_encoders_go_along_with_the_pipeline(tiny_vae):
+    pipeline = make_pipeline(tiny_vae)
+    pipeline.encode_condition(PHOTO, POSE)
+    pipeline.to("meta")
+    assert len(pipeline._encoders) == 2
+    for encoder in pipeline._encoders.values():
+        assert {one.device.type for one in encoder.parameters()} == {"meta"}

@@ -8,7 +8,7 @@ from helpers.people import SIZE, NoFinder, body, draw_person, long_legged
 from PIL import Image
 
 from xmdpt.data.keypoints import annotation_to_pixels, draw_skeleton, missing
-from xmdpt.generate import closeness, contact_sheet, draw, prepare
+from xmdpt.generate import BATCH, closeness, contact_sheet, draw, prepare
 from xmdpt.photos.marking import MARK
 from xmdpt.photos.retarget import limb_lengths
 from xmdpt.photos.subjects import Subject
@@ -168,3 +168,17 @@ def test_one_step_alone_is_refused(saved_pipe, monkeypatch, capsys):
     words = ("--source", "me.png", "--pose", "me.txt", "--out", "out.png", "--weights", saved_pipe)
     assert xmdpt(monkeypatch, "generate", *words, "--steps", 1) == 2
     assert "--steps" in capsys.readouterr().err
+
+
+def test_many_pictures_are_ranked_in_batches(pipe, monkeypatch):
+    sizes, encode = [], pipe.encode_tokens
+
+    def noted(kind, pictures):
+        sizes.append(len(pictures))
+        return encode(kind, pictures)
+
+    monkeypatch.setattr(pipe, "encode_tokens", noted)
+    shape = (BATCH + 1, SIZE, SIZE, 3)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    scores = closeness(pipe, noise[0], [*noise], "tokens")
+    assert max(sizes) <= BATCH and len(scores) == BATCH + 1 and np.argmax(scores) == 0

@@ -10,6 +10,7 @@ import torch
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
+    DiffusionPipeline,
     DPMSolverMultistepScheduler,
     EDMEulerScheduler,
     EulerDiscreteScheduler,
@@ -266,6 +267,8 @@ def test_every_form_of_one_pose_draws_the_same(tmp_path):
         ({"pose": np.full((18, 2), 7.0)}, r"all joints lie within 0\.0 pixels"),
         ({"pose": np.full((18, 2), np.nan)}, "NaN"),
         ({"pose": np.full((18, 2), -1.0)}, "needs 4 or more"),
+        ({"pose": [POSE, np.full((18, 2), -1.0)]}, "pose 2: .*needs 4"),
+        ({"source": [PHOTO, np.full_like(PHOTO, 9)], "pose": [POSE] * 2}, "source 2: .*one colour"),
         ({"pose": np.zeros((5, 2))}, "needs 18"),
         ({"pose": 3}, "not int"),
         ({"latents": torch.zeros(1, 4, 3, 3)}, "latents must have shape"),
@@ -326,3 +329,33 @@ def test_a_place_between_variances_is_not_taken_for_a_variance(pipeline):
     pipeline.scheduler = DDPMScheduler.from_config(config, variance_type="learned")
     with pytest.raises(ValueError, match="variance_type='learned_range'"):
         draw(pipeline)
+
+
+def test_another_kind_of_pipeline_gives_its_autoencoder(pipeline):
+    class Other(DiffusionPipeline):
+        def __init__(self, vae, scheduler):
+            super().__init__()
+            self.register_modules(vae=vae, scheduler=scheduler)
+
+    other = Other(pipeline.vae, pipeline.scheduler)
+    made = XMDPTPipeline.from_pipe(other, transformer=pipeline.transformer)
+    assert made.vae is pipeline.vae and made.turbo is None
+    with pytest.raises(ValueError, match="expected"):
+        XMDPTPipeline.from_pipe(other)
+
+
+def test_what_does_not_fit_is_told_before_anything_is_encoded(pipeline):
+    seen = []
+    pipeline.vae.encoder.register_forward_hook(lambda *_: seen.append("vae"))
+
+    def find(photo, size):
+        seen.append("finder")
+        return POSE
+
+    with pytest.raises(ValueError, match="2 sources for 3 poses"):
+        draw(pipeline, [PHOTO] * 3, [PHOTO] * 2, pose_finder=find)
+    config = pipeline.scheduler.config
+    pipeline.scheduler = EulerDiscreteScheduler.from_config(config, beta_end=0.012)
+    with pytest.raises(ValueError, match="beta_end"):
+        draw(pipeline)
+    assert seen == []

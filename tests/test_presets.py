@@ -133,3 +133,15 @@ def test_the_benchmark_takes_no_pictures_of_other_weights(tmp_path):
     check_same(tmp_path / "exact", "a")
     with pytest.raises(SystemExit, match="pictures of other weights"):
         check_same(tmp_path / "exact", "b")
+
+
+def test_a_second_call_meanwhile_is_refused_and_the_scheduler_stays(pipe, asked):
+    own = pipe.scheduler
+
+    def again(pipe, index, t, tensors):
+        with pytest.raises(RuntimeError, match="drawing already"):
+            draw(pipe, asked)
+        return tensors
+
+    draw(pipe, asked, preset="fast", callback_on_step_end=again)
+    assert pipe.scheduler is own and not pipe.busy

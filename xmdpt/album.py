@@ -29,7 +29,7 @@ from xmdpt.generate import (
     read_source,
     sample,
 )
-from xmdpt.photos.framing import unsquash
+from xmdpt.photos.framing import squash, unsquash
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.marking import save_picture
 from xmdpt.photos.people import PeopleFinder
@@ -80,9 +80,14 @@ class Readings:
         finder: PeopleFinder,
         say: Callable[[str], None],
         more: Sequence[Path] = (),
+        size: int | None = None,
     ) -> None:
-        """Read nothing yet; `more` are other photos of the one person of all sources."""
+        """Read nothing yet; `more` are other photos of the one person of all sources.
+
+        Sources are kept as squares of side `size`, if given: all that is drawn from.
+        """
         self._how, self._finder, self._say, self._more = how, finder, say, more
+        self._size = size
         self._sources: dict[Path, Framed | PhotoError] = {}
         self._poses: dict[Path, Framed | PhotoError] = {}
 
@@ -95,7 +100,11 @@ class Readings:
                 path, how.source_keypoints, how.source_units, how.person, how.crop, "--person"
             )
             asked = (how.rescale, how.remove_background, how.any_source)
-            return read_source(subject, self._finder, *asked)
+            framed = read_source(subject, self._finder, *asked)
+            if self._size is None or framed.picture is None:
+                return framed
+            square = Image.fromarray(squash(framed.picture, self._size))
+            return replace(framed, picture=square)  # many photos would not fit into memory
 
         return self._once(self._sources, path, read)
 
@@ -176,7 +185,7 @@ class Album:
         self.folder, self.pipe, self.how, self.more = folder, pipe, how, more
         self._finder = finder
         self._digest = cache(file_digest)  # a file stands in many lines
-        self._readings = Readings(how, finder, say, more)
+        self._readings = Readings(how, finder, say, more, pipe.size)
         self._together: tuple[Path, ...] = ()
         self._records = {row["out"]: row for row in _read_records(folder / TABLE)}
 

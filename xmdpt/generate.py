@@ -18,6 +18,7 @@ from xmdpt.config import ConfigError
 from xmdpt.data.keypoints import draw_skeleton, joint_names, missing
 from xmdpt.metrics.perceptual import STLPIPS
 from xmdpt.photos.framing import CANVAS, drop_outside, squash, unsquash
+from xmdpt.photos.inputs import Source
 from xmdpt.photos.joints import check_keypoints
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.people import PeopleFinder
@@ -32,7 +33,7 @@ from xmdpt.photos.subjects import (
     report_missing,
     squash_points,
 )
-from xmdpt.pipeline import Source, XMDPTPipeline
+from xmdpt.pipeline import XMDPTPipeline
 from xmdpt.presets import Preset, PresetError
 from xmdpt.support.pictures import to_signed
 from xmdpt.weights.load import load_pipeline
@@ -282,10 +283,14 @@ def closeness(
     pipe: XMDPTPipeline, source: np.ndarray, pictures: Sequence[np.ndarray], ranking: Ranking
 ) -> list[float]:
     """How close pictures are to the source by `ranking`; all are uint8 (size, size, 3)."""
-    reference = to_signed(source[None]).to(pipe.device)
-    candidates = to_signed(np.stack(pictures)).to(pipe.device)
+    if len(pictures) > BATCH:
+        parts = [pictures[at : at + BATCH] for at in range(0, len(pictures), BATCH)]
+        return [score for part in parts for score in closeness(pipe, source, part, ranking)]
+    device = pipe._execution_device  # of an offloaded pipeline, not where it waits
+    reference = to_signed(source[None]).to(device)
+    candidates = to_signed(np.stack(pictures)).to(device)
     if ranking == "st_lpips":
-        network = _st_lpips().to(pipe.device)
+        network = _st_lpips().to(device)
         close: list[float] = (-network(reference.expand_as(candidates), candidates)).tolist()
         return close
     ours, theirs = (pipe.encode_tokens("photo", x)[:, 0] for x in (candidates, reference))

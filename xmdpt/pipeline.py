@@ -27,13 +27,12 @@ from xmdpt.diffusion import (
 )
 from xmdpt.features.cache import sample_latent
 from xmdpt.features.encoders import Kind, make_encoder
-from xmdpt.photos.poses import Picture, Pose, PoseFinder, as_list, draw_pose, read_picture
-from xmdpt.photos.sources import check_source
+from xmdpt.photos.inputs import Source, read_inputs
+from xmdpt.photos.poses import Pose, PoseFinder
 from xmdpt.presets import Learned, Preset, best_preset, planned
 from xmdpt.support.pictures import to_signed, to_uint8
 from xmdpt.support.precision import full_float32
 
-Source = Picture | tuple[Picture, ...]
 Generators = torch.Generator | list[torch.Generator] | None
 Images = Tensor | np.ndarray | list[Image.Image]
 Callback = Callable[["XMDPTPipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
@@ -95,6 +94,7 @@ class XMDPTPipeline(DiffusionPipeline):
         )
         self._encoders: dict[str, torch.nn.Module] = {}
         self.denoiser: torch.nn.Module | None = None  # while one takes the place of `transformer`
+        self.busy = False  # while a call has put its preset's scheduler in place
         self._interrupt = False
         self._guidance_scale = 1.0
         self._num_timesteps = 0
@@ -103,11 +103,20 @@ class XMDPTPipeline(DiffusionPipeline):
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> "XMDPTPipeline":
         """A pipeline with the components and settings of another, see `DiffusionPipeline`."""
         # diffusers passes on only components of exactly the annotated type, here a base class.
-        networks = {"transformer": pipeline.transformer, "turbo": getattr(pipeline, "turbo", None)}
+        there = pipeline.components
+        networks = {name: there[name] for name in ("transformer", "turbo") if name in there}
         made: XMDPTPipeline = super().from_pipe(  # type: ignore[no-untyped-call]
             pipeline, **networks | kwargs
         )
         return made
+
+    def to(self, *args: Any, **kwargs: Any) -> "XMDPTPipeline":
+        """As of diffusers; the token encoders, which are no components, go along."""
+        super().to(*args, **kwargs)
+        if not hasattr(self.vae, "_hf_hook"):  # else they wait on the CPU, see `encode_tokens`
+            for encoder in self._encoders.values():
+                encoder.to(self.device)
+        return self
 
     @property
     def size(self) -> int:
@@ -190,39 +199,25 @@ class XMDPTPipeline(DiffusionPipeline):
         any_source: bool = False,
     ) -> Tensor:
         """The condition vectors (B, D), B poses times images; a single source is encoded once."""
-        device, size = self._execution_device, self.size
-        sources, poses = as_list(source), as_list(pose)
-        if not sources or not poses:
-            raise ValueError(f"{'pose' if sources else 'source'}: an empty list")
-        views = [one if isinstance(one, tuple) else (one,) for one in sources]
-        if len({len(photos) for photos in views}) > 1:
-            raise ValueError("sources of several photos: give equally many of each person")
-        photos = np.stack([read_picture(photo, size) for person in views for photo in person])
-        for photo in [] if any_source else photos:
-            check_source(photo, "source")
-        skeletons = np.stack([draw_pose(item, size, pose_finder) for item in poses])
-        count = len(skeletons) * num_images_per_prompt
-        if len(sources) not in (1, len(skeletons)):
-            raise ValueError(
-                f"{len(sources)} sources for {len(skeletons)} poses; give 1 or as many"
-            )
-        if isinstance(generator, list) and len(generator) != count:
-            raise ValueError(f"{len(generator)} generators for {count} pictures; give 1 or as many")
+        device = self._execution_device
+        generators = len(generator) if isinstance(generator, list) else None
+        images = num_images_per_prompt
+        given = read_inputs(source, pose, self.size, images, generators, pose_finder, any_source)
         # As for the features that the model was trained on: the VAE in full precision, the encoders
         # in their own.
         with torch.autocast(device.type, enabled=False), full_float32():
-            pixels = to_signed(photos).to(device)
+            pixels = to_signed(given.photos).to(device)
             moments = self._encode_moments(pixels)
             source_tokens = self.encode_tokens("photo", pixels)
-            pose_tokens = self.encode_tokens("skeleton", to_signed(skeletons).to(device))
+            pose_tokens = self.encode_tokens("skeleton", to_signed(given.skeletons).to(device))
         self._check_tokens("photo", source_tokens)
         self._check_tokens("skeleton", pose_tokens)
-        rows = torch.arange(len(photos), device=device).view(len(sources), -1)  # a person each
-        rows = rows.repeat_interleave(count // len(sources), 0)
+        rows = torch.arange(len(pixels), device=device).view(given.people, -1)  # a person each
+        rows = rows.repeat_interleave(given.count // given.people, 0)
         moments, source_tokens = moments[rows.flatten()], source_tokens[rows.flatten()]
         pose_tokens = pose_tokens.repeat_interleave(num_images_per_prompt, 0)
         # In float32 whatever the dtype of the weights, so that a seed means one picture.
-        noise = randn_tensor((count, *moments.chunk(2, dim=1)[0].shape[1:]), generator, device)
+        noise = randn_tensor((given.count, *moments.chunk(2, 1)[0].shape[1:]), generator, device)
         noise = noise.repeat_interleave(rows.shape[1], 0)  # so that two of one photo are as one
         latent = sample_latent(moments, noise, self.vae.config["scaling_factor"])
         dtype = self.transformer.dtype
@@ -262,7 +257,7 @@ class XMDPTPipeline(DiffusionPipeline):
     ) -> Tensor:
         """From standard normal noise to scaled latents (B, C, H, W).
 
-        `timesteps`, from high to low, take the place of the scheduler's own.
+        `timesteps`, from high to low, take the place of the scheduler's own, if it takes any.
         """
         check_scheduler(self.scheduler)
         steps = (num_inference_steps,) if timesteps is None else ()
@@ -358,6 +353,8 @@ class XMDPTPipeline(DiffusionPipeline):
             raise ValueError("need a finite guidance_scale, guidance_power above 0, eta in 0 to 1")
         with planned(self, preset, num_inference_steps, guidance_scale) as chosen:
             self._check(chosen.steps, num_images_per_prompt, output_type, names)
+            check_scheduler(self.scheduler)  # before anything is encoded
+            learns_variance(self.scheduler)
             condition = self.encode_condition(
                 source, pose, generator, num_images_per_prompt, pose_finder, any_source
             )

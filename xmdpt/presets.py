@@ -136,16 +136,25 @@ def _turbo(scheduler: Any, steps: int | None, learned: Learned, scale: float) ->
 
 @contextmanager
 def planned(pipe: Any, preset: Preset, steps: int | None, scale: float) -> Iterator[Plan]:
-    """Let an `XMDPTPipeline` draw by the preset's scheduler and network."""
+    """Let an `XMDPTPipeline` draw by the preset's scheduler and network, one call at a time.
+
+    Raises RuntimeError while another call is at work: it would take that one's scheduler for its
+    own, and leave it behind.
+    """
+    if pipe.busy:
+        raise RuntimeError(
+            "this pipeline is drawing already, and a second call would change its scheduler; put a "
+            "lock around it, or load a pipeline for each thread"
+        )
     own = pipe.scheduler
     chosen = plan(preset, own, steps, pipe.learned, scale)
-    pipe.scheduler = chosen.scheduler
+    pipe.busy, pipe.scheduler = True, chosen.scheduler
     if not chosen.guided:
         pipe.denoiser = pipe.turbo  # the condition stays that of `transformer`, as it was learned
     try:
         yield chosen
     finally:
-        pipe.scheduler, pipe.denoiser = own, None
+        pipe.scheduler, pipe.denoiser, pipe.busy = own, None, False
 
 
 def presets_of(scheduler: Any, learned: Learned, scale: float | None = None) -> list[Preset]:

@@ -103,3 +103,10 @@ def test_pairs_table(data, results):
 
 def test_a_mean_leaves_out_pairs_that_do_not_differ():
     assert _mean([20.0, float("inf"), 30.0]) == 25 and _mean([float("inf")] * 2) == float("inf")
+
+
+def test_statistics_of_other_rules_are_refused(data, results, train):
+    rules = replace(train["fd_effnet"].rules, batch_size=7)
+    other = {"fd_effnet": replace(train["fd_effnet"], rules=rules)}
+    with pytest.raises(ValueError, match="made for another protocol"):
+        evaluate(results, data.root, other, "synthetic", progress=False)

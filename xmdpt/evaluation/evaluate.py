@@ -26,16 +26,8 @@ from xmdpt.evaluation.features import (
 )
 from xmdpt.evaluation.inspection import inspect
 from xmdpt.evaluation.networks import PerceptualNetwork, frechet_network, perceptual_network
-from xmdpt.evaluation.preparation import prepare, scored_sizes
-from xmdpt.evaluation.protocols import (
-    SSIM,
-    Frechet,
-    Perceptual,
-    Protocol,
-    Resize,
-    Size,
-    get_protocol,
-)
+from xmdpt.evaluation.preparation import begins_with, prepare, scored_sizes
+from xmdpt.evaluation.protocols import SSIM, Frechet, Perceptual, Protocol, Size, get_protocol
 from xmdpt.evaluation.results import (
     THREADS,
     Match,
@@ -119,16 +111,6 @@ def _warn_if_squashed(matches: Sequence[Match], rules: Protocol, own: Size) -> N
         )
 
 
-def _begins_with(rules: Protocol, own: Size, size: Size) -> bool:
-    """Whether all that a protocol looks at is first squashed to `size` by PIL's bicubic."""
-    steps = (rules.pixels, *(one.steps for one in (*rules.perceptual, *rules.frechet)))
-    firsts = [one[0] if one else None for one in steps]
-    return all(
-        isinstance(step, Resize) and step.filter == "pil bicubic" and (step.size or own) == size
-        for step in firsts
-    )
-
-
 def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: Size) -> References:
     """Open the references; warns if the protocol enlarges them, or would begin with larger ones."""
     sizes = scored_sizes(rules.pixels, own)
@@ -139,7 +121,7 @@ def _references(reference_dir: str | Path, match: Match, rules: Protocol, own: S
             f"references in {reference_dir} are {width}x{height} (width x height); protocol "
             f"'{rules.name}' scores {sizes[0][1]}x{sizes[0][0]}: they are enlarged"
         )
-    elif isinstance(references.store, LmdbStore) and not _begins_with(rules, own, (height, width)):
+    elif isinstance(references.store, LmdbStore) and not begins_with(rules, own, (height, width)):
         warn(
             f"references in {reference_dir} come from an LMDB of {width}x{height} (width x height)"
             f"; protocol '{rules.name}' begins with the originals, so its numbers differ a "
@@ -340,6 +322,11 @@ def _distances(
     for one in rules.frechet:
         if one.name not in train:
             continue
+        if train[one.name].rules != one:
+            raise DataError(
+                f"train_dir: its {one.name} was made for another protocol than '{rules.name}'; "
+                "call training_statistics with this one"
+            )
         reference, network = train[one.name], frechet_network(one, weights).to(device)
         # Baselines and limits repeat a picture for every pair that has it.
         features, same = pooled_features(
@@ -385,7 +372,7 @@ def evaluate(
         places = {name: name for name in pairs["result"]}
         store = FolderStore(Path(generated_dir), places)
         pictures = [Picture(store, name) for name in places]
-        own = picture_size(Path(generated_dir) / pairs["result"][0])
+        own = picture_size(Path(generated_dir) / pairs["result"].iloc[0])
         if not isinstance(train_dir, Mapping):
             train_dir = training_statistics(train_dir, rules, own, cache_dir=cache_dir, **options)
         values |= _distances(pictures, own, train_dir, rules, weights, device, progress)

@@ -39,11 +39,15 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class Statistics:
-    """One side of a distance: features (N, D), their moments, the mean of their kernel."""
+    """One side of a distance: features (N, D), their moments, the mean of their kernel.
+
+    rules: by which the features were made.
+    """
 
     features: np.ndarray
     moments: Moments
     within: float
+    rules: Frechet
 
 
 def as_input(
@@ -142,7 +146,7 @@ def picture_statistics(
                 check = stored.pop("digest")
                 if np.array_equal(check, _digest(stored)):
                     pair = (stored["mean"], stored["covariance"])
-                    return Statistics(stored["features"], pair, float(stored["within"][0]))
+                    return Statistics(stored["features"], pair, float(stored["within"][0]), rules)
             except (SafetensorError, KeyError, TypeError, ValueError):
                 pass
             print(f"{path}: not as it was written; made again", file=sys.stderr)
@@ -154,4 +158,4 @@ def picture_statistics(
         tensors["within"] = np.array([within])
         with atomic_path(path) as partial:
             save_file(tensors | {"digest": _digest(tensors)}, partial)
-    return Statistics(features, (mean, covariance), within)
+    return Statistics(features, (mean, covariance), within, rules)

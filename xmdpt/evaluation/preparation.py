@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from xmdpt.evaluation.protocols import Resize, Size, Step
+from xmdpt.evaluation.protocols import Protocol, Resize, Size, Step
 
 
 def _pil(picture: np.ndarray, size: Size, resample: Image.Resampling) -> np.ndarray:
@@ -64,3 +64,13 @@ def scored_sizes(steps: Sequence[Step], own: Size) -> list[Size]:
 def follows_results(steps: Sequence[Step]) -> bool:
     """Return whether the steps resize pictures to the results' size, whatever that is."""
     return any(isinstance(step, Resize) and step.size is None for step in steps)
+
+
+def begins_with(rules: Protocol, own: Size, size: Size) -> bool:
+    """Whether all that a protocol looks at is first squashed to `size` by PIL's bicubic."""
+    others = [one.steps for one in rules.perceptual] + [one.steps for one in rules.frechet]
+    firsts = [steps[0] if steps else None for steps in (rules.pixels, *others)]
+    return all(
+        isinstance(step, Resize) and step.filter == "pil bicubic" and (step.size or own) == size
+        for step in firsts
+    )

@@ -220,7 +220,7 @@ def scaling_figure(results: Results) -> Figure:
         _draw_scaling(grid[1, column], ours, "not made")
         grid[0, column].set_title(PRINTED[metric], fontsize=10)
         grid[1, column].set_title(heading(results.metric(metric)), fontsize=10)
-    shown = {}
+    shown: dict[str, Any] = {}
     for row, whose in zip(grid, ("the paper's", "ours"), strict=True):
         row[0].set_ylabel(whose)
         for axes in row:  # a line may have points in some panels alone

@@ -79,7 +79,9 @@ def _is_rows(value: list[Any]) -> bool:
     )
 
 
-def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.ndarray:
+def draw_pose(
+    pose: Pose, size: int, finder: PoseFinder | None = None, name: str = "pose"
+) -> np.ndarray:
     """The skeleton picture, uint8 (size, size, 3), of one pose.
 
     Args:
@@ -90,6 +92,7 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
             - the content of a JSON file of one person, or a path to it or to a text file of rows,
               in pixels of any picture: these are framed to the person.
         finder: if given, pictures are photos, and it finds their joints.
+        name: with which messages begin.
 
     Raises ValueError, which says what is wrong, also for fewer than 4 joints and for joints outside
     the square picture.
@@ -97,7 +100,7 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
     if isinstance(pose, str | Path):
         return draw_skeleton(_framed(read_keypoints(pose), size), (size, size))
     if isinstance(pose, dict):
-        keypoints = check_keypoints(_only_person(pose), "pose")
+        keypoints = check_keypoints(_only_person(pose, name), name)
         return draw_skeleton(_framed(keypoints, size), (size, size))
     if isinstance(pose, torch.Tensor):
         pose = _to_numpy(pose)
@@ -105,26 +108,26 @@ def draw_pose(pose: Pose, size: int, finder: PoseFinder | None = None) -> np.nda
         try:
             keypoints = from_rows(pose)
         except ValueError as error:
-            raise ValueError(f"pose: {error}") from None
+            raise ValueError(f"{name}: {error}") from None
         hint = "rows must be in pixels of the square picture; files are framed to the person"
-        return draw_skeleton(check_keypoints(keypoints, "pose", (size, size), hint), (size, size))
+        return draw_skeleton(check_keypoints(keypoints, name, (size, size), hint), (size, size))
     if finder is None:
         return read_picture(pose, size)
     keypoints = np.asarray(finder(_as_image(pose), size))
     if keypoints.shape != (len(JOINTS), 2):
         raise ValueError(f"pose_finder must return (18, 2) key points, not {keypoints.shape}")
     hint = "pose_finder must return pixels of the photo resized to a square"
-    return draw_skeleton(check_keypoints(keypoints, "pose", (size, size), hint), (size, size))
+    return draw_skeleton(check_keypoints(keypoints, name, (size, size), hint), (size, size))
 
 
-def _only_person(content: dict[str, Any]) -> np.ndarray:
+def _only_person(content: dict[str, Any], name: str) -> np.ndarray:
     """The joints of the one person in the content of a JSON file; see `people_in`."""
     try:
         people = [person for person in people_in(content) if not missing(person).all()]
     except MALFORMED as error:
-        raise ValueError(f"pose: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
     if len(people) != 1:
-        raise ValueError(f"pose: JSON with {len(people)} people; it must hold one")
+        raise ValueError(f"{name}: JSON with {len(people)} people; it must hold one")
     return people[0]
 
 

@@ -160,7 +160,8 @@ def sample_pairs(
 
     The noise of a picture depends on the seed and its pair. Finished batches are kept, so an
     interrupted call resumes; it divides pairs into the same batches, since rounding depends on
-    them.
+    them. What drew the pictures in `folder` is not looked at: give each pipeline, setting and
+    seed a folder of its own, or wrap the call in `xmdpt.support.files.resumable_dir` with a key.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _hide_bar(pipeline)
