@@ -20,7 +20,8 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 WATCHER = "xmdpt.stages.tracking"
 # Settings that only label what a stage makes; W&B is told the whole profile by model_dump.
 LABELS = {"profile", "model_dump"}
-CACHES = {"data/cache/statistics"}  # named by content: whether it is there changes no number
+CACHES = {"data/cache/statistics", "data/cache/baselines"}
+"""Named by content, or empty between two calls: whether they are there changes no number."""
 
 
 def stage_paths(stage: str, key: str) -> list[str]:

@@ -12,14 +12,13 @@ any other picture of the person as target. All pictures of a person have the sam
 """
 
 import itertools
-import pickle
 import re
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_context
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import numpy as np
@@ -144,13 +143,13 @@ def _paths(person: Identity, number: int) -> list[str]:
 _worker: Photographer | None = None
 
 
-def _start_worker(template: Path) -> None:
+def _start_worker(templates: "Queue[bodies.BodyTemplate]") -> None:
     global _worker
     import drjit
 
     end_with_parent()
     drjit.set_thread_count(1)
-    _worker = Photographer(pickle.loads(template.read_bytes()))
+    _worker = Photographer(templates.get())
 
 
 def _work(root: Path, job: Job, views: int, height: int, samples: int) -> int:
@@ -188,25 +187,30 @@ def _render_all(
 ) -> None:
     """Render the people `todo` with `workers` processes, each with at most three jobs waiting.
 
-    They read the body's template from a file. As an argument it would fill the pipe to a process
-    that starts, and if that process is killed before it reads, Python writes on for ever.
+    A queue brings them the body's template. As an argument it would fill the pipe to a process that
+    starts, and if that process is killed before it reads, Python writes on for ever.
     """
+    context = get_context("spawn")
+    template, templates = bodies.load_template(), context.Queue()
+    for _ in range(workers):
+        templates.put(template)
+    templates.cancel_join_thread()  # a killed process leaves one that nobody will read
     bar = tqdm(total=len(todo) * views, desc="rendering people", unit="picture")
-    with bar, tempfile.TemporaryDirectory() as folder:
-        template = Path(folder, "template.pickle")
-        template.write_bytes(pickle.dumps(bodies.load_template()))
-        with ProcessPoolExecutor(
-            workers, get_context("spawn"), initializer=_start_worker, initargs=(template,)
-        ) as pool:
-            waiting: set[Future[int]] = set()
-            for job in _jobs(todo):
-                waiting.add(pool.submit(_work, root, job, views, height, samples))
-                while len(waiting) >= 3 * workers:
-                    done = next(as_completed(waiting))
-                    waiting.remove(done)
-                    bar.update(done.result())
-            for done in as_completed(waiting):
+    with (
+        bar,
+        ProcessPoolExecutor(
+            workers, context, initializer=_start_worker, initargs=(templates,)
+        ) as pool,
+    ):
+        waiting: set[Future[int]] = set()
+        for job in _jobs(todo):
+            waiting.add(pool.submit(_work, root, job, views, height, samples))
+            while len(waiting) >= 3 * workers:
+                done = next(as_completed(waiting))
+                waiting.remove(done)
                 bar.update(done.result())
+        for done in as_completed(waiting):
+            bar.update(done.result())
 
 
 def _write_lists(root: Path, train: list[Identity], test: list[Identity], views: int) -> None:

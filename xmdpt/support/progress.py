@@ -39,10 +39,11 @@ def saying(run: str, steps: int) -> Callable[[dict[str, float]], None]:
 def told(items: Collection[T], what: str) -> Iterator[T]:
     """Pass items on, with a bar or, where TQDM_DISABLE switches bars off, a line a minute."""
     began = said = time.monotonic()
-    for done, item in enumerate(tqdm(items, desc=what), start=1):
+    in_log = bool(os.environ.get("TQDM_DISABLE"))
+    for done, item in enumerate(tqdm(items, desc=what, disable=in_log), start=1):
         yield item
         now = time.monotonic()
-        if os.environ.get("TQDM_DISABLE") and now - said >= SAY_EVERY:
+        if in_log and now - said >= SAY_EVERY:
             said, hours = now, (now - began) / done * (len(items) - done) / 3600
             line = f"{what}: {done} of {len(items)}, {hours:.1f} h left"
             print(line, file=sys.stderr, flush=True)
