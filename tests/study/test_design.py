@@ -77,7 +77,7 @@ def test_no_file_and_no_yaml(tmp_path):
     (tmp_path / "claims.yaml").write_text("claims: [")
     with pytest.raises(ConfigError, match="not YAML"):
         load_design(tmp_path / "claims.yaml")
-    (tmp_path / "claims.yaml").write_bytes(b"registered: caf\xe9\n")
+    (tmp_path / "claims.yaml").write_bytes(b"registered: \xe9\n")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load_design(tmp_path / "claims.yaml")
 
