@@ -12,6 +12,8 @@ PIP_INSTALL := "$(BIN)/python" -m pip --disable-pip-version-check install
 STAMP := .venv/.installed
 # The stages say `python`: let it be ours.
 IN_VENV := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
+# A process a core, each with one thread: threads of two processes wait for each other.
+SPREAD := OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses=8 --dist loadfile
 MADE := data/synthetic data/study data/study_work data/recipe data/wide data/index data/cache/features data/cache/row_features data/cache/lessons data/cache/statistics data/cache/scores data/cache/baselines data/samples data/baselines models wandb build \
 	reports/exhibits reports/figures reports/notebooks reports/pages reports/scores \
 	reports/costs.json reports/index.html reports/bundle.html
@@ -54,10 +56,10 @@ lint: setup  ## Check style, spelling, types and which room imports which
 	$(IN_VENV) mypy
 
 test: setup  ## Run the fast tests
-	$(IN_VENV) python -m pytest -m "not slow"
+	$(IN_VENV) $(SPREAD) -m "not slow"
 
 cover: setup  ## Run the fast tests, and say how many lines of the package they reach
-	$(IN_VENV) python -m pytest -m "not slow" --cov=xmdpt --cov-report=
+	$(IN_VENV) $(SPREAD) -m "not slow" --cov=xmdpt --cov-report=
 	@$(IN_VENV) sh -c 'echo "The tests reach $$(coverage report --format=total) % of the lines of xmdpt."'
 
 test-slow: setup  ## Run the tests that take long, or those of them in TESTS
