@@ -342,7 +342,8 @@ class XMDPTPipeline(DiffusionPipeline):
             num_inference_steps: by default the preset's.
             preset: "exact", the paper's 50 steps, "fast" or "turbo", see `xmdpt.presets`.
             pose_finder: finds the joints if poses are photos, see `photos.subjects.find_pose`.
-            any_source: takes sources of one colour, and drawn skeletons, which are else refused.
+            any_source: takes pictures as they are. Else sources of one colour, skeletons as a
+                source, and photos as a pose without `pose_finder` are refused.
 
         Raises ValueError for bad arguments. The pictures of one pose follow each other.
         """

@@ -260,7 +260,7 @@ def test_a_process_that_is_killed_is_said_and_the_next_call_goes_on(
     data, names, encoders, tmp_path, folder
 ):
     target, write = tmp_path / "features", partial(cache_features, shard_size=4)
-    with pytest.raises(DataError, match=r"was killed \(.*SIGKILL.*\), .* to continue from"):
+    with pytest.raises(DataError, match=r"was killed, .* \(.*SIGKILL.*\); .* to continue from"):
         write(target, names, data, encoders, SETTINGS, die_in_the_second, processes=2)
     assert not target.exists()
     write(target, names, data, encoders, SETTINGS, iter)

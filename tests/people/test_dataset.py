@@ -103,6 +103,16 @@ def at_work(process: int) -> bool:
 
 
 @pytest.mark.slow
+def test_a_script_whose_processes_cannot_begin_is_told_what_it_lacks(tmp_path):
+    script = tmp_path / "render.py"
+    script.write_text(RENDER.replace('__name__ == "__main__"', "True"))
+    command = [sys.executable, str(script), str(tmp_path / "set")]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1 and 'without `if __name__ == "__main__":`' in ended.stderr
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
 @pytest.mark.parametrize("whom", ["all", "a worker", "a worker that starts"])
 def test_a_renderer_that_is_killed_goes_on_to_the_same_bytes(whom, dataset, tmp_path):

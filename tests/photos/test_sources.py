@@ -1,4 +1,4 @@
-"""A source that shows no person is refused by command, page and pipeline."""
+"""A source that shows no person, or a pose that is a photo, is refused: command, page, pipeline."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,9 @@ from helpers.pictures import encoded
 from PIL import Image
 
 from xmdpt.data.keypoints import draw_skeleton
-from xmdpt.data.skeletons import is_skeleton
+from xmdpt.data.skeletons import is_photo, is_skeleton
 from xmdpt.generate import prepare
+from xmdpt.photos.inputs import read_inputs
 from xmdpt.photos.loading import PhotoError
 from xmdpt.photos.sources import check_source
 from xmdpt.photos.subjects import Subject
@@ -61,6 +62,23 @@ def test_people_pass(tmp_path):
     for picture in (person, dark, far):
         check_source(picture, "me.png")
         assert not is_skeleton(picture)
+
+
+def test_a_photo_is_no_skeleton():
+    """On white, on black and as noise on grey; drawn ones pass, and what `any_source` lets pass."""
+    photo = np.array(Image.open("docs/pictures/person.png").convert("RGB"))
+    grey = np.random.default_rng(0).normal(128, 9, (64, 64, 3)).astype(np.uint8)
+    poses = [photo, np.where(photo > 230, np.uint8(0), photo), grey]
+    for pose in poses:
+        with pytest.raises(PhotoError, match=r"^pose: is a photo, .* pose_finder= .* any_source"):
+            read_inputs(photo, pose, 64)
+        assert read_inputs(photo, pose, 64, any_source=True).count == 1
+    with pytest.raises(PhotoError, match=r"^pose 2: is a photo"):
+        read_inputs(photo, [body(0.2), Image.fromarray(photo)], 64)
+    for size in (16, 32, 64, 256):
+        drawn = draw_skeleton(body(size / 320), (size, size))
+        for one in (drawn, drawn[..., ::-1], np.zeros_like(drawn)):
+            assert not is_photo(one)
 
 
 def test_joints_of_another_canvas_are_no_place_for_a_person(tmp_path):

@@ -18,6 +18,8 @@ BLACK, MOST_BLACK, SHOWN = 40, 0.6, 0.5
 """A skeleton is black up to this level, in this share of it, and shows this share of its limbs."""
 BRIGHT, SATURATED, HUES = 64, 0.9, 8
 """Of what is not black: from which level it counts, the share of pure colours, hues out of 12."""
+MIXED = 0.5
+"""The share of pure colours below which even a picture on black is a photo."""
 LONG = 16
 """Pixels from which a limb is seen between the discs at its ends."""
 WINDOW, STEPS = 12, range(-3, 4)
@@ -49,6 +51,13 @@ def is_skeleton(picture: np.ndarray) -> bool:
     angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
     sectors = np.bincount(((angle / (2 * np.pi) % 1) * 12).astype(int) % 12, minlength=12)
     return bool((sectors >= 0.01 * len(pure)).sum() >= HUES)
+
+
+def is_photo(picture: np.ndarray) -> bool:
+    """Whether uint8 (H, W, 3) has too many mixed colours for a skeleton, most of all off black."""
+    bright = bool((picture.max(axis=2) >= BRIGHT).any())
+    least = MIXED if _is_mostly_black(picture) else SATURATED
+    return bright and _pure_colours(picture)[1] < least
 
 
 def read_skeleton(picture: np.ndarray) -> np.ndarray | None:

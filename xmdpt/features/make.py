@@ -30,6 +30,7 @@ from xmdpt.data.deepfashion import DataError, DeepFashion
 from xmdpt.features.cache import FeatureCache, shard_name
 from xmdpt.features.encoders import Kind, TokenEncoder, make_encoder
 from xmdpt.features.sizes import cache_bytes, check_disk, readable, stored_types
+from xmdpt.support.ends import LOST
 from xmdpt.support.files import atomic_path, code_key, fingerprint, resumable_dir, write_json
 from xmdpt.support.hub import weights_key
 from xmdpt.support.pictures import to_signed
@@ -248,8 +249,8 @@ def _launch(processes: int, *work: *Work) -> None:
         raise
     except ProcessExitedException as error:
         raise DataError(
-            f"a process that computes features was killed ({error}), as happens when memory runs "
-            "out; run the same command to continue from the finished files"
+            f"a process that computes features {LOST} ({error}); "
+            "run the same command to continue from the finished files"
         ) from None
 
 

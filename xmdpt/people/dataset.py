@@ -35,7 +35,7 @@ from xmdpt.people.looks import Identity
 from xmdpt.people.variety import identity
 from xmdpt.people.views import PORTRAITS, View, view
 from xmdpt.support.cores import usable_cores
-from xmdpt.support.ends import end_with_parent
+from xmdpt.support.ends import LOST, end_with_parent
 from xmdpt.support.files import atomic_path, code_key, fingerprint, resumable_dir
 from xmdpt.support.shards import NOTES, Shard, note_done, pieces_left, shared_dir
 
@@ -293,7 +293,7 @@ def render_dataset(
                 _render_all(work, todo, views, height, samples_per_pixel, workers)
             except BrokenProcessPool:
                 raise DataError(
-                    f"{root}: a process that renders was killed, as happens when memory runs out; "
+                    f"{root}: a process that renders {LOST}; "
                     "run the same command to continue from the finished people"
                 ) from None
 

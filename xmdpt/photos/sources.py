@@ -1,8 +1,8 @@
-"""What cannot be the picture of a person: one colour, or a drawn skeleton."""
+"""What cannot be the picture of a person, or of a pose: the two mixed up, or one colour."""
 
 import numpy as np
 
-from xmdpt.data.skeletons import is_skeleton
+from xmdpt.data.skeletons import is_photo, is_skeleton
 from xmdpt.photos.loading import PhotoError
 
 NOISE = 12
@@ -25,4 +25,13 @@ def check_source(picture: np.ndarray, name: object) -> None:
         raise PhotoError(
             f"{name}: is a drawn skeleton, not a photo of a person; give its joints as the pose, "
             f"{OVERRULE}"
+        )
+
+
+def check_skeleton(picture: np.ndarray, name: object) -> None:
+    """Raise PhotoError, which begins with `name`, if uint8 (H, W, 3) is a photo."""
+    if is_photo(picture):
+        raise PhotoError(
+            f"{name}: is a photo, not a skeleton drawn on black; give its joints, or pose_finder= "
+            "to find them, or use it as it is with any_source=True"
         )

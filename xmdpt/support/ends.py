@@ -11,6 +11,12 @@ from xmdpt.config import ConfigError
 from xmdpt.support.arguments import BadInput
 from xmdpt.support.notices import EXIT_CODE, Stopped
 
+LOST = (
+    "was killed, as happens when memory runs out, or could not begin, as in a script without "
+    '`if __name__ == "__main__":`'
+)
+"""What there is to say of a process that ended without a word."""
+
 
 @contextmanager
 def in_one_line() -> Iterator[None]:
