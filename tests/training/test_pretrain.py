@@ -4,11 +4,14 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from helpers.networks import make_pipeline
 
 from xmdpt.config import ConfigError, load_config
+from xmdpt.presets import Learned
 from xmdpt.support.files import fingerprint, write_json
-from xmdpt.training.pretrain import NOTE, check_parts, parts_of
+from xmdpt.training.pretrain import NOTE, check_parts, parts_of, write_over
 from xmdpt.training.run import weights_digest
+from xmdpt.weights.load import load_pipeline
 
 CONFIG = load_config("data/pretrained/pretrain.yaml", "base_b")
 
@@ -84,6 +87,19 @@ def test_a_finished_round_knows_itself_though_it_wrote_over_its_start(tmp_path, 
     assert changed("train", init="small") == begun
     weights.write_bytes(b"an earlier round, trained anew")
     assert changed("train", init="small") != begun
+
+
+def test_new_weights_keep_the_card_and_no_network_of_the_old(tiny_vae, tmp_path):
+    out, old = tmp_path / "small", make_pipeline(tiny_vae)
+    old.register_modules(turbo=old.transformer)
+    old.register_to_config(turbo_scale=2.0, turbo_timesteps=[999, 700, 300])
+    old.save_pretrained(out)
+    (out / "README.md").write_text("the card")
+    write_over(make_pipeline(tiny_vae), out)
+    there = {path.name for path in out.iterdir()}
+    assert there == {"README.md", "model_index.json", "scheduler", "transformer", "vae"}
+    pipe = load_pipeline(out)
+    assert pipe.turbo is None and pipe.learned == Learned()
 
 
 def test_what_was_moved_away_is_made_anew(made):

@@ -124,6 +124,20 @@ def _autoencoder(config: Config, data: DeepFashion) -> AutoencoderKL:
     return trained.eval()
 
 
+def write_over(pipe: XMDPTPipeline, out: Path) -> None:
+    """Put the pipeline in the place of that in `out`, as float16; the model card stays.
+
+    A network for `turbo` goes: it has learned from other weights.
+    """
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        pipe.to(dtype=torch.float16).save_pretrained(folder)
+        for part in Path(folder).iterdir():
+            if part.is_dir():
+                shutil.rmtree(out / part.name, ignore_errors=True)
+            os.replace(part, out / part.name)
+    shutil.rmtree(out / "turbo", ignore_errors=True)
+
+
 def pretrain(config_path: str, out: Path) -> None:
     """Render people, train the autoencoder and the one run in `runs`; write both as float16."""
     [run] = load_config(config_path).runs
@@ -149,12 +163,7 @@ def pretrain(config_path: str, out: Path) -> None:
         config.features.precision,
     )
     start = _start(config)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        pipe.to(dtype=torch.float16).save_pretrained(folder)
-        for part in Path(folder).iterdir():  # the model card in `out` stays
-            if part.is_dir():
-                shutil.rmtree(out / part.name, ignore_errors=True)
-            os.replace(part, out / part.name)
+    write_over(pipe, out)
     result = _weights(str(out / "vae"), str(out / "transformer"))
     write_json(_work(config) / NOTE, {"start": start, "result": result})
 
