@@ -2,17 +2,21 @@
 
 import runpy
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from helpers.networks import make_pipeline
 from helpers.people import SIZE, body
 from helpers.repository import ROOT
+from PIL import Image
 
+from xmdpt.data.keypoints import annotation_to_pixels
 from xmdpt.diffusion import XMDPTScheduler
 from xmdpt.flow import make_flow_scheduler
 from xmdpt.pipeline import XMDPTPipeline
-from xmdpt.presets import Learned, make_solver, plan
+from xmdpt.presets import Learned, make_solver, plan, presets_of
+from xmdpt.weights.load import load_pipeline
 
 LEARNED = [999, 700, 400, 90]
 
@@ -145,3 +149,18 @@ def test_a_second_call_meanwhile_is_refused_and_the_scheduler_stays(pipe, asked)
 
     draw(pipe, asked, preset="fast", callback_on_step_end=again)
     assert pipe.scheduler is own and not pipe.busy
+
+
+def test_the_bundled_weights_draw_the_same_picture_by_each_preset():
+    """A preset moves a picture less than other noise does."""
+    small = load_pipeline()
+    assert [*presets_of(small.scheduler, small.learned)] == ["exact", "fast", "turbo"]
+    person = Image.open(ROOT / "docs/pictures/person.png")
+    pose = annotation_to_pixels(np.loadtxt(ROOT / "docs/pictures/pose.txt"), (small.size,) * 2)
+
+    def drawn(preset, seed=0):
+        noise = torch.Generator().manual_seed(seed)
+        return small(person, pose, preset=preset, generator=noise, output_type="np").images
+
+    fast, turbo, other = drawn("fast"), drawn("turbo"), drawn("fast", seed=1)
+    assert 0 < np.abs(turbo - fast).mean() < 0.5 * np.abs(other - fast).mean()
