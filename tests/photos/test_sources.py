@@ -1,4 +1,4 @@
-"""A source that shows no person, or a pose that is a photo, is refused: command, page, pipeline."""
+"""A source that shows no person is refused: command, page, pipeline; there a photo as pose too."""
 
 import numpy as np
 import pytest

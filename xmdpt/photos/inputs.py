@@ -51,12 +51,11 @@ def read_inputs(
     if generators not in (None, count):
         raise ValueError(f"{generators} generators for {count} pictures; give 1 or as many")
     photos = [read_picture(photo, size) for person in views for photo in person]
+    for name, photo in [] if any_source else _numbered("source", photos):
+        check_source(photo, name)
     skeletons = [draw_pose(one, size, finder, name) for name, one in _numbered("pose", poses)]
-    if not any_source:
-        for name, photo in _numbered("source", photos):
-            check_source(photo, name)
-        for name, skeleton in _numbered("pose", skeletons):
-            check_skeleton(skeleton, name)
+    for name, skeleton in [] if any_source else _numbered("pose", skeletons):
+        check_skeleton(skeleton, name)
     return Inputs(np.stack(photos), np.stack(skeletons), len(sources), count)
 
 
